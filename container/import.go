@@ -1,0 +1,231 @@
+package container
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"maps"
+	"slices"
+
+	"licet/license"
+	"licet/refusal"
+)
+
+// KeptSteps is how many of its last steps a container keeps, so that a vendor
+// whose database was lost can be brought up to date (docs/protocol.md R18).
+const KeptSteps = 32
+
+// State is what a container knows of its own log. It is a value: Import returns
+// a new one and leaves the old as it was.
+type State struct {
+	Serial      license.Serial         `cbor:"1,keyasint"`
+	Number      uint64                 `cbor:"2,keyasint"` // last step applied
+	Plan        Hash                   `cbor:"3,keyasint"`
+	Life        Hash                   `cbor:"4,keyasint"`
+	Acked       uint64                 `cbor:"5,keyasint"` // last step known to be acknowledged
+	Nonces      []Nonce                `cbor:"6,keyasint"` // of the steps Acked+1 … Number
+	Epoch       uint64                 `cbor:"7,keyasint"` // highest seen
+	Held        map[license.ID]Holding `cbor:"8,keyasint"`
+	Kept        []KeptStep             `cbor:"9,keyasint"`  // the last KeptSteps steps and those that put what is held
+	Floor       license.Time           `cbor:"10,keyasint"` // latest time known to have passed
+	LastContact license.Time           `cbor:"11,keyasint"` // vendor's time of the latest answer to this container
+	Challenge   []byte                 `cbor:"12,keyasint"` // to be answered by the next report
+	Asked       Nonce                  `cbor:"13,keyasint"` // nonce of the last report
+}
+
+// Holding is one license in a container.
+type Holding struct {
+	Generation license.Generation `cbor:"1,keyasint"`
+	Product    string             `cbor:"2,keyasint"`
+	Step       uint64             `cbor:"3,keyasint"` // the step that put it there
+	Body       Hash               `cbor:"4,keyasint"`
+}
+
+// KeptStep is the signed bytes of a step applied.
+type KeptStep struct {
+	Number uint64 `cbor:"1,keyasint"`
+	Signed []byte `cbor:"2,keyasint"`
+}
+
+// NewState is an empty container before its first step.
+func NewState(serial license.Serial) State {
+	return State{Serial: serial, Plan: PlanStart(serial), Life: LifeStart(serial), Held: map[license.ID]Holding{}}
+}
+
+// Change is what an import did, for people and programs.
+type Change struct {
+	Op      string     `json:"op"` // put or drop
+	License license.ID `json:"license"`
+	Product string     `json:"product"`
+	Body    []byte     `json:"-"` // the license, of a put
+}
+
+// Incoming is a step of an update after its signature was verified.
+type Incoming struct {
+	Step   Step
+	Signed []byte
+	Bodies [][]byte
+}
+
+// Import applies an update whose signatures were verified and whose steps are
+// in: it skips the steps the container has and applies the ones it lacks, all or
+// nothing (docs/protocol.md R4, R5, R9). Draw gives the apply nonce of a step; now
+// is the local time. It returns the new state and what changed.
+//
+// Refusals: WrongContainer, OutOfDate for an update whose last step lies below
+// the container's number, AlreadyApplied (a success) when nothing is new,
+// StepsMissing, BadSignature when a step does not continue the log. On any of
+// them the state returned is the old one.
+func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license.Time) (State, []Change, *refusal.Refusal) {
+	if u.Container != s.Serial {
+		return s, nil, refusal.New(refusal.WrongContainer, "The update was made for container %s; this is container %s.", u.Container, s.Serial).
+			With("made_for", string(u.Container)).With("this_is", string(s.Serial))
+	}
+	last := u.Acked + uint64(len(steps))
+	answers := u.Answers != Nonce{} && u.Answers == s.Asked
+	if last < s.Number && !answers {
+		return s, nil, refusal.New(refusal.OutOfDate, "The update ends at step %d; this container is at step %d already. Nothing was changed.", last, s.Number)
+	}
+	if u.Epoch < s.Epoch {
+		return s, nil, refusal.New(refusal.OutOfDate, "The update was made before the vendor's server was recovered. Nothing was changed.")
+	}
+	n := s.clone()
+	var changes []Change
+	for _, in := range steps {
+		if in.Step.Number <= s.Number {
+			continue
+		}
+		c, no := n.apply(in, draw())
+		if no != nil {
+			return s, nil, no
+		}
+		changes = append(changes, c...)
+	}
+	n.acknowledge(u.Acked)
+	n.Epoch = max(n.Epoch, u.Epoch)
+	n.Floor = max(n.Floor, u.Time, now)
+	if n.Number > s.Number {
+		n.LastContact = max(n.LastContact, u.Time)
+	}
+	if answers {
+		// Only an answer to this container's own latest nonce may lower the
+		// floor, after a clock that ran ahead was set right (docs/protocol.md R23).
+		n.Floor = u.Time
+		n.LastContact = max(n.LastContact, u.Time)
+		n.Challenge = bytes.Clone(u.Challenge)
+		n.Asked = Nonce{}
+	}
+	n.keepNeeded()
+	if n.Number == s.Number && last == s.Number && !answers {
+		return s, nil, refusal.New(refusal.AlreadyApplied, "The update was applied before; there was nothing to do.")
+	}
+	return n, changes, nil
+}
+
+// apply takes one step over, or refuses it whole.
+func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
+	step := in.Step
+	switch {
+	case step.Container != s.Serial:
+		return nil, refusal.New(refusal.WrongContainer, "A step of the update was made for container %s; this is container %s.", step.Container, s.Serial).
+			With("made_for", string(step.Container)).With("this_is", string(s.Serial))
+	case step.Number != s.Number+1:
+		return nil, refusal.New(refusal.StepsMissing, "The update starts at step %d; this container needs step %d first.", step.Number, s.Number+1)
+	case step.Epoch < s.Epoch:
+		return nil, refusal.New(refusal.OutOfDate, "Step %d was signed before the vendor's server was recovered.", step.Number)
+	case step.Previous != s.Plan:
+		return nil, refusal.New(refusal.BadSignature, "Step %d does not continue this container's log.", step.Number)
+	}
+	var changes []Change
+	bodies := in.Bodies
+	for _, op := range step.Ops {
+		change := Change{Op: op.Kind.String(), License: op.License, Product: op.Product}
+		switch op.Kind {
+		case Put:
+			if len(bodies) == 0 || sha256.Sum256(bodies[0]) != op.Body {
+				return nil, refusal.New(refusal.DamagedFile, "The update lacks the license %s that step %d puts.", op.License, step.Number)
+			}
+			change.Body = bodies[0]
+			bodies = bodies[1:]
+			s.Held[op.License] = Holding{Generation: op.Generation, Product: op.Product, Step: step.Number, Body: op.Body}
+		case Drop:
+			if h, ok := s.Held[op.License]; ok && h.Generation <= op.Generation {
+				delete(s.Held, op.License)
+			}
+		default:
+			return nil, refusal.New(refusal.UnsupportedVersion, "Step %d has an operation that this program does not know.", step.Number).
+				Hinted("Install a newer version of licet, then import the file again.")
+		}
+		changes = append(changes, change)
+	}
+	s.Number = step.Number
+	s.Plan = NextPlan(s.Plan, step.Unsigned)
+	s.Life = NextLife(s.Life, s.Plan, nonce)
+	s.Nonces = append(s.Nonces, nonce)
+	s.Epoch = max(s.Epoch, step.Epoch)
+	s.Floor = max(s.Floor, step.Time)
+	s.Kept = append(s.Kept, KeptStep{Number: step.Number, Signed: in.Signed})
+	return changes, nil
+}
+
+// acknowledge forgets the nonces of steps the vendor has seen a receipt for.
+func (s *State) acknowledge(acked uint64) {
+	if acked <= s.Acked || acked > s.Number {
+		return
+	}
+	s.Nonces = slices.Clone(s.Nonces[acked-s.Acked:])
+	s.Acked = acked
+}
+
+// keepNeeded drops the steps that neither put anything held nor belong to the
+// last KeptSteps.
+func (s *State) keepNeeded() {
+	needed := map[uint64]bool{}
+	for _, h := range s.Held {
+		needed[h.Step] = true
+	}
+	s.Kept = slices.DeleteFunc(s.Kept, func(k KeptStep) bool {
+		return !needed[k.Number] && k.Number+KeptSteps <= s.Number
+	})
+}
+
+func (s State) clone() State {
+	s.Nonces = slices.Clone(s.Nonces)
+	s.Held = maps.Clone(s.Held)
+	if s.Held == nil {
+		s.Held = map[license.ID]Holding{}
+	}
+	s.Kept = slices.Clone(s.Kept)
+	return s
+}
+
+// Signed returns the signed bytes of a step the container keeps.
+func (s State) Signed(number uint64) ([]byte, bool) {
+	for _, k := range s.Kept {
+		if k.Number == number {
+			return k.Signed, true
+		}
+	}
+	return nil, false
+}
+
+// Report makes the container's statement about itself under a fresh nonce, and
+// the state that remembers to have asked it.
+func (s State) Report(identity Identity, nonce Nonce, now license.Time) (State, Report) {
+	r := Report{
+		Identity: identity, Number: s.Number, Plan: s.Plan, Life: s.Life,
+		Acked: s.Acked, Nonces: slices.Clone(s.Nonces), Epoch: s.Epoch,
+		Nonce: nonce, Challenge: bytes.Clone(s.Challenge), LocalTime: now,
+	}
+	for id, h := range s.Held {
+		r.Held = append(r.Held, HeldLicense{License: id, Generation: h.Generation})
+	}
+	slices.SortFunc(r.Held, func(a, b HeldLicense) int {
+		if a.License < b.License {
+			return -1
+		}
+		return 1
+	})
+	s.Asked = nonce
+	s.Floor = max(s.Floor, now)
+	return s, r
+}

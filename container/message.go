@@ -1,0 +1,204 @@
+// Package container is the log of a container: what one machine, token or
+// cloud account holds, as an append-only list of signed steps of which the
+// vendor's server and the container keep the same copy.
+//
+// Plan makes a step, State.Import applies it, Log.Reconcile compares a report
+// with the record. All three are pure; the server and the agent use the same
+// ones. The rules and their numbers stand in docs/protocol.md.
+package container
+
+import (
+	"crypto/sha256"
+
+	"licet/license"
+	"licet/refusal"
+)
+
+// Hash is a SHA-256 value.
+type Hash [32]byte
+
+// Nonce is 128 random bits, drawn once and used once.
+type Nonce [16]byte
+
+// OpKind is what an operation does to a container.
+type OpKind uint8
+
+// The operations.
+const (
+	Put  OpKind = 1 // a license generation comes in
+	Drop OpKind = 2 // a license generation goes out
+)
+
+// String is the operation's name as shown to people and programs.
+func (k OpKind) String() string {
+	switch k {
+	case Put:
+		return "put"
+	case Drop:
+		return "drop"
+	}
+	return "unknown"
+}
+
+// Phase is one of the five parts of a step, in their fixed order: the vendor's
+// removals first, so that a benefit never overtakes them (docs/protocol.md R10).
+type Phase uint8
+
+// The phases.
+const (
+	Withdraw Phase = 1 // vendor: withdrawn
+	Return   Phase = 2 // user: deactivated
+	Assign   Phase = 3 // vendor: assigned
+	Replace  Phase = 4 // vendor: replaced
+	Activate Phase = 5 // user: activated
+)
+
+// Op is one operation of a step.
+type Op struct {
+	Kind       OpKind             `cbor:"1,keyasint"`
+	Phase      Phase              `cbor:"2,keyasint"`
+	License    license.ID         `cbor:"3,keyasint"`
+	Generation license.Generation `cbor:"4,keyasint"`
+	Product    string             `cbor:"5,keyasint"`
+	Body       Hash               `cbor:"6,keyasint"` // hash of the license body; zero for Drop
+}
+
+// Step is one programming transaction of one container.
+type Step struct {
+	Container license.Serial `cbor:"1,keyasint"`
+	Epoch     uint64         `cbor:"2,keyasint"` // of the server's record; grows when it is recovered
+	Number    uint64         `cbor:"3,keyasint"` // 1, 2, 3 … without gaps
+	Previous  Hash           `cbor:"4,keyasint"` // plan hash before this step
+	Time      license.Time   `cbor:"5,keyasint"` // the vendor's time of signing
+	Ops       []Op           `cbor:"6,keyasint"`
+
+	// Unsigned is the step's canonical bytes, which the signature covers and
+	// from which the plan hash is made.
+	Unsigned []byte `cbor:"-"`
+}
+
+// Body is a license as one container holds it. Its hash stands in the signed
+// step that puts it there, so step and body together prove the license.
+type Body struct {
+	License      license.ID         `cbor:"1,keyasint"`
+	Generation   license.Generation `cbor:"2,keyasint"`
+	Container    license.Serial     `cbor:"3,keyasint"`
+	ContainerKey []byte             `cbor:"4,keyasint"` // public key that signs for the container
+	Product      string             `cbor:"5,keyasint"`
+	Name         string             `cbor:"6,keyasint"`
+	Features     []string           `cbor:"7,keyasint"`
+	Tolerance    license.Tolerance  `cbor:"8,keyasint"`
+	Repair       bool               `cbor:"9,keyasint"` // users may rebind a changed machine
+	Customer     string             `cbor:"10,keyasint"`
+	Order        string             `cbor:"11,keyasint"` // the order's number
+	Activated    license.Time       `cbor:"12,keyasint"` // first activation, from which terms were frozen
+	Terms        license.Terms      `cbor:"13,keyasint"`
+}
+
+// SignedStep is a step as it travels and is kept: the vendor's signed bytes and
+// the bodies of the licenses it puts, in the order of its operations.
+type SignedStep struct {
+	Signed []byte   `cbor:"1,keyasint"`
+	Bodies [][]byte `cbor:"2,keyasint"`
+}
+
+// Wishes are what a user asks for in a request.
+type Wishes struct {
+	Tickets  []license.Ticket `cbor:"1,keyasint"` // authorize their licenses; alone, ask for all of them
+	Activate []license.ID     `cbor:"2,keyasint"` // all or nothing, together with Return
+	Return   []license.ID     `cbor:"3,keyasint"`
+}
+
+// None reports whether nothing is wished for, which makes a report a receipt.
+func (w Wishes) None() bool {
+	return len(w.Tickets) == 0 && len(w.Activate) == 0 && len(w.Return) == 0
+}
+
+// Identity is who a container is: its serial is a hash of its public keys.
+type Identity struct {
+	SigningKey []byte       `cbor:"1,keyasint"` // Ed25519
+	SealingKey []byte       `cbor:"2,keyasint"` // X25519
+	Kind       license.Kind `cbor:"3,keyasint"`
+}
+
+// HeldLicense names one license generation in a container.
+type HeldLicense struct {
+	License    license.ID         `cbor:"1,keyasint"`
+	Generation license.Generation `cbor:"2,keyasint"`
+}
+
+// Report is what a container says of itself, signed with its key. With wishes
+// it is a request, without it is a receipt; any report confirms every step up
+// to its number (docs/protocol.md R7).
+type Report struct {
+	Identity  Identity      `cbor:"1,keyasint"`
+	Number    uint64        `cbor:"2,keyasint"` // last step applied
+	Plan      Hash          `cbor:"3,keyasint"` // plan hash at Number
+	Life      Hash          `cbor:"4,keyasint"` // life hash at Number
+	Acked     uint64        `cbor:"5,keyasint"` // last step it knows to be acknowledged
+	Nonces    []Nonce       `cbor:"6,keyasint"` // apply nonces of the steps Acked+1 … Number
+	Epoch     uint64        `cbor:"7,keyasint"` // highest epoch seen
+	Held      []HeldLicense `cbor:"8,keyasint"`
+	Nonce     Nonce         `cbor:"9,keyasint"`  // names this report
+	Challenge []byte        `cbor:"10,keyasint"` // the challenge it answers; empty for none
+	LocalTime license.Time  `cbor:"11,keyasint"` // untrusted
+	Binding   string        `cbor:"12,keyasint"` // strength of the binding: strong, fair, weak
+	Rebound   bool          `cbor:"13,keyasint"` // the container was repaired since the last report
+	Reissue   []license.ID  `cbor:"14,keyasint"` // licenses whose bodies were lost to a repair
+	Program   string        `cbor:"15,keyasint"` // name and version of the writing program
+	Wishes    Wishes        `cbor:"16,keyasint"`
+}
+
+// Outcome says what became of one wish.
+type Outcome struct {
+	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID" or "return ID"
+	Code    refusal.Code   `cbor:"2,keyasint" json:"code"`
+	Message string         `cbor:"3,keyasint" json:"message,omitempty"`
+	Hint    string         `cbor:"4,keyasint" json:"hint,omitempty"`
+	Details map[string]any `cbor:"5,keyasint" json:"details,omitempty"`
+}
+
+// Refused reports whether the wish was not granted.
+func (o Outcome) Refused() bool {
+	return o.Code != refusal.Done && o.Code != refusal.AlreadyApplied
+}
+
+// Update is the vendor's answer: every step after the last one known to be
+// applied, so that an update can be lost, repeated or late (docs/protocol.md R9).
+type Update struct {
+	Container license.Serial `cbor:"1,keyasint"`
+	Answers   Nonce          `cbor:"2,keyasint"` // the report's nonce; zero for a push
+	Acked     uint64         `cbor:"3,keyasint"` // last step the vendor knows to be applied
+	Steps     []SignedStep   `cbor:"4,keyasint"` // steps Acked+1 …
+	Outcomes  []Outcome      `cbor:"5,keyasint"`
+	Challenge []byte         `cbor:"6,keyasint"` // to be answered by the next report; empty for none
+	Time      license.Time   `cbor:"7,keyasint"` // the vendor's time
+	Epoch     uint64         `cbor:"8,keyasint"`
+	Keys      [][]byte       `cbor:"9,keyasint"`  // certificates of the keys that signed
+	Reissued  [][]byte       `cbor:"10,keyasint"` // bodies asked for by Report.Reissue
+}
+
+// PlanStart is the plan hash before the first step.
+func PlanStart(serial license.Serial) Hash {
+	return sha256.Sum256([]byte("licet plan of " + serial))
+}
+
+// LifeStart is the life hash before the first step.
+func LifeStart(serial license.Serial) Hash {
+	return sha256.Sum256([]byte("licet life of " + serial))
+}
+
+// NextPlan is the plan hash after a step: H(previous ‖ unsigned step). The
+// vendor knows it in advance.
+func NextPlan(previous Hash, unsigned []byte) Hash {
+	return sha256.Sum256(append(previous[:], unsigned...))
+}
+
+// NextLife is the life hash after a step: H(previous ‖ plan hash ‖ nonce). The
+// nonce is drawn by the container as it applies the step, so that a container
+// that is rolled back and applies again lives another life.
+func NextLife(previous, plan Hash, nonce Nonce) Hash {
+	b := make([]byte, 0, len(previous)+len(plan)+len(nonce))
+	b = append(append(append(b, previous[:]...), plan[:]...), nonce[:]...)
+	return sha256.Sum256(b)
+}

@@ -1,0 +1,457 @@
+package container
+
+import (
+	"slices"
+	"strings"
+
+	"licet/license"
+	"licet/refusal"
+)
+
+// Candidate is what planning needs to know of one license: those the container
+// holds by the plan, those wished for, and those the vendor has earmarked.
+type Candidate struct {
+	License      license.ID
+	Generation   license.Generation
+	Product      string
+	State        license.State
+	Holder       license.Serial // empty while with the vendor
+	Requires     []string       // product codes that must be in the same container
+	Kinds        []license.Kind // kinds of container it may go into
+	Deactivation bool           // users may return it themselves
+}
+
+// TicketWish is a ticket of a request with the licenses it stands for.
+type TicketWish struct {
+	Ticket   license.Ticket
+	Known    bool
+	Licenses []license.ID
+}
+
+// Earmark is an order of the vendor that waits for the container's next step.
+type Earmark struct {
+	Phase   Phase // Withdraw, Assign or Replace
+	License license.ID
+	With    license.ID // the license that comes in its place; Replace only
+}
+
+// Situation is everything a plan is made from.
+type Situation struct {
+	Serial   license.Serial
+	Kind     license.Kind
+	Flagged  string // why the container contradicts the record; empty if it does not
+	Licenses map[license.ID]Candidate
+	Earmarks []Earmark
+	Tickets  []TicketWish
+	Activate []license.ID
+	Return   []license.ID
+}
+
+// Plan decides one step: the vendor's orders first, then what the user asked
+// for, in the order of the five phases (docs/protocol.md R5, R10). It returns the
+// operations, none if there is nothing to do, and one outcome for each wish.
+// Bodies' hashes are filled in by the caller.
+func Plan(s Situation) ([]Op, []Outcome) {
+	p := planner{s: s, held: map[license.ID]bool{}}
+	for id, c := range s.Licenses {
+		if c.Holder == s.Serial && (c.State == license.Collecting || c.State == license.Collected) {
+			p.held[id] = true
+		}
+	}
+	vendor := p.vendorOps()
+	if s.Flagged != "" {
+		return removals(vendor), p.refuseAll(refusal.New(refusal.ContainerFlagged,
+			"The container contradicts the vendor's record (%s); it keeps what it has.", s.Flagged))
+	}
+	user, outcomes := p.userOps(vendor)
+	ops := append(vendor, user...)
+	slices.SortStableFunc(ops, func(a, b Op) int { return int(a.Phase) - int(b.Phase) })
+	return ops, outcomes
+}
+
+type planner struct {
+	s    Situation
+	held map[license.ID]bool // in the container once every issued step is applied
+}
+
+func (p *planner) op(kind OpKind, phase Phase, id license.ID) Op {
+	c := p.s.Licenses[id]
+	return Op{Kind: kind, Phase: phase, License: id, Generation: c.Generation, Product: c.Product}
+}
+
+// vendorOps turns earmarks into operations and updates what is held.
+func (p *planner) vendorOps() []Op {
+	var ops []Op
+	for _, e := range p.s.Earmarks {
+		switch e.Phase {
+		case Withdraw, Replace:
+			if p.held[e.License] {
+				ops = append(ops, p.op(Drop, e.Phase, e.License))
+				delete(p.held, e.License)
+			} else if e.Phase == Replace {
+				continue // it is on its way back: the new one becomes available instead
+			}
+			if e.With != "" {
+				ops = append(ops, p.op(Put, e.Phase, e.With))
+				p.held[e.With] = true
+			}
+		case Assign:
+			if p.s.Licenses[e.License].State.Available() {
+				ops = append(ops, p.op(Put, e.Phase, e.License))
+				p.held[e.License] = true
+			}
+		}
+	}
+	return ops
+}
+
+func removals(ops []Op) []Op {
+	return slices.DeleteFunc(ops, func(o Op) bool { return o.Kind != Drop || o.Phase != Withdraw })
+}
+
+// wish is one thing asked for, on its way to an outcome.
+type wish struct {
+	text    string
+	license license.ID
+	no      *refusal.Refusal
+	already bool
+}
+
+func (w wish) outcome() Outcome {
+	switch {
+	case w.no != nil:
+		return Outcome{Wish: w.text, Code: w.no.Code, Message: w.no.Message, Hint: w.no.NextStep(), Details: w.no.Details}
+	case w.already:
+		return Outcome{Wish: w.text, Code: refusal.AlreadyApplied}
+	}
+	o := Outcome{Wish: w.text, Code: refusal.Done}
+	if w.license != "" {
+		o.Details = map[string]any{"license": string(w.license)}
+	}
+	return o
+}
+
+func (p *planner) refuseAll(no *refusal.Refusal) []Outcome {
+	var out []Outcome
+	for _, t := range p.s.Tickets {
+		out = append(out, wish{text: "ticket " + string(t.Ticket), no: no}.outcome())
+	}
+	for _, id := range p.s.Return {
+		out = append(out, wish{text: "return " + string(id), no: no}.outcome())
+	}
+	for _, id := range p.s.Activate {
+		out = append(out, wish{text: "activate " + string(id), no: no}.outcome())
+	}
+	return out
+}
+
+// userOps grants the wishes that can be granted on top of the vendor's part.
+func (p *planner) userOps(vendor []Op) ([]Op, []Outcome) {
+	returns := p.returns()
+	named := p.named()
+	tickets := p.tickets()
+
+	// Named licenses are all or nothing.
+	all := append(slices.Clone(returns), named...)
+	if slices.ContainsFunc(all, func(w wish) bool { return w.no != nil }) {
+		leaveUndone(returns)
+		leaveUndone(named)
+	}
+	p.needs(returns, named, tickets)
+
+	wishes := slices.Concat(returns, named, tickets)
+	if len(vendor) > 0 && slices.ContainsFunc(wishes, conflicts) {
+		// The vendor's part goes alone, and what was left undone is told.
+		leaveUndone(wishes)
+	}
+	var ops []Op
+	var outcomes []Outcome
+	for i, w := range wishes {
+		outcomes = append(outcomes, w.outcome())
+		switch {
+		case w.no != nil || w.already || w.license == "":
+		case i < len(returns):
+			ops = append(ops, p.op(Drop, Return, w.license))
+		default:
+			ops = append(ops, p.op(Put, Activate, w.license))
+		}
+	}
+	return ops, outcomes
+}
+
+// conflicts reports whether a wish does not fit with the rest of the step, as
+// opposed to one that could not be granted anyway.
+func conflicts(w wish) bool {
+	return w.no != nil && (w.no.Code == refusal.PrerequisiteMissing || w.no.Code == refusal.BreaksOtherLicense)
+}
+
+func leaveUndone(ws []wish) {
+	for i := range ws {
+		if ws[i].no == nil && !ws[i].already {
+			ws[i].no = refusal.New(refusal.NotDone, "Left undone because another part of the same request was refused.")
+		}
+	}
+}
+
+func (p *planner) returns() []wish {
+	var ws []wish
+	for _, id := range unique(p.s.Return) {
+		w := wish{text: "return " + string(id), license: id}
+		c, known := p.s.Licenses[id]
+		switch {
+		case !known || c.Holder != p.s.Serial:
+			w.no = refusal.New(refusal.LicenseUnknown, "The license %s is not in this container.", id)
+		case !p.held[id]:
+			w.already = true // its removal is issued already
+		case !c.Deactivation:
+			w.no = refusal.New(refusal.NotDeactivatable, "%s (%s) may not be returned by its user.", c.Product, id)
+		}
+		ws = append(ws, w)
+	}
+	return ws
+}
+
+// named judges the licenses asked for by id; a ticket of the request must cover
+// each of them.
+func (p *planner) named() []wish {
+	var ws []wish
+	for _, id := range unique(p.s.Activate) {
+		w := wish{text: "activate " + string(id), license: id}
+		if p.covered(id) || p.held[id] {
+			p.judge(&w)
+		} else {
+			w.no = refusal.New(refusal.LicenseUnknown, "No ticket of the request covers the license %s.", id)
+		}
+		ws = append(ws, w)
+	}
+	for _, t := range p.s.Tickets { // a mistyped ticket must not pass unseen
+		if !t.Known && len(ws) > 0 {
+			ws = append(ws, wish{text: "ticket " + string(t.Ticket), no: unknownTicket()})
+		}
+	}
+	return ws
+}
+
+func (p *planner) covered(id license.ID) bool {
+	return slices.ContainsFunc(p.s.Tickets, func(t TicketWish) bool { return slices.Contains(t.Licenses, id) })
+}
+
+// tickets asks for every license of each ticket that is available; a ticket of
+// which nothing is left says where its licenses are.
+func (p *planner) tickets() []wish {
+	if len(p.s.Activate) > 0 {
+		return nil // then tickets only authorize what is named
+	}
+	var ws []wish
+	asked := map[license.ID]bool{}
+	for _, t := range p.s.Tickets {
+		text := "ticket " + string(t.Ticket)
+		if !t.Known {
+			ws = append(ws, wish{text: text, no: unknownTicket()})
+			continue
+		}
+		var got, refused []wish
+		for _, id := range t.Licenses {
+			if asked[id] {
+				continue
+			}
+			asked[id] = true
+			w := wish{text: text, license: id}
+			p.judge(&w)
+			if w.no == nil {
+				got = append(got, w)
+			} else {
+				refused = append(refused, w)
+			}
+		}
+		// A ticket that gives something is granted; the rest of it is in use.
+		switch {
+		case len(got) > 0:
+			ws = append(ws, got...)
+			for _, w := range refused {
+				if w.no.Code != refusal.LicenseInUse && w.no.Code != refusal.LicenseWithdrawn {
+					ws = append(ws, w)
+				}
+			}
+		case len(refused) > 0:
+			no := refused[0].no
+			if len(refused) > 1 {
+				no.With("licenses", places(refused))
+			}
+			ws = append(ws, wish{text: text, no: no})
+		}
+	}
+	return ws
+}
+
+func places(ws []wish) []map[string]any {
+	var out []map[string]any
+	for _, w := range ws {
+		out = append(out, w.no.Details)
+	}
+	return out
+}
+
+func unknownTicket() *refusal.Refusal {
+	return refusal.New(refusal.TicketUnknown, "This ticket is not known to the vendor.")
+}
+
+// judge decides whether one license may come into this container, its
+// prerequisites aside.
+func (p *planner) judge(w *wish) {
+	c, known := p.s.Licenses[w.license]
+	next := license.State("")
+	if known {
+		next, _ = license.Next(c.State, license.PutIssued)
+	}
+	switch {
+	case !known:
+		w.no = refusal.New(refusal.LicenseUnknown, "There is no license %s.", w.license)
+	case p.held[w.license]:
+		w.already = true
+	case c.State == license.Gone:
+		w.no = refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn by the vendor.", c.Product, c.License)
+	case c.State.Held() && c.Holder != p.s.Serial:
+		w.no = inUse(c)
+	case next != license.Collecting:
+		w.no = inUse(c)
+	case !slices.Contains(c.Kinds, p.s.Kind):
+		w.no = refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", c.Product, p.s.Kind).
+			With("allowed", kindNames(c.Kinds))
+	}
+	if w.no != nil {
+		w.no.With("license", string(w.license)).With("product", c.Product)
+	}
+}
+
+func inUse(c Candidate) *refusal.Refusal {
+	r := refusal.New(refusal.LicenseInUse, "%s is activated in container %s.", c.Product, c.Holder).
+		With("container", string(c.Holder)).With("state", string(c.State))
+	switch c.State {
+	case license.Collecting:
+		r.Hinted("Its update was issued and no receipt came back: fetch it again on that machine, return it there, or ask the vendor to restore it.")
+	case license.Returning:
+		r.Hinted("It is on its way back: bring the receipt of container %s (any later request of it does too).", c.Holder)
+	}
+	return r
+}
+
+// needs checks prerequisites on what the container would hold in the end
+// (T10): a license that would lack another is refused, a return that would break
+// another one too. Refusing one can break the next, so it repeats until nothing
+// changes.
+func (p *planner) needs(groups ...[]wish) {
+	returns, named, tickets := groups[0], groups[1], groups[2]
+	for changed := true; changed; {
+		changed = false
+		after := p.after(returns, slices.Concat(named, tickets))
+		for _, g := range [][]wish{named, tickets} {
+			for i := range g {
+				w := &g[i]
+				if w.no != nil || w.already || w.license == "" {
+					continue
+				}
+				if missing := lacking(p.s.Licenses[w.license], after); len(missing) > 0 {
+					c := p.s.Licenses[w.license]
+					w.no = refusal.New(refusal.PrerequisiteMissing, "%s needs %s in the same container.", c.Product, strings.Join(missing, " and ")).
+						With("license", string(w.license)).With("product", c.Product).With("missing", missing)
+					changed = true
+				}
+			}
+		}
+		if changed && slices.ContainsFunc(named, conflicts) {
+			leaveUndone(returns)
+			leaveUndone(named)
+			continue
+		}
+		for i := range returns {
+			w := &returns[i]
+			if w.no != nil || w.already {
+				continue
+			}
+			if broken := p.broken(p.s.Licenses[w.license].Product, after); len(broken) > 0 {
+				w.no = refusal.New(refusal.BreaksOtherLicense, "%s cannot be returned alone: %s needs it.", p.s.Licenses[w.license].Product, joinIDs(broken)).
+					With("license", string(w.license)).With("licenses", idNames(broken))
+				changed = true
+			}
+		}
+		if changed && slices.ContainsFunc(returns, conflicts) {
+			leaveUndone(returns)
+			leaveUndone(named)
+		}
+	}
+}
+
+// after is what the container would hold: product codes by license.
+func (p *planner) after(returns, puts []wish) map[license.ID]string {
+	held := map[license.ID]string{}
+	for id := range p.held {
+		held[id] = p.s.Licenses[id].Product
+	}
+	for _, w := range returns {
+		if w.no == nil {
+			delete(held, w.license)
+		}
+	}
+	for _, w := range puts {
+		if w.no == nil && w.license != "" {
+			held[w.license] = p.s.Licenses[w.license].Product
+		}
+	}
+	return held
+}
+
+func lacking(c Candidate, held map[license.ID]string) []string {
+	var missing []string
+	for _, need := range c.Requires {
+		found := false
+		for id, product := range held {
+			found = found || (product == need && id != c.License)
+		}
+		if !found {
+			missing = append(missing, need)
+		}
+	}
+	return missing
+}
+
+// broken lists the licenses of held that would lack the product returned.
+func (p *planner) broken(product string, held map[license.ID]string) []license.ID {
+	var out []license.ID
+	for id := range held {
+		c := p.s.Licenses[id]
+		if slices.Contains(c.Requires, product) && slices.Contains(lacking(c, held), product) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func unique(ids []license.ID) []license.ID {
+	var out []license.ID
+	for _, id := range ids {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func idNames(ids []license.ID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
+func joinIDs(ids []license.ID) string { return strings.Join(idNames(ids), ", ") }
+
+func kindNames(ks []license.Kind) []string {
+	out := make([]string, len(ks))
+	for i, k := range ks {
+		out[i] = string(k)
+	}
+	return out
+}

@@ -1,0 +1,112 @@
+package license
+
+// Product is what a vendor sells: how its licenses look and what may be done
+// with them. The JSON names are the keys of the catalog file.
+type Product struct {
+	Code         string    `json:"code"`
+	Name         string    `json:"name"`
+	Category     string    `json:"category,omitempty"`
+	Model        Model     `json:"model"`
+	Features     []string  `json:"features"`
+	Containers   []Kind    `json:"containers"`   // kinds of container its licenses may be activated into
+	Binding      Tolerance `json:"binding"`      // how much a machine may change
+	Repair       bool      `json:"repair"`       // whether users may rebind a changed machine themselves
+	Deactivation bool      `json:"deactivation"` // whether users may return a license themselves
+	Requires     []string  `json:"requires"`     // codes of products that must be in the same container
+	Terms        Terms     `json:"terms"`
+	Restore      Restore   `json:"restore"`
+}
+
+// Terms are the technical conditions of a license. An order resolves them from
+// model, product and the order's own overrides; the first activation freezes
+// what counts from it (Freeze). Terms are comparable.
+type Terms struct {
+	Seats int64 `json:"seats"` // how many may use it at once; 0 means local use only
+
+	ValidFrom Time     `json:"valid_from,omitzero"` // not usable before; 0 means always
+	ExpiresAt Time     `json:"expires_at,omitzero"` // unusable from this moment on (exclusive end); 0 means never
+	ExpiresIn Duration `json:"expires_in,omitzero"` // counted from the first activation; 0 means not at all
+
+	MaintenanceUntil Time     `json:"maintenance_until,omitzero"` // builds made before this moment may use it; 0 means every build
+	Maintenance      Duration `json:"maintenance,omitzero"`       // counted from the first activation; 0 means not at all
+	MinVersion       string   `json:"min_version,omitzero"`       // lowest program version covered, dotted numbers; "" means every
+
+	CheckIn Duration `json:"check_in,omitzero"` // longest time without contact with the vendor; 0 means no contact needed
+	Grace   Duration `json:"grace,omitzero"`    // how long it stays usable, with a warning, after ExpiresAt or a missed check-in
+
+	Units  int64  `json:"units,omitzero"`  // counter that use takes from and only the vendor adds to; 0 means none
+	Borrow Borrow `json:"borrow,omitzero"` // what a network license server may lend
+
+	CustomerText string `json:"customer_text,omitzero"` // shown to the customer
+	VendorData   string `json:"vendor_data,omitzero"`   // for the vendor's program, readable by anybody
+}
+
+// Borrow says what a network license server may lend; the zero value means
+// nothing.
+type Borrow struct {
+	Max   Duration `json:"max,omitzero"`   // longest loan; 0 means no loans
+	Seats int64    `json:"seats,omitzero"` // how many of the license's seats may be out at once
+}
+
+// RestoreMode says who decides that a lost license is replaced.
+type RestoreMode string
+
+// The restore modes.
+const (
+	RestoreNever     RestoreMode = "never"     // nobody: lost is lost
+	RestoreAutomatic RestoreMode = "automatic" // policy, at once
+	RestoreManual    RestoreMode = "manual"    // the vendor's staff, case by case
+	RestoreHybrid    RestoreMode = "hybrid"    // policy up to the limit, then staff
+)
+
+// RestoreModes lists every restore mode.
+var RestoreModes = []RestoreMode{RestoreNever, RestoreAutomatic, RestoreManual, RestoreHybrid}
+
+// Restore is the policy for lost licenses of a product.
+type Restore struct {
+	License    RestoreLicense   `json:"license"`
+	Container  RestoreContainer `json:"container"`
+	Conditions string           `json:"conditions,omitzero"` // text the user must accept first; "" means none
+}
+
+// RestoreLicense is the policy for single licenses.
+type RestoreLicense struct {
+	Mode      RestoreMode `json:"mode"`
+	Automatic int64       `json:"automatic,omitzero"` // how many restores policy grants in each Per; 0 means no limit when automatic, none when hybrid
+	Per       Duration    `json:"per,omitzero"`       // the period of Automatic; 0 means the license's whole life
+	Wait      Duration    `json:"wait,omitzero"`      // time between two automatic restores; 0 means none
+}
+
+// RestoreContainer is the policy for whole containers.
+type RestoreContainer struct {
+	SameHardware RestoreMode `json:"same_hardware"` // the machine was installed anew
+	NewHardware  RestoreMode `json:"new_hardware"`
+}
+
+// Freeze returns the terms as of the first activation: what counts from then
+// becomes a fixed moment, and the earlier of two ends counts. Moving and
+// restoring keep frozen terms (they have nothing left to freeze). Without a
+// moment of activation nothing is frozen.
+func (t Terms) Freeze(activated Time) Terms {
+	if activated == 0 {
+		return t
+	}
+	t.ExpiresAt = earlier(t.ExpiresAt, t.ExpiresIn, activated)
+	t.MaintenanceUntil = earlier(t.MaintenanceUntil, t.Maintenance, activated)
+	t.ExpiresIn, t.Maintenance = 0, 0
+	return t
+}
+
+// Frozen reports whether no end still waits for the first activation.
+func (t Terms) Frozen() bool { return t.ExpiresIn == 0 && t.Maintenance == 0 }
+
+func earlier(fixed Time, after Duration, start Time) Time {
+	if after == 0 {
+		return fixed
+	}
+	end := start.Add(after.Go())
+	if fixed != 0 && fixed < end {
+		return fixed
+	}
+	return end
+}

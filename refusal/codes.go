@@ -1,0 +1,147 @@
+package refusal
+
+// Code names a reason. Codes are lower snake case and never change meaning.
+type Code string
+
+// The codes, in the order in which docs/errors.md shows them.
+const (
+	// Outcomes that are no refusal but travel in the same place.
+	Done           Code = "done"
+	AlreadyApplied Code = "already_applied"
+	NotDone        Code = "not_done"
+
+	// Tickets and licenses.
+	TicketUnknown       Code = "ticket_unknown"
+	LicenseUnknown      Code = "license_unknown"
+	LicenseInUse        Code = "license_in_use"
+	LicenseWithdrawn    Code = "license_withdrawn"
+	NotDeactivatable    Code = "not_deactivatable"
+	PrerequisiteMissing Code = "prerequisite_missing"
+	BreaksOtherLicense  Code = "breaks_other_license"
+	ContainerNotAllowed Code = "container_not_allowed"
+
+	// Files and containers.
+	WrongContainer     Code = "wrong_container"
+	OutOfDate          Code = "out_of_date"
+	StepsMissing       Code = "steps_missing"
+	BadSignature       Code = "bad_signature"
+	DamagedFile        Code = "damaged_file"
+	WrongFile          Code = "wrong_file"
+	TooLarge           Code = "too_large"
+	WrongEnvironment   Code = "wrong_environment"
+	UnsupportedVersion Code = "unsupported_version"
+	VendorUntrusted    Code = "vendor_untrusted"
+	ContainerUnknown   Code = "container_unknown"
+	ContainerFlagged   Code = "container_flagged"
+	ContainerBlocked   Code = "container_blocked"
+	ContainerAhead     Code = "container_ahead"
+	ContainerNotEmpty  Code = "container_not_empty"
+	ContainerDamaged   Code = "container_damaged"
+	OtherMachine       Code = "other_machine"
+	RepairNotAllowed   Code = "repair_not_allowed"
+
+	// May it run.
+	Valid             Code = "valid"
+	NoLicense         Code = "no_license"
+	NotYetValid       Code = "not_yet_valid"
+	Expired           Code = "expired"
+	FeatureMissing    Code = "feature_missing"
+	VersionNotCovered Code = "version_not_covered"
+	CheckInOverdue    Code = "check_in_overdue"
+	ClockBehind       Code = "clock_behind"
+
+	// Programs around it.
+	CentralUnreachable Code = "central_unreachable"
+	StorageFull        Code = "storage_full"
+	Unauthorized       Code = "unauthorized"
+	Forbidden          Code = "forbidden"
+	NotFound           Code = "not_found"
+	InvalidInput       Code = "invalid_input"
+	Conflict           Code = "conflict"
+	IdempotencyReused  Code = "idempotency_key_reused"
+	RateLimited        Code = "rate_limited"
+	ProductUnknown     Code = "product_unknown"
+	AlreadyInitialized Code = "already_initialized"
+	AuditBroken        Code = "audit_broken"
+	AgentUnreachable   Code = "agent_unreachable"
+	Internal           Code = "internal"
+)
+
+// Entry explains a code: what it means, the usual next step, and the HTTP
+// status that carries it.
+type Entry struct {
+	Code    Code
+	Meaning string
+	Hint    string
+	Status  int
+}
+
+// Codes is the whole table in reading order.
+var Codes = []Entry{
+	{Done, "The wish was carried out.", "", 200},
+	{AlreadyApplied, "There was nothing to do: it is so already. A success.", "", 200},
+	{NotDone, "Left undone because another part of the same request was refused.", "Ask again without the refused part.", 409},
+
+	{TicketUnknown, "No ticket with this code is known, or it was mistyped.", "Check for a typo.", 404},
+	{LicenseUnknown, "The license does not exist, or does not belong to the ticket or container named.", "Check the license id; licet list and licet-central ticket show name what there is.", 404},
+	{LicenseInUse, "Nothing is left to activate: the license is with another container.", "Deactivate it there first, or ask the vendor to restore it if that machine is lost.", 409},
+	{LicenseWithdrawn, "The vendor has withdrawn the license.", "Ask the vendor.", 409},
+	{NotDeactivatable, "The vendor does not let users return this license themselves.", "Ask the vendor to move it.", 409},
+	{PrerequisiteMissing, "The license needs another one in the same container first.", "Activate what it needs in the same container, then try again.", 409},
+	{BreaksOtherLicense, "Another license in the container needs this one.", "Return the licenses that depend on it together with it.", 409},
+	{ContainerNotAllowed, "The product may not be activated into this kind of container.", "Choose another kind of container.", 409},
+
+	{WrongContainer, "The file was made for another container.", "Carry it to the machine with the container it was made for, or make a new request here.", 409},
+	{OutOfDate, "The file is older than what the other side already knows. Nothing was changed.", "Make a new request and use that.", 409},
+	{StepsMissing, "The update starts after a step that this container does not have yet.", "Make a new request: its answer carries every missing step.", 409},
+	{BadSignature, "A signature does not fit: the file was altered or comes from somebody else. Nothing was changed.", "Fetch the file again from where it came from.", 400},
+	{DamagedFile, "The file is incomplete or not readable. Nothing was changed.", "Copy or fetch the file again.", 400},
+	{WrongFile, "The file is of another kind than what is wanted here.", "Requests and receipts go to the vendor, updates come from the vendor.", 400},
+	{TooLarge, "The input is larger than the limit.", "Check that it is the right file.", 413},
+	{WrongEnvironment, "The file belongs to another environment of the vendor, such as a test instance.", "Use files of the environment this machine trusts.", 409},
+	{UnsupportedVersion, "The format version is not spoken here.", "Update the older side.", 400},
+	{VendorUntrusted, "This machine does not trust the vendor of the file or server yet.", "Run licet trust add with the vendor's trust file or address, if you mean to trust it.", 403},
+	{ContainerUnknown, "No container with this serial is known here.", "licet list names the containers of this machine.", 404},
+	{ContainerFlagged, "The container contradicts the vendor's record; it keeps what it has and gets nothing new until the vendor decides.", "Ask the vendor to look at the container.", 409},
+	{ContainerBlocked, "The vendor has blocked the container.", "Ask the vendor.", 409},
+	{ContainerAhead, "The container knows steps that the server does not.", "Ask the vendor: the server may have been restored from a back-up, or belong to another environment.", 409},
+	{ContainerNotEmpty, "There are still licenses in the container.", "Deactivate them first, or delete with --force and lose them.", 409},
+	{ContainerDamaged, "The container's files cannot be read.", "Keep the folder and ask the vendor to restore the licenses.", 409},
+	{OtherMachine, "The container is bound to another machine, or this machine changed too much.", "Undo the change, or ask the vendor to restore the licenses.", 409},
+	{RepairNotAllowed, "The vendor does not allow this binding to be repaired by the user.", "Ask the vendor.", 403},
+
+	{Valid, "The program may run.", "", 200},
+	{NoLicense, "No license for the product is on this machine.", "Activate a ticket: licet activate TICKET.", 404},
+	{NotYetValid, "The license is not valid yet.", "Wait until its first day.", 409},
+	{Expired, "The license has expired.", "Renew it with the vendor, then run licet update.", 409},
+	{FeatureMissing, "The license does not include the feature.", "Ask the vendor for the feature.", 409},
+	{VersionNotCovered, "The license does not cover this version or build of the program.", "Use a version the license covers, or renew the maintenance.", 409},
+	{CheckInOverdue, "The license needs contact with the vendor from time to time, and the last one is too long ago.", "Run licet update, online or by file.", 409},
+	{ClockBehind, "The computer's clock is behind a time that is known to have passed.", "Set the clock right; if it is right, run licet update to fetch the vendor's signed time.", 409},
+
+	{CentralUnreachable, "The vendor's server cannot be reached. Nothing was lost.", "Try again later, or carry files: licet request, licet import, licet receipt.", 503},
+	{StorageFull, "The disk is full or cannot be written. The old state was kept.", "Make room, then try again.", 507},
+	{Unauthorized, "No valid token was given.", "Give a token with --token or LICET_TOKEN.", 401},
+	{Forbidden, "The token does not have the scope for this.", "Use a token with the scope named.", 403},
+	{NotFound, "There is no such thing, or it is not yours.", "Check the name or id.", 404},
+	{InvalidInput, "The input is not acceptable.", "Correct it as the message says.", 422},
+	{Conflict, "Somebody else changed the same thing at the same time.", "Look at it again and repeat.", 409},
+	{IdempotencyReused, "The idempotency key was used before for another request.", "Use a new key for a new request.", 422},
+	{RateLimited, "Too many requests from this address.", "Wait and try again.", 429},
+	{ProductUnknown, "No product has this code.", "licet-central product list names the products.", 404},
+	{AlreadyInitialized, "The folder or database is in use already; it was not touched.", "Choose another folder.", 409},
+	{AuditBroken, "The audit trail does not prove whole.", "Keep the database as it is and look at the rows named.", 409},
+	{AgentUnreachable, "The agent of this machine does not answer.", "Start it with licet serve, or stop what holds its lock.", 503},
+	{Internal, "Something failed inside the program.", "Try again; if it stays, send the report of licet doctor or the server's log to support.", 500},
+}
+
+// Lookup returns the entry of a code; an unknown code gets an empty entry with
+// status 500, so that a new server's code does not confuse an old client.
+func Lookup(code Code) Entry {
+	for _, e := range Codes {
+		if e.Code == code {
+			return e
+		}
+	}
+	return Entry{Code: code, Status: 500}
+}
