@@ -107,11 +107,12 @@ type Wishes struct {
 	Tickets  []license.Ticket `cbor:"1,keyasint"` // authorize their licenses; alone, ask for all of them
 	Activate []license.ID     `cbor:"2,keyasint"` // all or nothing, together with Return
 	Return   []license.ID     `cbor:"3,keyasint"`
+	Pending  bool             `cbor:"4,keyasint"` // what the vendor has pending; any other wish brings it too
 }
 
 // None reports whether nothing is wished for, which makes a report a receipt.
 func (w Wishes) None() bool {
-	return len(w.Tickets) == 0 && len(w.Activate) == 0 && len(w.Return) == 0
+	return len(w.Tickets) == 0 && len(w.Activate) == 0 && len(w.Return) == 0 && !w.Pending
 }
 
 // Identity is who a container is: its serial is a hash of its public keys.
@@ -151,7 +152,7 @@ type Report struct {
 
 // Outcome says what became of one wish.
 type Outcome struct {
-	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID" or "return ID"
+	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID", "return ID" or "update"
 	Code    refusal.Code   `cbor:"2,keyasint" json:"code"`
 	Message string         `cbor:"3,keyasint" json:"message,omitempty"`
 	Hint    string         `cbor:"4,keyasint" json:"hint,omitempty"`

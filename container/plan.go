@@ -45,6 +45,7 @@ type Situation struct {
 	Tickets  []TicketWish
 	Activate []license.ID
 	Return   []license.ID
+	Pending  bool
 }
 
 // Plan decides one step: the vendor's orders first, then what the user asked
@@ -60,7 +61,7 @@ func Plan(s Situation) ([]Op, []Outcome) {
 	}
 	vendor := p.vendorOps()
 	if s.Flagged != "" {
-		return removals(vendor), p.refuseAll(refusal.New(refusal.ContainerFlagged,
+		return removals(vendor), RefuseAll(s.wishes(), refusal.New(refusal.ContainerFlagged,
 			"The container contradicts the vendor's record (%s); it keeps what it has.", s.Flagged))
 	}
 	user, outcomes := p.userOps(vendor)
@@ -131,18 +132,30 @@ func (w wish) outcome() Outcome {
 	return o
 }
 
-func (p *planner) refuseAll(no *refusal.Refusal) []Outcome {
+// RefuseAll refuses every wish of a request for one reason.
+func RefuseAll(w Wishes, no *refusal.Refusal) []Outcome {
 	var out []Outcome
-	for _, t := range p.s.Tickets {
-		out = append(out, wish{text: "ticket " + string(t.Ticket), no: no}.outcome())
+	for _, t := range w.Tickets {
+		out = append(out, wish{text: "ticket " + string(t), no: no}.outcome())
 	}
-	for _, id := range p.s.Return {
+	for _, id := range w.Return {
 		out = append(out, wish{text: "return " + string(id), no: no}.outcome())
 	}
-	for _, id := range p.s.Activate {
+	for _, id := range w.Activate {
 		out = append(out, wish{text: "activate " + string(id), no: no}.outcome())
 	}
+	if w.Pending {
+		out = append(out, wish{text: "update", no: no}.outcome())
+	}
 	return out
+}
+
+func (s Situation) wishes() Wishes {
+	w := Wishes{Activate: s.Activate, Return: s.Return, Pending: s.Pending}
+	for _, t := range s.Tickets {
+		w.Tickets = append(w.Tickets, t.Ticket)
+	}
+	return w
 }
 
 // userOps grants the wishes that can be granted on top of the vendor's part.

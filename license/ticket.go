@@ -44,7 +44,10 @@ func NewTicket(random func([]byte)) Ticket {
 // neighbors are swapped, is refused with TicketUnknown before any look-up.
 func ParseTicket(text string) (Ticket, error) {
 	code := make([]byte, 0, ticketLength)
-	for _, c := range []byte(strings.ToUpper(text)) {
+	for _, c := range []byte(text) {
+		if 'a' <= c && c <= 'z' { // ASCII alone: no other letter folds into one of ours
+			c -= 'a' - 'A'
+		}
 		switch {
 		case c == '-' || c == ' ' || c == '\t':
 		case strings.IndexByte(ticketAlphabet, c) < 0 || len(code) == ticketLength:

@@ -1,0 +1,56 @@
+# Everything runs from a clean checkout with Go and make. CI runs `make test`.
+
+GO       ?= go
+PROGRAMS := ./cmd/licet ./cmd/licet-central
+PACKAGES ?= ./...
+
+# The product is built without cgo. Only the race detector needs a C compiler.
+STATIC := CGO_ENABLED=0
+
+.DEFAULT_GOAL := build
+.PHONY: build demo deps check fmt vet staticcheck cross test test-fast test-long bench generate clean
+
+build: ## static programs in bin/
+	$(STATIC) $(GO) build -trimpath -o bin/ $(PROGRAMS)
+
+demo: ## the main job from start to end, each step printed
+	$(GO) run ./cmd/licet-central demo
+
+deps: ## what the tests need besides Go (PostgreSQL, a C compiler)
+	@./scripts/deps.sh
+
+fmt: ## fails if a file is not formatted
+	@out="$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*' -not -path './.git/*'))"; \
+	if [ -n "$$out" ]; then echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet $(PACKAGES)
+
+# The tools have a module of their own, so that they never raise the product's versions.
+staticcheck:
+	$(GO) tool -modfile=tools/go.mod staticcheck $(PACKAGES)
+
+cross: ## the machine program also builds for systems it is not tested on
+	$(STATIC) GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/licet
+	$(STATIC) GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/licet
+	$(STATIC) GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/licet
+
+check: fmt vet staticcheck build cross
+
+test: deps check ## everything CI runs
+	$(GO) test -race -timeout 15m $(PACKAGES)
+
+test-fast: ## while you work: no race detector, nothing installed
+	$(GO) test $(PACKAGES)
+
+test-long: deps ## many more random runs; tests that read LICET_TEST_LONG=1 go further too
+	LICET_TEST_LONG=1 RAPID_CHECKS=$${RAPID_CHECKS:-5000} $(GO) test -race -count=1 -timeout 2h $(PACKAGES)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+generate: ## generated code and pages; a test fails when they are stale
+	$(GO) generate $(PACKAGES)
+
+clean:
+	rm -rf bin coverage

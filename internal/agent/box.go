@@ -1,0 +1,298 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"licet/container"
+	"licet/internal/containerfile"
+	"licet/internal/machine"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+)
+
+// private is what a container keeps to itself besides its licenses. It stands
+// encrypted in the container's file.
+type private struct {
+	Keys         []byte              `cbor:"1,keyasint"` // both private keys
+	Environment  string              `cbor:"2,keyasint"`
+	Created      license.Time        `cbor:"3,keyasint"`
+	State        container.State     `cbor:"4,keyasint"`
+	Certificates [][]byte            `cbor:"5,keyasint"` // of keys that signed for it
+	Facts        map[license.ID]fact `cbor:"6,keyasint"` // of what is held
+	Pending      *pending            `cbor:"7,keyasint"` // the request whose answer has not come
+	Receipted    uint64              `cbor:"8,keyasint"` // last step whose receipt was delivered
+	Rebound      bool                `cbor:"9,keyasint"` // repaired since the vendor last answered
+	Returned     uint64              `cbor:"10,keyasint"` // last step that dropped a license
+}
+
+// fact is what must be known of a license even while its body does not open.
+type fact struct {
+	Name      string            `cbor:"1,keyasint"`
+	Tolerance license.Tolerance `cbor:"2,keyasint"`
+	Repair    bool              `cbor:"3,keyasint"` // users may rebind a changed machine
+}
+
+// pending is a request as it was stored before it left, so that a retry sends
+// the same bytes (docs/protocol.md R16, decision 11).
+type pending struct {
+	Wishes  container.Wishes `cbor:"1,keyasint"`
+	File    []byte           `cbor:"2,keyasint"`
+	Number  uint64           `cbor:"3,keyasint"` // the container's number when it was made
+	Trust   container.Hash   `cbor:"4,keyasint"` // of the trust bundle it was sealed with
+	Created license.Time     `cbor:"5,keyasint"`
+}
+
+// box is one container, opened.
+type box struct {
+	file   *containerfile.File
+	header containerfile.Header
+	match  machine.Match
+	keys   *seal.ContainerKeys
+	private
+	bodies map[license.ID]containerfile.Body
+	traits []machine.Trait
+}
+
+var (
+	privateEncoding = must(cbor.CoreDetEncOptions().EncMode())
+	privateDecoding = must(cbor.DecOptions{
+		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
+		UTF8: cbor.UTF8RejectInvalid, TagsMd: cbor.TagsForbidden,
+	}.DecMode())
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// traits reads what makes this machine this one. A home that was bound where
+// there was little to bind to has a trait of its own besides.
+func (a *Agent) traits() []machine.Trait {
+	traits := a.cfg.Traits()
+	// Without the file, or when it cannot be read, the trait is simply missing:
+	// what is bound to it then names it.
+	if own, err := machine.ReadInstallation(a.cfg.Home); err == nil {
+		traits = append(slices.Clone(traits), own)
+	}
+	return traits
+}
+
+// bindingTraits are the traits that a container is to be bound to from now on.
+func (a *Agent) bindingTraits() ([]machine.Trait, error) {
+	traits := a.traits()
+	if !machine.Few(traits) || slices.ContainsFunc(traits, func(t machine.Trait) bool { return t.Name == machine.InstallationID }) {
+		return traits, nil
+	}
+	own, err := machine.Installation(a.cfg.Disk, a.cfg.Home, a.random())
+	if err != nil {
+		return nil, storage(err)
+	}
+	return append(slices.Clone(traits), own), nil
+}
+
+// create makes a machine container for a vendor.
+func (a *Agent) create(ctx context.Context, v vendor) (*box, error) {
+	keys, err := seal.NewContainerKeys(a.random())
+	if err != nil {
+		return nil, err
+	}
+	traits, err := a.bindingTraits()
+	if err != nil {
+		return nil, err
+	}
+	serial := keys.Serial()
+	b := &box{
+		keys: keys, traits: traits,
+		header: containerfile.Header{Vendor: string(v.scope().Vendor), Serial: string(serial), Kind: string(license.Machine)},
+		private: private{
+			Keys: keys.Bytes(), Environment: v.scope().Environment, Created: a.now(),
+			State: container.NewState(serial), Facts: map[license.ID]fact{},
+		},
+		bodies: map[license.ID]containerfile.Body{},
+	}
+	content, err := b.content()
+	if err != nil {
+		return nil, err
+	}
+	b.file, err = containerfile.Create(ctx, a.cfg.Disk, a.cfg.Home, b.header, traits, content, a.random())
+	if err != nil {
+		return nil, boxError(b.header.Serial, err)
+	}
+	b.match = b.file.Match(traits)
+	b.header = b.file.Header()
+	return b, nil
+}
+
+// open reads a container with this machine's traits. On OtherMachine the box
+// is returned all the same, with what can be told without opening it.
+func (a *Agent) open(ctx context.Context, serial license.Serial, traits []machine.Trait) (*box, error) {
+	file, err := containerfile.Open(ctx, a.cfg.Disk, a.cfg.Home, string(serial))
+	if err != nil {
+		return nil, boxError(string(serial), err)
+	}
+	b := &box{file: file, header: file.Header(), traits: traits}
+	content, match, err := file.Read(traits)
+	b.match = match
+	if err != nil {
+		return b, boxError(string(serial), err)
+	}
+	return b, b.read(content)
+}
+
+// read takes over what the file holds.
+func (b *box) read(content containerfile.Content) error {
+	if err := privateDecoding.Unmarshal(content.State, &b.private); err != nil {
+		return boxError(b.header.Serial, fmt.Errorf("%w: %w", containerfile.ErrDamaged, err))
+	}
+	keys, err := seal.ParseContainerKeys(b.Keys)
+	if err != nil || string(keys.Serial()) != b.header.Serial || b.State.Serial != keys.Serial() {
+		return boxError(b.header.Serial, fmt.Errorf("%w: its keys are another container's", containerfile.ErrDamaged))
+	}
+	b.keys = keys
+	b.bodies = map[license.ID]containerfile.Body{}
+	for _, body := range content.Bodies {
+		b.bodies[license.ID(body.License)] = body
+	}
+	if b.Facts == nil {
+		b.Facts = map[license.ID]fact{}
+	}
+	return nil
+}
+
+// content is what the file is to hold: the state and the bodies of what is held.
+func (b *box) content() (containerfile.Content, error) {
+	state, err := privateEncoding.Marshal(b.private)
+	if err != nil {
+		return containerfile.Content{}, fmt.Errorf("agent: encode container: %w", err)
+	}
+	c := containerfile.Content{State: state}
+	for _, id := range b.held() {
+		if body, ok := b.bodies[id]; ok {
+			c.Bodies = append(c.Bodies, body)
+		}
+	}
+	return c, nil
+}
+
+// held lists the licenses in the container, sorted.
+func (b *box) held() []license.ID {
+	ids := make([]license.ID, 0, len(b.State.Held))
+	for id := range b.State.Held {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// save writes the container: one durable write, all or nothing.
+func (a *Agent) save(ctx context.Context, b *box) error {
+	content, err := b.content()
+	if err != nil {
+		return err
+	}
+	h := b.header
+	h.Number = b.State.Number
+	if _, err := b.file.Write(ctx, h, content, b.traits, a.random()); err != nil {
+		return boxError(h.Serial, err)
+	}
+	b.header = b.file.Header()
+	return nil
+}
+
+// serial names the container.
+func (b *box) serial() license.Serial { return license.Serial(b.header.Serial) }
+
+// reissue lists the licenses held whose bodies are gone from the container.
+func (b *box) reissue() []license.ID {
+	var ids []license.ID
+	for _, id := range b.held() {
+		if body, ok := b.bodies[id]; !ok || body.Reissue {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// waiting is the pending request if its answer may still come.
+func (b *box) waiting() *pending {
+	if b.Pending == nil || b.Pending.Number != b.State.Number {
+		return nil
+	}
+	return b.Pending
+}
+
+// sameWishes reports whether two lists of wishes ask for the same, in whatever
+// order.
+func sameWishes(x, y container.Wishes) bool {
+	return bytes.Equal(wishBytes(x), wishBytes(y))
+}
+
+func wishBytes(w container.Wishes) []byte {
+	w = container.Wishes{Tickets: sorted(w.Tickets), Activate: sorted(w.Activate), Return: sorted(w.Return)}
+	b, err := privateEncoding.Marshal(w)
+	if err != nil {
+		panic(err) // texts alone
+	}
+	return b
+}
+
+// sorted is a list without repetition, in order, never nil.
+func sorted[T ~string](list []T) []T {
+	list = append([]T{}, list...)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// boxError turns an error of a container's file into what a person is told.
+func boxError(serial string, err error) error {
+	var other *containerfile.OtherMachineError
+	var broken *containerfile.DamagedError
+	switch {
+	case errors.As(err, &other):
+		return otherMachine(serial, other.Match, "container "+serial)
+	case errors.As(err, &broken):
+		return refusal.New(refusal.ContainerDamaged, "The file %s of container %s is damaged; the container cannot be used.", broken.Path, serial).
+			With("container", serial)
+	case errors.Is(err, containerfile.ErrDamaged):
+		return refusal.New(refusal.ContainerDamaged, "The content of container %s is damaged; it cannot be used.", serial).With("container", serial)
+	case errors.Is(err, containerfile.ErrNewerFormat):
+		return refusal.New(refusal.UnsupportedVersion, "Container %s was written by a newer version of licet. Nothing was changed.", serial).
+			Hinted("Install the newer version again.").With("container", serial)
+	case errors.Is(err, containerfile.ErrLocked), errors.Is(err, containerfile.ErrStale):
+		return refusal.New(refusal.Conflict, "Another program uses container %s at this moment. Nothing was changed.", serial).
+			Hinted("Try again in a moment.").With("container", serial)
+	case errors.Is(err, fs.ErrNotExist):
+		return unknownContainer(license.Serial(serial))
+	}
+	return storage(err)
+}
+
+func unknownContainer(serial license.Serial) error {
+	return refusal.New(refusal.ContainerUnknown, "There is no container %s on this machine.", serial).With("container", string(serial))
+}
+
+// otherMachine says which traits keep something from opening here.
+func otherMachine(serial string, match machine.Match, what string) *refusal.Refusal {
+	return refusal.New(refusal.OtherMachine, "The %s is bound to another machine, or this machine changed too much. %s", what, match.Sentence()).
+		With("container", serial).With("changed", empty(match.Changed)).With("missing", empty(match.Missing)).
+		With("score", match.Score).With("total", match.Total)
+}
+
+// empty makes a list that JSON shows as one even if it has nothing in it.
+func empty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,162 @@
+package catalog
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"licet/license"
+	"licet/refusal"
+	"licet/terms"
+)
+
+// setting is one of the terms as a file or an order gives it.
+type setting struct {
+	key  string // as in termFields
+	text string
+	line int // 0 in an order
+}
+
+// termField is one of the terms: its name in files, orders and JSON, and how to
+// read it. A name with a dot stands in a mapping of its own in files.
+type termField struct {
+	key  string
+	tags []string // YAML types that it may be written as
+	want string   // what it must be, in a message
+	set  func(t *license.Terms, text string) error
+}
+
+// termFields is the one table of the terms that can be given.
+var termFields = []termField{
+	count("seats", maxSeats, func(t *license.Terms) *int64 { return &t.Seats }),
+	moment("valid_from", func(t *license.Terms) *license.Time { return &t.ValidFrom }),
+	moment("expires_at", func(t *license.Terms) *license.Time { return &t.ExpiresAt }),
+	length("expires_in", func(t *license.Terms) *license.Duration { return &t.ExpiresIn }),
+	moment("maintenance_until", func(t *license.Terms) *license.Time { return &t.MaintenanceUntil }),
+	length("maintenance", func(t *license.Terms) *license.Duration { return &t.Maintenance }),
+	{"min_version", []string{"!!str", "!!int", "!!float"}, "a version such as \"4.0\"", setMinVersion},
+	length("check_in", func(t *license.Terms) *license.Duration { return &t.CheckIn }),
+	length("grace", func(t *license.Terms) *license.Duration { return &t.Grace }),
+	count("units", maxCount, func(t *license.Terms) *int64 { return &t.Units }),
+	length("borrow.max", func(t *license.Terms) *license.Duration { return &t.Borrow.Max }),
+	count("borrow.seats", maxSeats, func(t *license.Terms) *int64 { return &t.Borrow.Seats }),
+	text("customer_text", func(t *license.Terms) *string { return &t.CustomerText }),
+	text("vendor_data", func(t *license.Terms) *string { return &t.VendorData }),
+}
+
+const maxSeats = 1_000_000
+
+// ends are the two ways to give an end. Giving one takes the place of what a
+// default says in either way; both given together stay, and the earlier counts.
+var ends = []struct {
+	keys  []string
+	clear func(*license.Terms)
+}{
+	{[]string{"expires_at", "expires_in"}, func(t *license.Terms) { t.ExpiresAt, t.ExpiresIn = 0, 0 }},
+	{[]string{"maintenance_until", "maintenance"}, func(t *license.Terms) { t.MaintenanceUntil, t.Maintenance = 0, 0 }},
+}
+
+func count(key string, limit int64, in func(*license.Terms) *int64) termField {
+	return termField{key, []string{"!!int"}, "a whole number", func(t *license.Terms, text string) error {
+		return assign(in(t))(wholeNumber(text, limit))
+	}}
+}
+
+func length(key string, in func(*license.Terms) *license.Duration) termField {
+	return termField{key, []string{"!!str", "!!int"}, "a duration such as 7d", func(t *license.Terms, text string) error {
+		return assign(in(t))(license.ParseDuration(text))
+	}}
+}
+
+func moment(key string, in func(*license.Terms) *license.Time) termField {
+	return termField{key, []string{"!!str", "!!timestamp", "!!int"}, "a date or time", func(t *license.Terms, text string) error {
+		return assign(in(t))(license.ParseTime(text))
+	}}
+}
+
+func text(key string, in func(*license.Terms) *string) termField {
+	return termField{key, []string{"!!str"}, "text in quotes", func(t *license.Terms, text string) error {
+		return assign(in(t))(text, validText(text, maxText))
+	}}
+}
+
+func setMinVersion(t *license.Terms, text string) error {
+	_, err := terms.ParseVersion(text)
+	return assign(&t.MinVersion)(text, err)
+}
+
+// assign stores a value that was read without an error.
+func assign[T any](into *T) func(T, error) error {
+	return func(v T, err error) error {
+		if err == nil {
+			*into = v
+		}
+		return err
+	}
+}
+
+func wholeNumber(text string, limit int64) (int64, error) {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || strings.HasPrefix(text, "+") {
+		return 0, refusal.New(refusal.InvalidInput, "%q is not a whole number.", shorten(text)).
+			Hinted("Write digits only.")
+	}
+	if int64(n) > limit {
+		return 0, refusal.New(refusal.InvalidInput, "%d is more than %d.", n, limit)
+	}
+	return int64(n), nil
+}
+
+func termNamed(key string) (termField, bool) {
+	i := slices.IndexFunc(termFields, func(f termField) bool { return f.key == key })
+	if i < 0 {
+		return termField{}, false
+	}
+	return termFields[i], true
+}
+
+// settings reads the mapping of terms; what a value must be is checked where it
+// is set.
+func (p *problems) settings(n *node, what string) []setting {
+	var given []setting
+	known := fields{}
+	groups := map[string]fields{}
+	for _, f := range termFields {
+		take := func(n *node) {
+			if !n.is(f.tags...) {
+				p.add(n.Line, "%s must be %s, not %s", f.key, f.want, n.shown())
+				return
+			}
+			given = append(given, setting{f.key, n.Value, n.Line})
+		}
+		group, key, nested := strings.Cut(f.key, ".")
+		switch {
+		case !nested:
+			known[f.key] = take
+		case groups[group] == nil:
+			groups[group] = fields{key: take}
+			known[group] = func(n *node) { p.mapping(n, group, groups[group]) }
+		default:
+			groups[group][key] = take
+		}
+	}
+	p.mapping(n, what, known)
+	return given
+}
+
+// override returns base with what is given; a value that is not acceptable is a
+// problem and leaves base's.
+func (p *problems) override(base license.Terms, given []setting) license.Terms {
+	for _, end := range ends {
+		if slices.ContainsFunc(given, func(s setting) bool { return slices.Contains(end.keys, s.key) }) {
+			end.clear(&base)
+		}
+	}
+	for _, s := range given {
+		field, _ := termNamed(s.key)
+		if err := field.set(&base, s.text); err != nil {
+			p.addError(s.line, s.key, err)
+		}
+	}
+	return base
+}

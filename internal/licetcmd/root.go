@@ -1,0 +1,182 @@
+// Package licetcmd is the command tree of licet, the program on a user's
+// machine. It reads arguments, asks the agent, and says what happened; it
+// decides nothing.
+package licetcmd
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"licet/internal/agent"
+	"licet/internal/cli"
+	"licet/internal/durable"
+	"licet/internal/machine"
+)
+
+// Env is the world the commands run in. The zero value is the real one; tests
+// and the demo give their own. No environment variable changes any of it.
+type Env struct {
+	Now     func() time.Time
+	Random  func([]byte)
+	Traits  func() []machine.Trait
+	Disk    *durable.Disk
+	HTTP    *http.Client
+	Streams cli.Streams
+}
+
+// Main runs licet with args, without the program's name, and returns the exit
+// status.
+func Main(ctx context.Context, env Env, args []string) int {
+	if env.Streams.Out == nil {
+		env.Streams = cli.System()
+	}
+	return cli.Main(ctx, Root(env), args, env.Streams)
+}
+
+// commands is what all commands share.
+type commands struct {
+	env  Env
+	home string
+}
+
+// Root is the command tree of licet, to be run by cli.Main.
+func Root(env Env) *cobra.Command {
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	if env.Streams.Getenv == nil {
+		env.Streams.Getenv = os.Getenv
+	}
+	c := &commands{env: env}
+	root := &cobra.Command{
+		Use:   "licet",
+		Short: "Licenses on this machine",
+		Long: "licet keeps the licenses of this machine: it activates and returns them, online\n" +
+			"or by files that are carried by hand, and says whether a program may run.",
+	}
+	root.PersistentFlags().StringVar(&c.home, "home", "", "folder that holds the containers (default "+defaultHome(env.Streams.Getenv)+")")
+	root.AddCommand(
+		c.trust(), c.activate(), c.deactivate(), c.update(),
+		c.request(), c.importFile(), c.receipt(),
+		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.version(),
+	)
+	return root
+}
+
+// defaultHome is the system's place for the state of a service when root runs
+// licet, the user's place for state otherwise.
+func defaultHome(getenv func(string) string) string {
+	const name = "licet"
+	switch {
+	case runtime.GOOS == "linux" && os.Geteuid() == 0:
+		return filepath.Join("/var/lib", name)
+	case filepath.IsAbs(getenv("XDG_STATE_HOME")):
+		return filepath.Join(getenv("XDG_STATE_HOME"), name)
+	case runtime.GOOS == "windows" || runtime.GOOS == "darwin":
+		if dir, err := os.UserConfigDir(); err == nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", name)
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		dir = "." // then licenses are looked for where the command runs
+	}
+	return filepath.Join(dir, ".local", "state", name)
+}
+
+// config is what the agent is opened with.
+func (c *commands) config(log *slog.Logger) agent.Config {
+	home := c.home
+	if home == "" {
+		home = defaultHome(c.env.Streams.Getenv)
+	}
+	if abs, err := filepath.Abs(home); err == nil {
+		home = abs
+	}
+	return agent.Config{
+		Home: home, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
+		Disk: c.env.Disk, HTTP: c.env.HTTP, Log: log,
+	}
+}
+
+// client is who does the work: the agent that runs, or this process.
+func (c *commands) client() *agent.Client { return agent.Connect(c.config(nil)) }
+
+func (c *commands) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Show the version of this program", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			value := map[string]string{"version": agent.Version, "go": runtime.Version(), "system": runtime.GOOS + "/" + runtime.GOARCH}
+			return cli.Print(cmd, value, func(p *cli.Page) { p.Line("licet %s", agent.Version) })
+		},
+	}
+}
+
+func (c *commands) serve() *cobra.Command {
+	var refresh durationFlag
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the agent: keep licenses up to date, answer programs and commands",
+		Long: "The agent holds this machine's containers. It asks the vendors from time to time\n" +
+			"what is pending, answers programs, and does what the other commands ask.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			every := time.Duration(refresh.Duration)
+			if every == 0 {
+				every = agent.DefaultRefresh
+			}
+			return agent.Open(c.config(log)).Serve(cmd.Context(), agent.Serving{
+				Refresh: every,
+				Ready:   func(socket string) { log.Info("serving", "socket", socket) },
+			})
+		},
+	}
+	cmd.Flags().Var(&refresh, "refresh", "time between two contacts with the vendors, such as 12h")
+	return cmd
+}
+
+// readInput reads a file a person names, at most limit bytes; "-" is standard
+// input.
+func readInput(cmd *cobra.Command, name string, limit int64) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fileError(name, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	// One byte more than allowed tells a file that is too large; whoever reads
+	// the content says so.
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err != nil {
+		return nil, fileError(name, err)
+	}
+	return data, nil
+}
+
+// writeOutput writes a file for a person to carry, readable by its owner alone;
+// "-" is standard output.
+func (c *commands) writeOutput(cmd *cobra.Command, name string, data []byte) error {
+	if name == "-" {
+		_, err := cmd.OutOrStdout().Write(data)
+		return err
+	}
+	if err := c.env.Disk.WritePath(name, data, durable.PrivateFile); err != nil {
+		return fileError(name, err)
+	}
+	return nil
+}

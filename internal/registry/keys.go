@@ -1,0 +1,284 @@
+package registry
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"licet/container"
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// InitRequest describes a new vendor.
+type InitRequest struct {
+	Vendor      string
+	Environment string // production unless said otherwise
+	Address     string // where machines reach the server
+}
+
+// InitResult is what a new vendor gets once.
+type InitResult struct {
+	VendorID   string
+	AdminToken string
+	Trust      []byte // the trust bundle, armored
+}
+
+// auditKey is the use of the key that signs the audit log's checkpoints.
+const auditKey = "audit"
+
+// keyring is the vendor's keys, decrypted.
+type keyring struct {
+	vault        *seal.Vault
+	scope        seal.Scope
+	epoch        uint64
+	root         *seal.SigningKey // nil once removed
+	rootID       string
+	issuing      *seal.SigningKey
+	certificates [][]byte // of the issuing keys
+	sealing      []*seal.SealingKey
+	signer       note.Signer
+	verifier     note.Verifier
+}
+
+// Init makes a vendor, its keys, and the first administrator's token. A database
+// that holds a vendor already is refused with AlreadyInitialized.
+func Init(ctx context.Context, cfg Config, req InitRequest) (InitResult, error) {
+	if req.Environment == "" {
+		req.Environment = seal.Production
+	}
+	now := cfg.Now()
+	k, rows, trust, err := newKeys(cfg, req, now)
+	if err != nil {
+		return InitResult{}, err
+	}
+	v := store.Vendor{ID: string(k.scope.Vendor), Name: req.Vendor, Environment: req.Environment, Address: req.Address,
+		Epoch: 1, Trust: trust, Created: license.At(now)}
+	out := InitResult{VendorID: v.ID, Trust: trust}
+	r := &Registry{cfg: cfg, keys: k, vendor: v}
+	err = r.write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Vendor(); err == nil {
+			return refusal.New(refusal.AlreadyInitialized, "The database holds a vendor already; it was not touched.")
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := tx.InsertVendor(v); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := tx.InsertKey(row); err != nil {
+				return err
+			}
+		}
+		token, err := r.insertToken(tx, "admin", []string{ScopeAdmin}, now, 0)
+		if err != nil {
+			return err
+		}
+		out.AdminToken = token.Secret
+		return r.scribe(tx, System, now).note(evVendorCreated, map[string]any{"name": v.Name, "environment": v.Environment}, about(ofVendor, v.ID), about(ofToken, token.ID))
+	})
+	return out, err
+}
+
+// newKeys draws every key of a vendor: the root, one issuing and one sealing key
+// that it certifies, and the key of the audit log.
+func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key, []byte, error) {
+	vault, err := seal.NewVault(cfg.Secret)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	random := reader(cfg.Random)
+	root, err := seal.NewSigningKey(seal.Root, random)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	issuing, err := seal.NewSigningKey(seal.Issuing, random)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sealing, err := seal.NewSealingKey(random)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	k := &keyring{vault: vault, epoch: 1, scope: seal.Scope{Vendor: seal.VendorOf(root.Public()), Environment: req.Environment}}
+	if err := k.scope.Check(); err != nil {
+		return nil, nil, nil, err
+	}
+	issuingCert, err := seal.SignCertificate(k.scope, root, seal.Certificate{Use: seal.Issuing, Public: issuing.Public(), Number: 1})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sealingCert, err := seal.SignCertificate(k.scope, root, seal.Certificate{Use: seal.Sealing, Public: sealing.Public(), Number: 2})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	trust, err := seal.SignTrust(root, seal.Trust{Scope: k.scope, Name: req.Vendor, Address: req.Address, Number: 1,
+		Time: license.At(now), Certificates: [][]byte{sealingCert, issuingCert}})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var seed [ed25519.SeedSize]byte
+	cfg.Random(seed[:])
+	auditPublic := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
+	rows := []store.Key{
+		{ID: root.ID().String(), Use: string(seal.Root), Public: root.Public(), Private: root.Bytes()},
+		{ID: issuing.ID().String(), Use: string(seal.Issuing), Public: issuing.Public(), Private: issuing.Bytes(), Certificate: issuingCert},
+		{ID: sealing.ID().String(), Use: string(seal.Sealing), Public: sealing.Public(), Private: sealing.Bytes(), Certificate: sealingCert},
+		{ID: seal.KeyIDOf(auditPublic).String(), Use: auditKey, Public: auditPublic, Private: seed[:]},
+	}
+	for i := range rows {
+		rows[i].Created = license.At(now)
+		if rows[i].Private, err = vault.Seal(keyPlace(rows[i].ID), rows[i].Private); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return k, rows, trust, nil
+}
+
+func keyPlace(id string) seal.Place { return seal.Place{Table: "keys", Row: id, Column: "private"} }
+
+// loadKeys decrypts the keys of a vendor with secret.key.
+func loadKeys(tx *store.Tx, secret []byte, v store.Vendor) (*keyring, error) {
+	vault, err := seal.NewVault(secret)
+	if err != nil {
+		return nil, err
+	}
+	k := &keyring{vault: vault, epoch: v.Epoch, scope: seal.Scope{Vendor: seal.VendorID(v.ID), Environment: v.Environment}}
+	rows, err := tx.Keys()
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		var private []byte
+		if row.Private != nil {
+			if private, err = vault.Open(keyPlace(row.ID), row.Private); err != nil {
+				return nil, fmt.Errorf("the keys in the database do not open with secret.key: %w", err)
+			}
+		}
+		if err := k.take(row, private, v.Name); err != nil {
+			return nil, err
+		}
+	}
+	if k.issuing == nil || len(k.sealing) == 0 || k.signer == nil {
+		return nil, errors.New("registry: the database lacks keys")
+	}
+	return k, nil
+}
+
+// take adds one key to the ring; private is nil for a removed root.
+func (k *keyring) take(row store.Key, private []byte, name string) (err error) {
+	switch seal.Use(row.Use) {
+	case seal.Root:
+		k.rootID = row.ID
+		if private != nil {
+			k.root, err = seal.ParseSigningKey(seal.Root, private)
+		}
+	case seal.Issuing:
+		k.issuing, err = seal.ParseSigningKey(seal.Issuing, private)
+		k.certificates = append(k.certificates, row.Certificate)
+	case seal.Sealing:
+		var s *seal.SealingKey
+		s, err = seal.ParseSealingKey(private)
+		k.sealing = append(k.sealing, s)
+	case auditKey:
+		origin := "licet/" + string(k.scope.Vendor) + "/" + k.scope.Environment
+		key := ed25519.NewKeyFromSeed(private)
+		k.signer, k.verifier, err = checkpointKeys(origin, key)
+	}
+	return err
+}
+
+// checkpointKeys wraps the audit key for the checkpoint format, whose keys are
+// texts with a name and a hash.
+func checkpointKeys(origin string, key ed25519.PrivateKey) (note.Signer, note.Verifier, error) {
+	verifierText, err := note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey))
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := note.NewVerifier(verifierText)
+	if err != nil {
+		return nil, nil, err
+	}
+	const ed25519Algorithm = 1
+	signerText := fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", origin, verifier.KeyHash(),
+		base64.StdEncoding.EncodeToString(append([]byte{ed25519Algorithm}, key.Seed()...)))
+	signer, err := note.NewSigner(signerText)
+	return signer, verifier, err
+}
+
+// WellKnown is what the server says of itself without a login.
+func (r *Registry) WellKnown() wire.WellKnown {
+	return wire.WellKnown{Vendor: r.vendor.Name, VendorID: r.vendor.ID, Environment: r.vendor.Environment, Trust: string(r.vendor.Trust)}
+}
+
+// ExportRoot returns the root key, to be kept offline, and removes it from the
+// server if asked to. The server works on with its issuing key.
+func (r *Registry) ExportRoot(ctx context.Context, a Actor, remove bool) ([]byte, error) {
+	if err := a.may(ScopeAdmin); err != nil {
+		return nil, err
+	}
+	if r.keys.root == nil {
+		return nil, refusal.New(refusal.NotFound, "The root key was removed from this server before.").Hinted("Use the copy that was exported then.")
+	}
+	now := r.cfg.Now()
+	err := r.write(ctx, func(tx *store.Tx) error {
+		if err := tx.Touch("vendor", "id", r.vendor.ID); err != nil {
+			return err
+		}
+		log := r.scribe(tx, a, now)
+		if err := log.note(evRootExported, nil, about(ofVendor, r.vendor.ID)); err != nil || !remove {
+			return err
+		}
+		if err := tx.ForgetPrivateKey(r.keys.rootID); err != nil {
+			return err
+		}
+		return log.note(evRootRemoved, nil, about(ofVendor, r.vendor.ID))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.keys.root.Bytes(), nil
+}
+
+// SignTime answers a nonce with the vendor's signed time.
+func (r *Registry) SignTime(_ context.Context, nonce []byte) ([]byte, error) {
+	var n container.Nonce
+	if len(nonce) != len(n) {
+		return nil, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(n))
+	}
+	return seal.SignTime(r.keys.scope, r.keys.issuing, container.Nonce(nonce), license.At(r.cfg.Now()))
+}
+
+// openReport checks and opens a file from a container.
+func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
+	in, err := seal.OpenReport(r.keys.scope, file, r.keys.sealing...)
+	if err != nil {
+		return incoming{}, err
+	}
+	if in.Kind != want {
+		return incoming{}, refusal.New(refusal.WrongFile, "This file is a %s; wanted is a %s. Nothing was changed.", in.Kind, want)
+	}
+	return incoming{report: in.Report, serial: in.Serial, file: file, hash: in.Hash}, nil
+}
+
+// sealAnswer makes the update file that answers the report of this exchange.
+func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
+	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
+	return seal.SealUpdate(x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
+}
+
+// reader turns the registry's source of randomness into an io.Reader.
+type reader func([]byte)
+
+func (f reader) Read(p []byte) (int, error) { f(p); return len(p), nil }
+
+var _ io.Reader = reader(nil)

@@ -1,0 +1,307 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"licet/internal/catalog"
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// maxOrderLicenses is how many licenses one call may add.
+const maxOrderLicenses = 100_000
+
+// CreateOrder takes an order, or extends the one with the same number: the
+// request states how many licenses of each position the order has in all, so
+// sending it again adds nothing (docs/decisions/0005). One ticket stands for the
+// whole order.
+func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderRequest, once Once) (wire.Order, error) {
+	if err := a.may(ScopeOrders); err != nil {
+		return wire.Order{}, err
+	}
+	items, err := orderItems(req)
+	if err != nil {
+		return wire.Order{}, err
+	}
+	if strings.TrimSpace(req.Customer) == "" {
+		return wire.Order{}, refusal.New(refusal.InvalidInput, "The order names no customer.")
+	}
+	now := r.cfg.Now()
+	var out wire.Order
+	err = r.write(ctx, func(tx *store.Tx) error {
+		return r.once(tx, a, once, &out, func() error {
+			o := store.Order{ID: r.newID("ord", now), Number: req.Number, Customer: strings.TrimSpace(req.Customer), Created: license.At(now)}
+			if o.Number == "" {
+				o.Number = strings.ToUpper(strings.TrimPrefix(o.ID, "ord_"))
+			}
+			order, created, err := tx.EnsureOrder(o)
+			if err != nil {
+				return err
+			}
+			if order.Customer != o.Customer {
+				return refusal.New(refusal.Conflict, "The order %s belongs to %s.", order.Number, order.Customer).
+					Hinted("Use the order's own customer, or another order number.")
+			}
+			added, err := r.fillOrder(tx, order, created, items, r.scribe(tx, a, now))
+			if err != nil {
+				return err
+			}
+			out, err = r.orderView(tx, order, true)
+			out.Added = added
+			return err
+		})
+	})
+	return out, err
+}
+
+// orderItems reads the positions of a request, equal ones joined.
+func orderItems(req wire.OrderRequest) ([]catalog.Item, error) {
+	var items []catalog.Item
+	for _, it := range req.Items {
+		// One reader for both spellings keeps one set of rules.
+		arg := it.Product
+		if strings.ContainsAny(it.Product, "=,") {
+			return nil, refusal.New(refusal.InvalidInput, "%q is not a product code.", it.Product)
+		}
+		for _, o := range it.Override {
+			arg += "," + o
+		}
+		item, err := catalog.ParseItem(arg)
+		if err != nil {
+			return nil, err
+		}
+		item.Quantity = max(it.Quantity, 1)
+		if i := slices.IndexFunc(items, func(x catalog.Item) bool { return position(x) == position(item) }); i >= 0 {
+			items[i].Quantity += item.Quantity
+		} else {
+			items = append(items, item)
+		}
+	}
+	var total int64
+	for _, it := range items {
+		total += it.Quantity
+	}
+	if total > maxOrderLicenses {
+		return nil, refusal.New(refusal.TooLarge, "An order may add %d licenses at once; this one asks for %d.", maxOrderLicenses, total)
+	}
+	return items, nil
+}
+
+// position names an order position: the product and its overrides.
+func position(i catalog.Item) string {
+	i.Quantity = 1
+	return i.String()
+}
+
+// fillOrder adds the licenses that an order lacks, and its ticket.
+func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []catalog.Item, log scribe) (int, error) {
+	now := license.At(log.now)
+	t, err := r.ensureTicket(tx, o, log)
+	if err != nil {
+		return 0, err
+	}
+	subjects := []store.Subject{about(ofOrder, o.ID), about(ofTicket, t.ID)}
+	added := 0
+	var what []map[string]any
+	for _, it := range items {
+		p, err := tx.Product(it.Code)
+		if errors.Is(err, store.ErrNotFound) {
+			return 0, refusal.New(refusal.ProductUnknown, "There is no product %s.", it.Code)
+		}
+		if err != nil {
+			return 0, err
+		}
+		terms, features, err := it.Resolve(p)
+		if err != nil {
+			return 0, err
+		}
+		have, err := tx.CountItem(o.ID, position(it))
+		if err != nil {
+			return 0, err
+		}
+		for range max(it.Quantity-have, 0) {
+			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: position(it),
+				Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: now}
+			if err := tx.InsertLicense(l); err != nil {
+				return 0, err
+			}
+			subjects = append(subjects, about(ofLicense, string(l.ID)))
+			added++
+		}
+		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity})
+	}
+	name := evOrderExtended
+	if created {
+		name = evOrderCreated
+	} else if added == 0 {
+		return 0, nil
+	}
+	return added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": added}, subjects...)
+}
+
+// ensureTicket returns the order's ticket and makes it if there is none.
+func (r *Registry) ensureTicket(tx *store.Tx, o store.Order, log scribe) (store.Ticket, error) {
+	t, err := tx.TicketByOrder(o.ID)
+	if !errors.Is(err, store.ErrNotFound) {
+		return t, err
+	}
+	code := license.NewTicket(r.cfg.Random)
+	t = store.Ticket{ID: r.newID("tic", log.now), OrderID: o.ID, Lookup: r.ticketHash(code), Created: license.At(log.now)}
+	if t.Sealed, err = r.keys.vault.Seal(ticketPlace(t.ID), []byte(code)); err != nil {
+		return t, err
+	}
+	return t, tx.InsertTicket(t)
+}
+
+// ticketHash is what a ticket is found by: without the key, the database does
+// not help to guess it.
+func (r *Registry) ticketHash(code license.Ticket) []byte {
+	h := r.keys.vault.KeyedHash("ticket", []byte(code))
+	return h[:]
+}
+
+func ticketPlace(id string) seal.Place {
+	return seal.Place{Table: "tickets", Row: id, Column: "sealed"}
+}
+
+// findTicket finds a ticket; a mistyped or unknown one is TicketUnknown.
+func (r *Registry) findTicket(tx *store.Tx, text license.Ticket) (store.Ticket, error) {
+	code, err := license.ParseTicket(string(text))
+	if err != nil {
+		return store.Ticket{}, err
+	}
+	t, err := tx.TicketByLookup(r.ticketHash(code))
+	if errors.Is(err, store.ErrNotFound) {
+		return t, refusal.New(refusal.TicketUnknown, "This ticket is not known to the vendor.")
+	}
+	return t, err
+}
+
+// once runs fn unless the same call was answered before; then that answer is
+// given again. The answer is kept encrypted, since it may hold a secret.
+func (r *Registry) once(tx *store.Tx, a Actor, o Once, answer any, fn func() error) error {
+	if o.Key == "" {
+		return fn()
+	}
+	where := seal.Place{Table: "once", Row: a.String() + "/" + o.Key, Column: "answer"}
+	hash, sealed, err := tx.Recall(a.String(), o.Key)
+	switch {
+	case err == nil && string(hash) != string(o.Hash[:]):
+		return refusal.New(refusal.IdempotencyReused, "The idempotency key was used before for another request.")
+	case err == nil:
+		plain, err := r.keys.vault.Open(where, sealed)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(plain, answer)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if err := fn(); err != nil {
+		return err
+	}
+	plain, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	if sealed, err = r.keys.vault.Seal(where, plain); err != nil {
+		return err
+	}
+	return tx.Remember(a.String(), o.Key, o.Hash[:], sealed, license.At(r.cfg.Now()))
+}
+
+// Orders returns a page of orders, newest first, without tickets.
+func (r *Registry) Orders(ctx context.Context, a Actor, cursor string, limit int) (list wire.List[wire.Order], err error) {
+	return page(ctx, r, a, limit, func(tx *store.Tx) ([]store.Order, error) { return tx.Orders(cursor, limit) },
+		func(tx *store.Tx, o store.Order) (wire.Order, string, error) {
+			w, err := r.orderView(tx, o, false)
+			return w, o.ID, err
+		})
+}
+
+// Order returns one order by its number or id, with its ticket for those who
+// may take orders.
+func (r *Registry) Order(ctx context.Context, a Actor, number string) (out wire.Order, err error) {
+	if err := a.may(ScopeRead); err != nil {
+		return out, err
+	}
+	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		o, err := findOrder(tx, number)
+		if err != nil {
+			return err
+		}
+		out, err = r.orderView(tx, o, a.may(ScopeOrders) == nil)
+		return err
+	})
+	return out, err
+}
+
+func findOrder(tx *store.Tx, number string) (store.Order, error) {
+	o, err := tx.OrderByNumber(number)
+	if errors.Is(err, store.ErrNotFound) {
+		o, err = tx.OrderByID(number)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return o, notFound("order", number)
+	}
+	return o, err
+}
+
+func (r *Registry) orderView(tx *store.Tx, o store.Order, ticket bool) (wire.Order, error) {
+	w := wire.Order{Order: o.ID, Number: o.Number, Customer: o.Customer, Created: o.Created}
+	if ticket {
+		t, err := tx.TicketByOrder(o.ID)
+		if err != nil {
+			return w, err
+		}
+		if w.Ticket, err = r.openTicket(t); err != nil {
+			return w, err
+		}
+	}
+	ls, err := tx.LicensesOfOrder(o.ID)
+	if err != nil {
+		return w, err
+	}
+	w.Licenses, err = r.licenseViews(tx, ls)
+	return w, err
+}
+
+func (r *Registry) openTicket(t store.Ticket) (license.Ticket, error) {
+	plain, err := r.keys.vault.Open(ticketPlace(t.ID), t.Sealed)
+	return license.Ticket(plain), err
+}
+
+// Ticket returns what a ticket stands for.
+func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.Ticket, err error) {
+	if err := a.may(ScopeRead); err != nil {
+		return out, err
+	}
+	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		t, err := r.findTicket(tx, license.Ticket(code))
+		if err != nil {
+			return err
+		}
+		o, err := tx.OrderByID(t.OrderID)
+		if err != nil {
+			return err
+		}
+		ls, err := tx.LicensesOfTicket(t.ID)
+		if err != nil {
+			return err
+		}
+		out = wire.Ticket{Order: o.ID, Number: o.Number, Customer: o.Customer, Created: t.Created}
+		if out.Ticket, err = r.openTicket(t); err != nil {
+			return err
+		}
+		out.Licenses, err = r.licenseViews(tx, ls)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,543 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"licet/container"
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+)
+
+// Program answers a request file with an update file: it takes in what the
+// report proves, plans one step from the vendor's orders and the user's wishes,
+// stores everything in one transaction, and only then lets the update leave
+// (docs/protocol.md R2, R5, R9). A repeated request gets its first answer again.
+func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
+	in, err := r.openReport(file, seal.Request)
+	if err != nil {
+		return nil, err
+	}
+	var answer []byte
+	err = r.write(ctx, func(tx *store.Tx) error {
+		answer = nil
+		t := r.exchange(tx, in)
+		answer, err = t.program()
+		return err
+	})
+	return answer, err
+}
+
+// Receipt takes a receipt file in. A receipt that is older than the record
+// changes nothing (docs/protocol.md R11); one that contradicts it flags the container.
+func (r *Registry) Receipt(ctx context.Context, file []byte) error {
+	in, err := r.openReport(file, seal.Receipt)
+	if err != nil {
+		return err
+	}
+	var no *refusal.Refusal
+	err = r.write(ctx, func(tx *store.Tx) error {
+		no, err = r.exchange(tx, in).receipt()
+		return err
+	})
+	if err == nil && no != nil {
+		return no
+	}
+	return err
+}
+
+// incoming is a report whose signature was verified, with its exact bytes.
+type incoming struct {
+	report container.Report
+	serial license.Serial
+	file   []byte
+	hash   [32]byte
+}
+
+// exchange is one contact of one container, inside one transaction.
+type exchange struct {
+	*Registry
+	tx    *store.Tx
+	in    incoming
+	now   time.Time
+	log   scribe
+	c     store.Container
+	known bool
+
+	tickets []string // ids of the tickets of the request
+}
+
+func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
+	now := r.cfg.Now()
+	return &exchange{Registry: r, tx: tx, in: in, now: now,
+		log: r.scribe(tx, Actor{Kind: "container", Name: string(in.serial)}, now)}
+}
+
+func (x *exchange) self() store.Subject { return about(ofContainer, string(x.in.serial)) }
+
+func (x *exchange) program() ([]byte, error) {
+	if err := x.open(); err != nil {
+		return nil, err
+	}
+	if x.known {
+		before, err := x.tx.Answer(x.in.serial, x.in.report.Nonce)
+		switch {
+		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued:
+			return before.Answer, nil
+		case err == nil && !bytes.Equal(before.Hash, x.in.hash[:]):
+			if err := x.flag(container.Finding{Standing: container.TwoLives,
+				Reason: "two different reports under one nonce: the container was copied"}); err != nil {
+				return nil, err
+			}
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	}
+	finding, err := x.reconcile()
+	if err != nil {
+		return nil, err
+	}
+	switch finding.Standing {
+	case container.Ahead:
+		return x.refuse(refusal.New(refusal.ContainerAhead, "The container is at step %d; the vendor's record ends at step %d.", x.in.report.Number, x.c.Issued), nil)
+	case container.Behind:
+		return x.challenge()
+	}
+	return x.step()
+}
+
+func (x *exchange) receipt() (*refusal.Refusal, error) {
+	if err := x.open(); err != nil {
+		return nil, err
+	}
+	if !x.known {
+		if x.in.report.Number == 0 {
+			return nil, nil
+		}
+		return refusal.New(refusal.ContainerUnknown, "The vendor does not know the container %s.", x.in.serial), nil
+	}
+	finding, err := x.reconcile()
+	if err != nil {
+		return nil, err
+	}
+	if finding.Standing == container.Ahead {
+		return refusal.New(refusal.ContainerAhead, "The container is at step %d; the vendor's record ends at step %d.", x.in.report.Number, x.c.Issued), nil
+	}
+	if err := x.tx.UpdateContainer(x.c); err != nil {
+		return nil, err
+	}
+	if x.c.Flag.Reason != "" {
+		return flagged(x.c), nil
+	}
+	return nil, nil
+}
+
+func flagged(c store.Container) *refusal.Refusal {
+	return refusal.New(refusal.ContainerFlagged, "The container contradicts the vendor's record (%s); it keeps what it has.", c.Flag.Reason)
+}
+
+// open locks the container's row; an unknown container gets a record in memory
+// that is stored only if something is granted.
+func (x *exchange) open() error {
+	err := x.tx.TouchContainer(x.in.serial)
+	x.known = err == nil
+	switch {
+	case err == nil:
+		x.c, err = x.tx.Container(x.in.serial)
+		x.c.LastSeen = license.At(x.now)
+		x.c.Binding = x.in.report.Binding
+		return err
+	case errors.Is(err, store.ErrNotFound):
+		x.c = store.Container{
+			Serial: x.in.serial, Identity: x.in.report.Identity, Binding: x.in.report.Binding,
+			IssuedPlan: container.PlanStart(x.in.serial), AckedLife: container.LifeStart(x.in.serial),
+			FirstSeen: license.At(x.now), LastSeen: license.At(x.now),
+		}
+		return nil
+	default:
+		return err
+	}
+}
+
+// reconcile compares the report with the record and takes in what it proves.
+func (x *exchange) reconcile() (container.Finding, error) {
+	r := x.in.report
+	l := container.Log{
+		Issued: x.c.Issued, Acked: x.c.Acked, AckedLife: x.c.AckedLife, Challenge: x.c.Challenge,
+		Plans: map[uint64]container.Hash{}, Lives: map[uint64]container.Hash{},
+	}
+	for _, n := range []uint64{x.c.Acked, r.Number} {
+		if n > x.c.Issued {
+			continue
+		}
+		plan, life, err := x.tx.Point(x.in.serial, n)
+		if err != nil {
+			return container.Finding{}, err
+		}
+		l.Plans[n] = plan
+		if life != nil {
+			l.Lives[n] = container.Hash(life)
+		}
+	}
+	pending, err := x.tx.StepsAfter(x.in.serial, x.c.Acked)
+	if err != nil {
+		return container.Finding{}, err
+	}
+	for _, s := range pending {
+		l.Plans[s.Number] = s.Plan
+	}
+	f := l.Reconcile(r)
+	switch {
+	case f.Convicts():
+		return f, x.flag(f)
+	case f.Standing == container.Ahead:
+		return f, x.log.note(evContainerAhead, map[string]any{"at": r.Number, "issued": x.c.Issued}, x.self())
+	case f.Standing == container.InStep:
+		return f, x.confirm(f, pending)
+	}
+	return f, nil
+}
+
+// confirm takes in the proof that steps were applied (docs/protocol.md R7, R8).
+func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
+	x.c.Challenge = nil
+	if x.in.report.Number == x.c.Acked {
+		return nil
+	}
+	for _, s := range pending {
+		if s.Number > x.in.report.Number {
+			break
+		}
+		if err := x.tx.ProveLife(x.in.serial, s.Number, f.Lives[s.Number]); err != nil {
+			return err
+		}
+		for _, op := range s.Ops {
+			if err := x.confirmOp(s.Number, op.Op); err != nil {
+				return err
+			}
+		}
+	}
+	err := x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number}, x.self())
+	x.c.Acked, x.c.AckedLife = x.in.report.Number, x.in.report.Life
+	return err
+}
+
+func (x *exchange) confirmOp(n uint64, op container.Op) error {
+	if err := x.tx.TouchLicense(op.License); err != nil {
+		return err
+	}
+	l, err := x.tx.License(op.License)
+	if err != nil {
+		return err
+	}
+	event, yes := container.Confirm(l.Placement(), x.in.serial, n, op)
+	if !yes {
+		return nil // history only
+	}
+	return x.move(l, event, n)
+}
+
+// move takes a license through one transition of its life, with its event.
+func (x *exchange) move(l store.License, event license.Event, step uint64) error {
+	old := l.State
+	next, no := license.Next(old, event)
+	if no != nil {
+		return no
+	}
+	l.State, l.Step = next, step
+	if next.Held() {
+		l.Holder = x.in.serial
+	} else {
+		l.Holder = ""
+	}
+	if err := x.tx.MoveLicense(old, l); err != nil {
+		return err
+	}
+	return x.log.note(string(event), map[string]any{"from": old, "to": next, "generation": l.Generation, "step": step, "product": l.Product},
+		about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
+}
+
+// flag marks a container that contradicts the record, with the report as proof.
+func (x *exchange) flag(f container.Finding) error {
+	if x.c.Flag.Reason != "" {
+		return nil // it waits for a decision already
+	}
+	r := x.in.report
+	x.c.Flag = store.Flag{Reason: f.Reason, Time: license.At(x.now), Number: r.Number, Life: r.Life, Acceptable: f.Standing == container.TwoLives}
+	x.c.Challenge = nil
+	id := x.newID("prf", x.now)
+	if err := x.tx.InsertProof(id, x.in.serial, x.in.file, license.At(x.now)); err != nil {
+		return err
+	}
+	return x.log.note(evContainerFlagged, map[string]any{"reason": f.Reason, "at": r.Number, "confirmed": x.c.Acked, "proof": id}, x.self())
+}
+
+// challenge answers a report that is older than the record: nothing changes, and
+// the container is asked to answer a fresh challenge (docs/protocol.md R11).
+func (x *exchange) challenge() ([]byte, error) {
+	var c container.Nonce
+	x.cfg.Random(c[:])
+	x.c.Challenge = c[:]
+	no := refusal.New(refusal.OutOfDate, "The request was made at step %d; the container has confirmed step %d since. Nothing was changed.", x.in.report.Number, x.c.Acked)
+	if err := x.log.note(evReportOutOfDate, map[string]any{"at": x.in.report.Number, "confirmed": x.c.Acked}, x.self()); err != nil {
+		return nil, err
+	}
+	return x.refuse(no, c[:])
+}
+
+// refuse answers every wish with the same refusal and issues nothing.
+func (x *exchange) refuse(no *refusal.Refusal, challenge []byte) ([]byte, error) {
+	if x.known {
+		if err := x.tx.UpdateContainer(x.c); err != nil {
+			return nil, err
+		}
+	}
+	outcomes := container.RefuseAll(x.in.report.Wishes, no)
+	return x.sealAnswer(container.Update{Acked: x.c.Acked, Outcomes: outcomes, Challenge: challenge})
+}
+
+// step plans, signs and stores one step, if there is anything to do, and makes
+// the answer with every step that the container lacks.
+func (x *exchange) step() ([]byte, error) {
+	s, licenses, err := x.situation()
+	if err != nil {
+		return nil, err
+	}
+	ops, outcomes := container.Plan(s)
+	before := x.c.Issued
+	if len(ops) > 0 {
+		if err := x.issue(ops, licenses); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.noteRefusals(outcomes); err != nil {
+		return nil, err
+	}
+	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes}
+	if x.c.Flag.Reason == "" || x.c.Issued > before {
+		if u.Steps, err = x.pending(); err != nil {
+			return nil, err
+		}
+	}
+	if u.Reissued, err = x.reissue(); err != nil {
+		return nil, err
+	}
+	answer, err := x.sealAnswer(u)
+	if err != nil {
+		return nil, err
+	}
+	if !x.known {
+		return answer, nil
+	}
+	if x.c.Issued > before {
+		err = x.tx.InsertAnswer(store.Answer{Container: x.in.serial, Nonce: x.in.report.Nonce, Report: x.in.file,
+			Hash: x.in.hash[:], Issued: x.c.Issued, Answer: answer, Time: license.At(x.now)})
+	} else if len(u.Steps) > 0 {
+		err = x.log.note(evUpdateResent, map[string]any{"from": x.c.Acked + 1, "to": x.c.Issued}, x.self())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer, x.tx.UpdateContainer(x.c)
+}
+
+// situation loads what planning needs; every license concerned is locked first,
+// in the order of ids.
+func (x *exchange) situation() (container.Situation, map[license.ID]store.License, error) {
+	w := x.in.report.Wishes
+	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason,
+		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
+	loaded := map[license.ID]store.License{}
+	ids := slices.Concat(w.Activate, w.Return)
+	for _, t := range w.Tickets {
+		wish := container.TicketWish{Ticket: t}
+		row, err := x.findTicket(x.tx, t)
+		if err == nil {
+			wish.Known = true
+			x.tickets = append(x.tickets, row.ID)
+			of, lerr := x.tx.LicensesOfTicket(row.ID)
+			if lerr != nil {
+				return s, nil, lerr
+			}
+			for _, l := range of {
+				wish.Licenses = append(wish.Licenses, l.ID)
+				ids = append(ids, l.ID)
+			}
+		} else if !refusal.Is(err, refusal.TicketUnknown) {
+			return s, nil, err
+		}
+		s.Tickets = append(s.Tickets, wish)
+	}
+	if x.known {
+		held, err := x.tx.LicensesWith(x.in.serial)
+		if err != nil {
+			return s, nil, err
+		}
+		for _, l := range held {
+			ids = append(ids, l.ID)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		err := x.tx.TouchLicense(id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // named by the user, unknown to us: planning refuses it
+		}
+		if err != nil {
+			return s, nil, err
+		}
+		l, err := x.tx.License(id)
+		if err != nil {
+			return s, nil, err
+		}
+		p, err := x.tx.Product(l.Product)
+		if err != nil {
+			return s, nil, err
+		}
+		loaded[id] = l
+		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
+			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation}
+	}
+	return s, loaded, nil
+}
+
+// issue signs one step with the operations given and stores it.
+func (x *exchange) issue(ops []container.Op, licenses map[license.ID]store.License) error {
+	if !x.known {
+		if err := x.tx.InsertContainer(x.c); err != nil {
+			return err
+		}
+		x.known = true
+		if err := x.log.note(evContainerSeen, map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}, x.self()); err != nil {
+			return err
+		}
+	}
+	now := license.At(x.now)
+	n := x.c.Issued + 1
+	row := store.Step{Number: n, Time: now}
+	for i, op := range ops {
+		l := licenses[op.License]
+		event := license.DropIssued
+		var bytes []byte
+		if op.Kind == container.Put {
+			event = license.PutIssued
+			if l.Activated == 0 {
+				l.Activated, l.Terms = now, l.Terms.Freeze(now)
+			}
+			body, err := x.body(l)
+			if err != nil {
+				return err
+			}
+			if bytes, ops[i].Body, err = seal.EncodeBody(body); err != nil {
+				return err
+			}
+		}
+		if err := x.move(l, event, n); err != nil {
+			return err
+		}
+		row.Ops = append(row.Ops, store.StepOp{Op: ops[i], Bytes: bytes})
+	}
+	step := container.Step{Container: x.in.serial, Epoch: x.keys.epoch, Number: n, Previous: x.c.IssuedPlan, Time: now, Ops: ops}
+	signed, err := seal.SignStep(x.keys.scope, x.keys.issuing, &step)
+	if err != nil {
+		return err
+	}
+	row.Signed, row.Plan = signed, container.NextPlan(x.c.IssuedPlan, step.Unsigned)
+	if err := x.tx.InsertStep(x.in.serial, row); err != nil {
+		return err
+	}
+	x.c.Issued, x.c.IssuedPlan = n, row.Plan
+	return x.log.note(evStepIssued, map[string]any{"step": n, "operations": operations(ops)}, x.self())
+}
+
+func operations(ops []container.Op) []map[string]any {
+	out := make([]map[string]any, len(ops))
+	for i, op := range ops {
+		out[i] = map[string]any{"op": op.Kind.String(), "license": op.License, "generation": op.Generation, "product": op.Product, "phase": op.Phase}
+	}
+	return out
+}
+
+// body is a license as this container will hold it.
+func (x *exchange) body(l store.License) (container.Body, error) {
+	p, err := x.tx.Product(l.Product)
+	if err != nil {
+		return container.Body{}, err
+	}
+	o, err := x.tx.OrderByID(l.OrderID)
+	if err != nil {
+		return container.Body{}, err
+	}
+	return container.Body{
+		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,
+		Product: p.Code, Name: p.Name, Features: l.Features, Tolerance: p.Binding, Repair: p.Repair,
+		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms,
+	}, nil
+}
+
+// pending is every step after the last one proven to be applied.
+func (x *exchange) pending() ([]container.SignedStep, error) {
+	steps, err := x.tx.StepsAfter(x.in.serial, x.c.Acked)
+	var out []container.SignedStep
+	for _, s := range steps {
+		signed := container.SignedStep{Signed: s.Signed}
+		for _, op := range s.Ops {
+			if op.Kind == container.Put {
+				signed.Bodies = append(signed.Bodies, op.Bytes)
+			}
+		}
+		out = append(out, signed)
+	}
+	return out, err
+}
+
+// reissue sends license bodies again that a repair could not carry over.
+func (x *exchange) reissue() ([][]byte, error) {
+	if !x.known {
+		return nil, nil
+	}
+	if x.in.report.Rebound {
+		if err := x.log.note(evContainerRebound, map[string]any{"binding": x.in.report.Binding, "licenses": x.in.report.Reissue}, x.self()); err != nil {
+			return nil, err
+		}
+	}
+	var out [][]byte
+	for _, id := range x.in.report.Reissue {
+		body, err := x.tx.Body(x.in.serial, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, body)
+	}
+	return out, nil
+}
+
+// noteRefusals keeps what was refused in the histories, without the tickets.
+func (x *exchange) noteRefusals(outcomes []container.Outcome) error {
+	var refused []map[string]any
+	subjects := []store.Subject{x.self()}
+	for _, o := range outcomes {
+		if !o.Refused() {
+			continue
+		}
+		refused = append(refused, map[string]any{"code": o.Code, "license": o.Details["license"], "container": o.Details["container"]})
+		if id, ok := o.Details["license"].(string); ok && o.Code != refusal.LicenseUnknown && !slices.Contains(subjects, about(ofLicense, id)) {
+			subjects = append(subjects, about(ofLicense, id))
+		}
+	}
+	for _, id := range x.tickets {
+		subjects = append(subjects, about(ofTicket, id))
+	}
+	if len(refused) == 0 || (!x.known && len(subjects) == 1) {
+		return nil // strangers with unknown tickets leave no trace in the histories
+	}
+	return x.log.note(evWishesRefused, map[string]any{"refused": refused}, subjects...)
+}

@@ -1,0 +1,115 @@
+// Package registry is the vendor's book: every operation of the server, one
+// transaction each. It loads, asks the pure packages to decide, saves state,
+// event, audit leaf and update together, and only then lets anything leave.
+package registry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+)
+
+// Actor is who does something. Every operation that needs rights takes one.
+type Actor struct {
+	Kind   string // staff, container, system
+	Name   string
+	Scopes []string
+}
+
+// String is the actor as the audit trail names it, such as "staff:admin".
+func (a Actor) String() string { return a.Kind + ":" + a.Name }
+
+// System acts for the server itself: at the console of its own machine.
+var System = Actor{Kind: "system", Name: "console", Scopes: []string{ScopeAdmin}}
+
+// Config is what a registry is opened with.
+type Config struct {
+	DB     *store.DB
+	Secret []byte           // 32 bytes of secret.key, which encrypts secrets at rest
+	Now    func() time.Time // the clock; time.Now in production
+	Random func([]byte)     // fills with random bytes; crypto/rand in production
+	Log    *slog.Logger
+}
+
+// Registry is an open book. It is safe for concurrent use.
+type Registry struct {
+	cfg    Config
+	keys   *keyring
+	vendor store.Vendor
+
+	idsLock sync.Mutex // guards ids
+	ids     license.IDs
+}
+
+// Once makes a creating call repeatable: the same key with the same hash gets
+// the first answer again, with another hash it is refused (docs/protocol.md R16).
+// The zero value means no key.
+type Once struct {
+	Key  string
+	Hash [32]byte
+}
+
+// Open opens the book of a database that Init has prepared; NotFound if none has.
+func Open(ctx context.Context, cfg Config) (*Registry, error) {
+	r := &Registry{cfg: cfg}
+	err := cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		var err error
+		if r.vendor, err = tx.Vendor(); errors.Is(err, store.ErrNotFound) {
+			return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
+		} else if err != nil {
+			return err
+		}
+		r.keys, err = loadKeys(tx, cfg.Secret, r.vendor)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Ready reports whether the database answers.
+func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) }
+
+// tries is how often a transaction is run again when another one created the
+// same row at the same time.
+const tries = 5
+
+// write runs a transaction. Two transactions that create the same row race; the
+// loser is run again and then finds the row.
+func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
+	var err error
+	for range tries {
+		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+func (r *Registry) newID(word string, now time.Time) string {
+	var random [6]byte
+	r.cfg.Random(random[:])
+	r.idsLock.Lock()
+	defer r.idsLock.Unlock()
+	return r.ids.New(word, now, random)
+}
+
+type requestKey struct{}
+
+// WithRequest carries the id of the request that an operation serves; the
+// histories name it.
+func WithRequest(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}

@@ -1,0 +1,201 @@
+package registry_test
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"testing"
+	"time"
+
+	"licet/container"
+	"licet/internal/registry"
+	"licet/internal/store"
+	"licet/internal/store/storetest"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// book is a real registry with a clock that the test moves.
+type book struct {
+	*registry.Registry
+	t     testing.TB
+	db    *store.DB
+	now   time.Time
+	admin registry.Actor
+	trust *seal.Trust
+}
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const catalogYAML = `
+products:
+  - code: CAD
+    name: CAD Professional
+    model: perpetual_single
+    features: [render]
+  - code: ADDON
+    name: Add-on
+    model: perpetual_single
+    requires: [CAD]
+  - code: FIXED
+    name: Not to be returned
+    model: perpetual_single
+    deactivation: false
+  - code: YEAR
+    name: One year
+    model: subscription_single
+    terms: {expires_in: 365d}
+`
+
+func newBook(t testing.TB, db *store.DB) *book {
+	t.Helper()
+	b := &book{t: t, db: db, now: start}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	cfg := registry.Config{DB: db, Secret: secret, Now: func() time.Time { return b.now },
+		Random: func(p []byte) { rand.Read(p) }, Log: slog.New(slog.DiscardHandler)}
+	res, err := registry.Init(t.Context(), cfg, registry.InitRequest{Vendor: "Acme", Address: "http://127.0.0.1:1"})
+	must(t, err)
+	b.trust, err = seal.ParseTrust(res.Trust)
+	must(t, err)
+	b.Registry, err = registry.Open(t.Context(), cfg)
+	must(t, err)
+	b.admin, err = b.Authenticate(t.Context(), res.AdminToken)
+	must(t, err)
+	_, err = b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: catalogYAML})
+	must(t, err)
+	return b
+}
+
+func (b *book) order(number string, items ...wire.OrderItem) wire.Order {
+	b.t.Helper()
+	o, err := b.CreateOrder(context.Background(), b.admin, wire.OrderRequest{Number: number, Customer: "Buyer", Items: items}, registry.Once{})
+	must(b.t, err)
+	return o
+}
+
+// box is a container with nothing around it: the log and its keys.
+type box struct {
+	b     *book
+	keys  *seal.ContainerKeys
+	state container.State
+}
+
+func (b *book) box() *box {
+	keys, err := seal.NewContainerKeys(rand.Reader)
+	must(b.t, err)
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial())}
+}
+
+func nonce() (n container.Nonce) { rand.Read(n[:]); return n }
+
+func (x *box) report(w container.Wishes) []byte {
+	x.b.t.Helper()
+	var r container.Report
+	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
+	r.Wishes = w
+	file, err := seal.SealReport(x.b.trust, x.keys, r)
+	must(x.b.t, err)
+	return file
+}
+
+func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *refusal.Refusal) {
+	x.b.t.Helper()
+	v, err := seal.NewVerifier(x.b.trust)
+	must(x.b.t, err)
+	u, err := v.OpenUpdate(file, x.keys)
+	must(x.b.t, err)
+	var steps []container.Incoming
+	for _, s := range u.Steps {
+		in, err := v.Incoming(s)
+		must(x.b.t, err)
+		steps = append(steps, in)
+	}
+	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
+	x.state = next
+	return changes, u.Outcomes, no
+}
+
+// program makes a request, has it answered and imports the answer.
+func (x *box) program(w container.Wishes) []container.Outcome {
+	x.b.t.Helper()
+	file, err := x.b.Program(context.Background(), x.report(w))
+	must(x.b.t, err)
+	_, outcomes, no := x.imports(file)
+	if no != nil {
+		x.b.t.Fatalf("import: %v", no)
+	}
+	return outcomes
+}
+
+func (x *box) receipt() {
+	x.b.t.Helper()
+	must(x.b.t, x.b.Receipt(context.Background(), x.report(container.Wishes{})))
+}
+
+func (b *book) license(id license.ID) wire.License {
+	b.t.Helper()
+	l, err := b.License(context.Background(), b.admin, id)
+	must(b.t, err)
+	return l
+}
+
+func ticket(t license.Ticket) container.Wishes {
+	return container.Wishes{Tickets: []license.Ticket{t}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMainLine(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		b := newBook(t, open())
+		o := b.order("1001", wire.OrderItem{Product: "CAD"})
+		id := o.Licenses[0].ID
+		a, c := b.box(), b.box()
+
+		if out := a.program(ticket(o.Ticket)); out[0].Code != refusal.Done {
+			t.Fatalf("activation: %+v", out)
+		}
+		if l := b.license(id); l.State != license.Collecting || l.Container != a.state.Serial {
+			t.Fatalf("after activation: %+v", l)
+		}
+		if out := c.program(ticket(o.Ticket)); out[0].Code != refusal.LicenseInUse || out[0].Details["container"] != string(a.state.Serial) {
+			t.Fatalf("second activation: %+v", out)
+		}
+		a.receipt()
+		if l := b.license(id); l.State != license.Collected {
+			t.Fatalf("after receipt: %+v", l)
+		}
+		if out := a.program(container.Wishes{Return: []license.ID{id}}); out[0].Code != refusal.Done {
+			t.Fatalf("return: %+v", out)
+		}
+		if out := c.program(ticket(o.Ticket)); out[0].Code != refusal.LicenseInUse {
+			t.Fatalf("before the receipt of the return: %+v", out)
+		}
+		a.receipt()
+		if l := b.license(id); l.State != license.Returned || l.Container != "" {
+			t.Fatalf("after return: %+v", l)
+		}
+		if out := c.program(ticket(o.Ticket)); out[0].Code != refusal.Done {
+			t.Fatalf("activation elsewhere: %+v", out)
+		}
+		if _, err := b.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rep, err := b.VerifyAudit(t.Context(), b.admin); err != nil || !rep.Whole || rep.Tail != 0 {
+			t.Fatalf("audit: %+v %v", rep, err)
+		}
+		h, err := b.History(t.Context(), b.admin, "license", string(id), "", 100)
+		must(t, err)
+		for _, e := range h.Items {
+			t.Log(e.Time, e.Actor, e.Event, e.Sentence)
+		}
+	})
+}

@@ -1,0 +1,331 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+
+	"licet/container"
+	"licet/license"
+)
+
+// Vendor is the one vendor of a database.
+type Vendor struct {
+	ID, Name, Environment, Address string
+	Epoch                          uint64
+	Trust                          []byte
+	Created                        license.Time
+}
+
+const (
+	vendorInsert = `insert into vendor (id, name, environment, address, epoch, trust, created) values ($1, $2, $3, $4, $5, $6, $7)`
+	vendorSelect = `select id, name, environment, address, epoch, trust, created from vendor`
+)
+
+// InsertVendor makes the database's vendor.
+func (tx *Tx) InsertVendor(v Vendor) error {
+	_, err := tx.Exec(vendorInsert, v.ID, v.Name, v.Environment, v.Address, v.Epoch, v.Trust, v.Created)
+	return err
+}
+
+// Vendor returns the database's vendor, ErrNotFound before Init.
+func (tx *Tx) Vendor() (Vendor, error) {
+	var v Vendor
+	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Trust, &v.Created)
+	return v, err
+}
+
+// Key is a key pair with its use. Private is encrypted, nil once removed.
+type Key struct {
+	ID, Use                      string
+	Public, Private, Certificate []byte
+	Created                      license.Time
+}
+
+const (
+	keyInsert  = `insert into keys (id, use, public, private, certificate, created) values ($1, $2, $3, $4, $5, $6)`
+	keysSelect = `select id, use, public, private, certificate, created from keys order by created, id`
+	keyForget  = `update keys set private = null where id = $1`
+)
+
+// InsertKey stores a key.
+func (tx *Tx) InsertKey(k Key) error {
+	_, err := tx.Exec(keyInsert, k.ID, k.Use, k.Public, k.Private, k.Certificate, k.Created)
+	return err
+}
+
+// Keys returns every key, oldest first.
+func (tx *Tx) Keys() ([]Key, error) {
+	return collect(tx, func(scan func(...any) error) (k Key, err error) {
+		return k, scan(&k.ID, &k.Use, &k.Public, &k.Private, &k.Certificate, &k.Created)
+	}, keysSelect)
+}
+
+// ForgetPrivateKey removes the private part of a key.
+func (tx *Tx) ForgetPrivateKey(id string) error { return tx.one(keyForget, id) }
+
+// one runs a change that must hit exactly one row; none is ErrNotFound.
+func (tx *Tx) one(query string, args ...any) error {
+	n, err := tx.Exec(query, args...)
+	if err == nil && n != 1 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// Category groups products.
+type Category struct{ Code, Name string }
+
+const (
+	categoriesSelect = `select code, name from categories order by code`
+	categoryUpsert   = `insert into categories (code, name) values ($1, $2) on conflict (code) do update set name = excluded.name, version = categories.version + 1`
+	productsSelect   = `select spec from products order by code`
+	productSelect    = `select spec from products where code = $1`
+	productUpsert    = `insert into products (code, spec) values ($1, $2) on conflict (code) do update set spec = excluded.spec, version = products.version + 1`
+)
+
+// Categories returns every category.
+func (tx *Tx) Categories() ([]Category, error) {
+	return collect(tx, func(scan func(...any) error) (c Category, err error) { return c, scan(&c.Code, &c.Name) }, categoriesSelect)
+}
+
+// PutCategory creates or changes a category.
+func (tx *Tx) PutCategory(c Category) error {
+	_, err := tx.Exec(categoryUpsert, c.Code, c.Name)
+	return err
+}
+
+func decodeProduct(spec string) (p license.Product, err error) {
+	return p, json.Unmarshal([]byte(spec), &p)
+}
+
+// Products returns every product by code.
+func (tx *Tx) Products() ([]license.Product, error) {
+	return collect(tx, func(scan func(...any) error) (license.Product, error) {
+		var spec string
+		if err := scan(&spec); err != nil {
+			return license.Product{}, err
+		}
+		return decodeProduct(spec)
+	}, productsSelect)
+}
+
+// Product returns one product.
+func (tx *Tx) Product(code string) (license.Product, error) {
+	var spec string
+	if err := tx.QueryRow(productSelect, code).Scan(&spec); err != nil {
+		return license.Product{}, err
+	}
+	return decodeProduct(spec)
+}
+
+// PutProduct creates or changes a product.
+func (tx *Tx) PutProduct(p license.Product) error {
+	spec, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(productUpsert, p.Code, string(spec))
+	return err
+}
+
+// Order is a sale.
+type Order struct {
+	ID, Number, Customer string
+	Created              license.Time
+}
+
+const (
+	orderColumns  = `select id, number, customer, created from orders `
+	orderInsert   = `insert into orders (id, number, customer, created) values ($1, $2, $3, $4) on conflict (number) do nothing`
+	orderTouch    = `update orders set version = version + 1 where number = $1`
+	orderByNumber = orderColumns + `where number = $1`
+	orderByID     = orderColumns + `where id = $1`
+	ordersPage    = orderColumns + `where id < $1 order by id desc limit $2`
+)
+
+func scanOrder(scan func(...any) error) (o Order, err error) {
+	return o, scan(&o.ID, &o.Number, &o.Customer, &o.Created)
+}
+
+// EnsureOrder makes the order with this number unless there is one, locks it,
+// and returns it.
+func (tx *Tx) EnsureOrder(o Order) (Order, bool, error) {
+	n, err := tx.Exec(orderInsert, o.ID, o.Number, o.Customer, o.Created)
+	if err != nil {
+		return Order{}, false, err
+	}
+	if err := tx.one(orderTouch, o.Number); err != nil {
+		return Order{}, false, err
+	}
+	got, err := scanOrder(tx.QueryRow(orderByNumber, o.Number).Scan)
+	return got, n == 1, err
+}
+
+// OrderByNumber finds an order by the shop's number.
+func (tx *Tx) OrderByNumber(number string) (Order, error) {
+	return scanOrder(tx.QueryRow(orderByNumber, number).Scan)
+}
+
+// OrderByID finds an order.
+func (tx *Tx) OrderByID(id string) (Order, error) { return scanOrder(tx.QueryRow(orderByID, id).Scan) }
+
+// Orders returns a page of orders, newest first, those before the id given.
+func (tx *Tx) Orders(before string, limit int) ([]Order, error) {
+	if before == "" {
+		before = "~"
+	}
+	return collect(tx, scanOrder, ordersPage, before, limit)
+}
+
+// Ticket is a redemption code at rest.
+type Ticket struct {
+	ID, OrderID    string
+	Lookup, Sealed []byte
+	Created        license.Time
+}
+
+const (
+	ticketColumns  = `select id, order_id, lookup, sealed, created from tickets `
+	ticketInsert   = `insert into tickets (id, order_id, lookup, sealed, created) values ($1, $2, $3, $4, $5)`
+	ticketByLookup = ticketColumns + `where lookup = $1`
+	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
+	ticketByID     = ticketColumns + `where id = $1`
+)
+
+func scanTicket(scan func(...any) error) (t Ticket, err error) {
+	return t, scan(&t.ID, &t.OrderID, &t.Lookup, &t.Sealed, &t.Created)
+}
+
+// InsertTicket stores a ticket.
+func (tx *Tx) InsertTicket(t Ticket) error {
+	_, err := tx.Exec(ticketInsert, t.ID, t.OrderID, t.Lookup, t.Sealed, t.Created)
+	return err
+}
+
+// TicketByLookup finds a ticket by its keyed hash.
+func (tx *Tx) TicketByLookup(lookup []byte) (Ticket, error) {
+	return scanTicket(tx.QueryRow(ticketByLookup, lookup).Scan)
+}
+
+// TicketByOrder finds the ticket of an order.
+func (tx *Tx) TicketByOrder(orderID string) (Ticket, error) {
+	return scanTicket(tx.QueryRow(ticketByOrder, orderID).Scan)
+}
+
+// TicketByID finds a ticket.
+func (tx *Tx) TicketByID(id string) (Ticket, error) {
+	return scanTicket(tx.QueryRow(ticketByID, id).Scan)
+}
+
+// License is one license of the book.
+type License struct {
+	ID         license.ID
+	OrderID    string
+	TicketID   string
+	Product    string
+	Item       string // the order position it belongs to: product and overrides
+	Features   []string
+	Terms      license.Terms
+	State      license.State
+	Generation license.Generation
+	Holder     license.Serial // empty while with the vendor
+	Step       uint64         // last step of the holder's log that concerns it
+	Withdrawn  bool
+	Activated  license.Time // first activation
+	Created    license.Time
+}
+
+// Placement is the license as a receipt is compared with it.
+func (l License) Placement() container.Placement {
+	return container.Placement{State: l.State, Holder: l.Holder, Generation: l.Generation, Step: l.Step, Withdrawn: l.Withdrawn}
+}
+
+const (
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created from licenses `
+	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10)`
+	licenseTouch   = `update licenses set version = version + 1 where id = $1`
+	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
+	licenseByID    = licenseColumns + `where id = $1`
+	licensesTicket = licenseColumns + `where ticket_id = $1 order by id`
+	licensesOrder  = licenseColumns + `where order_id = $1 order by id`
+	licensesHolder = licenseColumns + `where holder = $1 order by id`
+	licensesPage   = licenseColumns + `where id < $1 order by id desc limit $2`
+	licensesItem   = `select count(*) from licenses where order_id = $1 and item = $2`
+)
+
+func scanLicense(scan func(...any) error) (License, error) {
+	var l License
+	var features, terms string
+	var holder sql.NullString
+	var withdrawn int64
+	err := scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created)
+	if err != nil {
+		return l, err
+	}
+	l.Holder, l.Withdrawn = license.Serial(holder.String), withdrawn != 0
+	if err := json.Unmarshal([]byte(features), &l.Features); err != nil {
+		return l, err
+	}
+	return l, json.Unmarshal([]byte(terms), &l.Terms)
+}
+
+// InsertLicense stores a new license, which is with the vendor.
+func (tx *Tx) InsertLicense(l License) error {
+	features, err := json.Marshal(l.Features)
+	if err != nil {
+		return err
+	}
+	terms, err := json.Marshal(l.Terms)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(licenseInsert, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
+	return err
+}
+
+// TouchLicense locks a license until the transaction ends.
+func (tx *Tx) TouchLicense(id license.ID) error { return tx.one(licenseTouch, id) }
+
+// MoveLicense stores a license's new state, holder, step, first activation and
+// terms, provided that its state is still the old one; if not, ErrNotFound.
+func (tx *Tx) MoveLicense(old license.State, l License) error {
+	terms, err := json.Marshal(l.Terms)
+	if err != nil {
+		return err
+	}
+	holder := sql.NullString{String: string(l.Holder), Valid: l.Holder != ""}
+	return tx.one(licenseMove, l.ID, old, l.State, holder, l.Step, l.Activated, string(terms))
+}
+
+// License finds a license.
+func (tx *Tx) License(id license.ID) (License, error) {
+	return scanLicense(tx.QueryRow(licenseByID, id).Scan)
+}
+
+func (tx *Tx) licenses(query string, args ...any) ([]License, error) {
+	return collect(tx, scanLicense, query, args...)
+}
+
+// LicensesOfTicket returns the licenses of a ticket, oldest first.
+func (tx *Tx) LicensesOfTicket(id string) ([]License, error) { return tx.licenses(licensesTicket, id) }
+
+// LicensesOfOrder returns the licenses of an order, oldest first.
+func (tx *Tx) LicensesOfOrder(id string) ([]License, error) { return tx.licenses(licensesOrder, id) }
+
+// LicensesWith returns the licenses that count as with a container.
+func (tx *Tx) LicensesWith(serial license.Serial) ([]License, error) {
+	return tx.licenses(licensesHolder, serial)
+}
+
+// Licenses returns a page of licenses, newest first, those before the id given.
+func (tx *Tx) Licenses(before string, limit int) ([]License, error) {
+	if before == "" {
+		before = "~"
+	}
+	return tx.licenses(licensesPage, before, limit)
+}
+
+// CountItem counts the licenses of one position of an order.
+func (tx *Tx) CountItem(orderID, item string) (n int64, err error) {
+	return n, tx.QueryRow(licensesItem, orderID, item).Scan(&n)
+}

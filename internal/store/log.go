@@ -1,0 +1,219 @@
+package store
+
+import (
+	"licet/container"
+	"licet/license"
+)
+
+// Container is the record of one container's log.
+type Container struct {
+	Serial     license.Serial
+	Identity   container.Identity
+	Binding    string
+	Issued     uint64
+	IssuedPlan container.Hash
+	Acked      uint64
+	AckedLife  container.Hash
+	Challenge  []byte
+	Flag       Flag
+	FirstSeen  license.Time
+	LastSeen   license.Time
+}
+
+// Flag says why a container contradicts the record and where it stands. The
+// zero value means that it does not.
+type Flag struct {
+	Reason     string
+	Time       license.Time
+	Number     uint64
+	Life       container.Hash
+	Acceptable bool
+}
+
+const (
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen from containers `
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen) values ($1, $2, $3, $4, $5, 0, $6, 0, $7, $8, $8)`
+	containerTouch    = `update containers set version = version + 1 where serial = $1`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13 where serial = $1`
+	containerBySerial = containerColumns + `where serial = $1`
+	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
+)
+
+func scanContainer(scan func(...any) error) (Container, error) {
+	var c Container
+	var plan, life, flagLife []byte
+	var acceptable int64
+	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
+		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
+		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen)
+	copy(c.IssuedPlan[:], plan)
+	copy(c.AckedLife[:], life)
+	copy(c.Flag.Life[:], flagLife)
+	c.Flag.Acceptable = acceptable != 0
+	return c, err
+}
+
+// InsertContainer registers a container before its first step.
+func (tx *Tx) InsertContainer(c Container) error {
+	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen)
+	return err
+}
+
+// TouchContainer locks a container until the transaction ends; ErrNotFound if
+// it is not registered.
+func (tx *Tx) TouchContainer(serial license.Serial) error { return tx.one(containerTouch, serial) }
+
+// UpdateContainer stores everything of a container that can change.
+func (tx *Tx) UpdateContainer(c Container) error {
+	var flagLife []byte
+	if c.Flag.Reason != "" {
+		flagLife = c.Flag.Life[:]
+	}
+	var acceptable int64
+	if c.Flag.Acceptable {
+		acceptable = 1
+	}
+	return tx.one(containerUpdate, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
+		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, acceptable, c.LastSeen)
+}
+
+// Container finds a container.
+func (tx *Tx) Container(serial license.Serial) (Container, error) {
+	return scanContainer(tx.QueryRow(containerBySerial, serial).Scan)
+}
+
+// Containers returns a page of containers after a serial.
+func (tx *Tx) Containers(after string, limit int) ([]Container, error) {
+	return collect(tx, scanContainer, containersPage, after, limit)
+}
+
+// Step is one step of a container's log with its operations and bodies.
+type Step struct {
+	Number uint64
+	Signed []byte
+	Plan   container.Hash // after the step
+	Life   []byte         // proven by a report; nil before
+	Time   license.Time
+	Ops    []StepOp
+}
+
+// StepOp is one operation and, for a put, the license body it brings.
+type StepOp struct {
+	container.Op
+	Bytes []byte
+}
+
+const (
+	stepInsert    = `insert into steps (container, number, signed, plan, time) values ($1, $2, $3, $4, $5)`
+	stepOpInsert  = `insert into step_ops (container, number, place, kind, phase, license, generation, product, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	stepsAfter    = `select number, signed, plan, life, time from steps where container = $1 and number > $2 order by number`
+	stepOpsAfter  = `select number, kind, phase, license, generation, product, body from step_ops where container = $1 and number > $2 order by number, place`
+	stepPoint     = `select plan, life from steps where container = $1 and number = $2`
+	stepLife      = `update steps set life = $3 where container = $1 and number = $2`
+	stepsUnproven = `update steps set life = null where container = $1 and number > $2`
+	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
+)
+
+// InsertStep appends a step to a container's log. A second step of one number
+// is refused by the database.
+func (tx *Tx) InsertStep(serial license.Serial, s Step) error {
+	if _, err := tx.Exec(stepInsert, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
+		return err
+	}
+	for i, op := range s.Ops {
+		if _, err := tx.Exec(stepOpInsert, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StepsAfter returns the steps of a container above a number, with operations.
+func (tx *Tx) StepsAfter(serial license.Serial, number uint64) ([]Step, error) {
+	steps, err := collect(tx, func(scan func(...any) error) (s Step, err error) {
+		var plan []byte
+		err = scan(&s.Number, &s.Signed, &plan, &s.Life, &s.Time)
+		copy(s.Plan[:], plan)
+		return s, err
+	}, stepsAfter, serial, number)
+	if err != nil || len(steps) == 0 {
+		return steps, err
+	}
+	type numbered struct {
+		number uint64
+		op     StepOp
+	}
+	ops, err := collect(tx, func(scan func(...any) error) (n numbered, err error) {
+		return n, scan(&n.number, &n.op.Kind, &n.op.Phase, &n.op.License, &n.op.Generation, &n.op.Product, &n.op.Bytes)
+	}, stepOpsAfter, serial, number)
+	for _, n := range ops {
+		s := &steps[n.number-steps[0].Number]
+		s.Ops = append(s.Ops, n.op)
+	}
+	return steps, err
+}
+
+// Point returns the plan hash after a step and the life hash proven for it, nil
+// if none is. Step 0 is the container's beginning.
+func (tx *Tx) Point(serial license.Serial, number uint64) (plan container.Hash, life []byte, err error) {
+	if number == 0 {
+		start := container.LifeStart(serial)
+		return container.PlanStart(serial), start[:], nil
+	}
+	var p []byte
+	err = tx.QueryRow(stepPoint, serial, number).Scan(&p, &life)
+	copy(plan[:], p)
+	return plan, life, err
+}
+
+// ProveLife stores the life hash that a report has proven for a step.
+func (tx *Tx) ProveLife(serial license.Serial, number uint64, life container.Hash) error {
+	return tx.one(stepLife, serial, number, life[:])
+}
+
+// ForgetLives forgets what was proven of the steps above a number.
+func (tx *Tx) ForgetLives(serial license.Serial, number uint64) error {
+	_, err := tx.Exec(stepsUnproven, serial, number)
+	return err
+}
+
+// Body returns the newest body of a license that a container was given.
+func (tx *Tx) Body(serial license.Serial, id license.ID) (body []byte, err error) {
+	return body, tx.QueryRow(licenseBody, serial, id).Scan(&body)
+}
+
+// Answer is a report that caused a step, and what it was answered.
+type Answer struct {
+	Container license.Serial
+	Nonce     container.Nonce
+	Report    []byte
+	Hash      []byte
+	Issued    uint64 // the container's last step when it was answered
+	Answer    []byte
+	Time      license.Time
+}
+
+const (
+	answerInsert = `insert into answers (container, nonce, report, hash, issued, answer, time) values ($1, $2, $3, $4, $5, $6, $7)`
+	answerSelect = `select report, hash, issued, answer, time from answers where container = $1 and nonce = $2`
+	proofInsert  = `insert into proofs (id, container, report, time) values ($1, $2, $3, $4)`
+)
+
+// InsertAnswer keeps an answer.
+func (tx *Tx) InsertAnswer(a Answer) error {
+	_, err := tx.Exec(answerInsert, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
+	return err
+}
+
+// Answer finds the answer to a report's nonce.
+func (tx *Tx) Answer(serial license.Serial, nonce container.Nonce) (Answer, error) {
+	a := Answer{Container: serial, Nonce: nonce}
+	err := tx.QueryRow(answerSelect, serial, nonce[:]).Scan(&a.Report, &a.Hash, &a.Issued, &a.Answer, &a.Time)
+	return a, err
+}
+
+// InsertProof keeps a signed report that proves a contradiction.
+func (tx *Tx) InsertProof(id string, serial license.Serial, report []byte, now license.Time) error {
+	_, err := tx.Exec(proofInsert, id, serial, report, now)
+	return err
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"embed"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrate brings the schema up to date. It does nothing when it already is.
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	if dialect == goose.DialectPostgres {
+		files = postgresFiles{files}
+	}
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// columnType finds the types of columns that PostgreSQL has another word for:
+// they follow the column's name on the same line.
+var columnType = regexp.MustCompile(`(?i)(\w[ \t]+)(BLOB|TEXT)\b`)
+
+// postgresTypes turns the column types of the migrations into PostgreSQL's.
+// Text sorts by bytes there too, whatever the database's own collation is.
+func postgresTypes(migration []byte) []byte {
+	return columnType.ReplaceAllFunc(migration, func(match []byte) []byte {
+		column := match[:len(match)-len("BLOB")] // both words have four letters
+		if bytes.EqualFold(match[len(column):], []byte("BLOB")) {
+			return append(bytes.Clone(column), "BYTEA"...)
+		}
+		return append(bytes.Clone(column), `TEXT COLLATE "C"`...)
+	})
+}
+
+// postgresFiles is the migrations with PostgreSQL's column types.
+type postgresFiles struct{ fs.FS }
+
+func (p postgresFiles) Open(name string) (fs.File, error) {
+	f, err := p.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return f, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return postgresFile{bytes.NewReader(postgresTypes(text)), info}, nil
+}
+
+type postgresFile struct {
+	*bytes.Reader
+	info fs.FileInfo
+}
+
+func (f postgresFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f postgresFile) Close() error               { return nil }

@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxBatch is how many transactions share one commit at most.
+	maxBatch = 128
+
+	// maxBatchTime ends a batch, so that its first transaction does not wait for
+	// many slow ones behind it.
+	maxBatchTime = 20 * time.Millisecond
+)
+
+// errUndone is what a transaction gets when SQLite dropped the batch it was in,
+// for instance because the disk is full.
+var errUndone = errors.New("store: rolled back together with the transactions beside it")
+
+// writer is the one writer of a SQLite file, with group commit: transactions
+// that wait together run one after the other inside one transaction of the
+// engine, each in its own savepoint, and share one commit, which is one fsync.
+//
+// The writer's goroutine begins, ends and commits; the function of a
+// transaction runs on its caller's own goroutine, which is lent the connection
+// for that time. So a panic, or a test that ends itself, stays where it belongs.
+type writer struct {
+	queue   chan *job
+	stopped chan struct{} // closed when the goroutine has ended
+
+	mu     sync.RWMutex // read-locked while a job is put into the queue
+	closed bool
+
+	// Owned by the goroutine, and after its end by close.
+	conn *conn
+
+	// failed is set for good when the disk failed during a commit: what the
+	// file then holds is known only after it was opened again.
+	failed error
+}
+
+// job is one waiting transaction. A job is taken either by the writer, which
+// then runs it, or by its caller, who then gives it up.
+type job struct {
+	ctx   context.Context
+	taken atomic.Bool
+	lent  chan *Tx   // writer → caller: run your function on this
+	ran   chan error // caller → writer: the function's outcome
+	done  chan error // writer → caller: the transaction's outcome
+	err   error      // own outcome until the commit; the writer's
+}
+
+// errLeft is the outcome of a function that did not return: it panicked.
+var errLeft = errors.New("store: the function of the transaction did not return")
+
+func startWriter(c *conn) *writer {
+	w := &writer{queue: make(chan *job, maxBatch), stopped: make(chan struct{}), conn: c}
+	go w.run()
+	return w
+}
+
+// write runs fn as one transaction and waits for its commit.
+func (w *writer) write(ctx context.Context, fn func(*Tx) error) error {
+	j := &job{ctx: ctx, lent: make(chan *Tx, 1), ran: make(chan error, 1), done: make(chan error, 1)}
+	if err := w.enqueue(j); err != nil {
+		return err
+	}
+	select {
+	case tx := <-j.lent:
+		j.run(tx, fn)
+	case err := <-j.done: // the writer could not begin
+		return err
+	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		select {
+		case tx := <-j.lent:
+			j.run(tx, fn)
+		case err := <-j.done:
+			return err
+		}
+	}
+	return <-j.done
+}
+
+func (w *writer) enqueue(j *job) error {
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return ErrClosed
+	}
+	select {
+	case w.queue <- j:
+		return nil
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+}
+
+// run runs fn on the caller's goroutine. It gives the connection back even if fn
+// panics.
+func (j *job) run(tx *Tx, fn func(*Tx) error) {
+	err := errLeft
+	defer func() { j.ran <- err }()
+	if err = j.ctx.Err(); err != nil {
+		return
+	}
+	err = errLeft
+	err = fn(tx)
+}
+
+// close lets the waiting transactions finish and closes the connection.
+func (w *writer) close() error {
+	w.mu.Lock()
+	w.closed = true
+	close(w.queue)
+	w.mu.Unlock()
+	<-w.stopped
+	return w.conn.close()
+}
+
+func (w *writer) run() {
+	defer close(w.stopped)
+	for j := range w.queue {
+		w.batch(j)
+	}
+}
+
+// batch runs first and those that wait behind it, and commits them together.
+func (w *writer) batch(first *job) {
+	if err := w.begin(); err != nil {
+		// All that wait would fail the same way, one busy timeout after the other.
+		refuse(first, err)
+		for range len(w.queue) {
+			refuse(<-w.queue, err)
+		}
+		return
+	}
+	start := time.Now()
+	var ran []*job
+	var broken error
+	for j := first; j != nil; j = w.next() {
+		if j.taken.CompareAndSwap(false, true) {
+			broken = w.one(j)
+			ran = append(ran, j)
+		}
+		if broken != nil || len(ran) == maxBatch || time.Since(start) > maxBatchTime {
+			break
+		}
+	}
+	w.finish(ran, broken)
+}
+
+// refuse answers a job that was not run.
+func refuse(j *job, err error) {
+	if j.taken.CompareAndSwap(false, true) {
+		j.done <- err
+	}
+}
+
+// next takes a job that already waits, or nil.
+func (w *writer) next() *job {
+	for range 2 {
+		select {
+		case j := <-w.queue: // nil once the queue is closed and empty
+			return j
+		default:
+			// Let callers that were just answered come back first.
+			runtime.Gosched()
+		}
+	}
+	return nil
+}
+
+// one runs j in its savepoint and notes its outcome. It gives an error when the
+// whole batch is lost.
+func (w *writer) one(j *job) (broken error) {
+	if err := w.exec("SAVEPOINT one"); err != nil {
+		return err
+	}
+	// A statement that is interrupted would make SQLite roll back the whole
+	// batch, so statements run to their end whatever becomes of the caller.
+	tx := &Tx{ctx: j.ctx, statement: context.WithoutCancel(j.ctx), conn: w.conn}
+	j.lent <- tx
+	j.err = tx.end(<-j.ran)
+	if j.err != nil {
+		if err := w.exec("ROLLBACK TO one"); err != nil {
+			return err
+		}
+	}
+	return w.exec("RELEASE one")
+}
+
+// finish commits the batch and answers everybody in it, also those whose own
+// function failed: what they read may have been written beside them, so their
+// answer holds only when that is committed.
+func (w *writer) finish(ran []*job, broken error) {
+	shared := broken
+	switch {
+	case broken != nil:
+		shared = fmt.Errorf("%w: %w", errUndone, broken)
+		w.exec("ROLLBACK")
+	case !anyGood(ran):
+		w.exec("ROLLBACK")
+	default:
+		shared = w.commit()
+	}
+	for _, j := range ran {
+		if shared != nil {
+			j.err = shared
+		}
+		j.done <- j.err
+	}
+}
+
+func anyGood(ran []*job) bool {
+	for _, j := range ran {
+		if j.err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writer) begin() error {
+	if w.failed != nil {
+		return w.failed
+	}
+	err := w.exec("BEGIN IMMEDIATE")
+	if isBusy(err) {
+		err = fmt.Errorf("store: another process holds the database's write lock: %w", err)
+	}
+	return err
+}
+
+func (w *writer) commit() error {
+	err := w.exec("COMMIT")
+	if err == nil {
+		return nil
+	}
+	w.exec("ROLLBACK")
+	if isDiskError(err) {
+		w.failed = fmt.Errorf("store: the disk failed during a commit, nothing more is written until the database is opened again: %w", err)
+		err = fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	}
+	return err
+}
+
+func (w *writer) exec(statement string) error {
+	_, err := w.conn.exec(context.Background(), statement)
+	return err
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Brings what the tests need besides Go: the PostgreSQL server programs and,
+# for the race detector, a C compiler. Asks nothing. Where it cannot install,
+# it says exactly what is missing and exits 1.
+set -euo pipefail
+
+postgres_bin() {
+  local dir
+  for dir in /usr/lib/postgresql/*/bin "$(dirname "$(command -v initdb || echo /none/initdb)")"; do
+    if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+c_compiler() {
+  command -v "${CC:-gcc}" >/dev/null 2>&1 || command -v cc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1
+}
+
+if ! command -v go >/dev/null 2>&1; then
+  echo "Go is missing: install Go 1.26 or newer, see https://go.dev/dl/" >&2
+  exit 1
+fi
+
+want=()
+postgres_bin || want+=(postgresql)
+c_compiler || want+=(gcc libc6-dev)
+if [ "${#want[@]}" -eq 0 ]; then
+  exit 0
+fi
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  {
+    echo "The tests need these, which are not here: ${want[*]}"
+    echo "  Debian, Ubuntu:  sudo apt-get install -y ${want[*]}"
+    echo "  Fedora:          sudo dnf install -y postgresql-server gcc"
+    echo "  others:          any PostgreSQL with initdb and postgres in one folder of PATH"
+    echo "No database has to be set up or running: the tests start their own in a temporary folder."
+  } >&2
+  exit 1
+fi
+
+echo "installing: ${want[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq </dev/null
+if [[ " ${want[*]} " == *" postgresql "* ]]; then
+  # The tests start servers of their own; the package need not make one.
+  mkdir -p /etc/postgresql-common/createcluster.d
+  echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+fi
+apt-get install -y -qq --no-install-recommends "${want[@]}" </dev/null
+
+if ! postgres_bin; then
+  echo "PostgreSQL was installed, but initdb and postgres are not under /usr/lib/postgresql/*/bin: put them on PATH." >&2
+  exit 1
+fi

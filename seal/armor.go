@@ -1,0 +1,132 @@
+package seal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"licet/refusal"
+)
+
+// The armor of a file: a first line, base64 in lines of 64 characters, a last
+// line. It has one spelling.
+const (
+	armorBegin = "-----BEGIN LICET "
+	armorEnd   = "-----END LICET "
+	armorTail  = "-----\n"
+	armorLine  = 64
+)
+
+// fileKind says how a kind of file is called and how large it may be.
+type fileKind struct {
+	kind  Kind
+	label string
+	what  string // for people
+	limit int
+}
+
+var fileKinds = []fileKind{
+	{Request, "REQUEST", "request", MaxReport},
+	{Receipt, "RECEIPT", "receipt", MaxReport},
+	{Update, "UPDATE", "update", MaxUpdate},
+	{TrustBundle, "TRUST", "trust file", MaxTrust},
+}
+
+// maxFile is the largest limit.
+const maxFile = MaxUpdate
+
+func lookupKind(k Kind) fileKind {
+	for _, f := range fileKinds {
+		if f.kind == k {
+			return f
+		}
+	}
+	panic("seal: no such kind of file: " + string(k))
+}
+
+// armor writes a file.
+func armor(k Kind, raw []byte) []byte {
+	f := lookupKind(k)
+	text := base64.StdEncoding.EncodeToString(raw)
+	var b bytes.Buffer
+	b.Grow(len(text) + len(text)/armorLine + 80)
+	b.WriteString(armorBegin + f.label + armorTail)
+	for len(text) > 0 {
+		n := min(len(text), armorLine)
+		b.WriteString(text[:n])
+		b.WriteByte('\n')
+		text = text[n:]
+	}
+	b.WriteString(armorEnd + f.label + armorTail)
+	return b.Bytes()
+}
+
+// dearmor reads a file of one of the wanted kinds.
+func dearmor(file []byte, wanted ...Kind) (Kind, []byte, error) {
+	wish := lookupKind(wanted[0])
+	if len(file) > maxFile {
+		return "", nil, tooLarge(wish.what, len(file), wish.limit)
+	}
+	f, err := armorKind(file, wish)
+	if err != nil {
+		return "", nil, err
+	}
+	if !slices.Contains(wanted, f.kind) {
+		return "", nil, refusal.New(refusal.WrongFile, "This is %s; wanted is %s.", article(f.what), article(wish.what)).
+			With("is", string(f.kind)).With("wanted", string(wish.kind))
+	}
+	if len(file) > f.limit {
+		return "", nil, tooLarge(f.what, len(file), f.limit)
+	}
+	text, whole := bytes.CutSuffix(file[len(armorBegin)+len(f.label)+len(armorTail):], []byte(armorEnd+f.label+armorTail))
+	if !whole {
+		return "", nil, carried(f.what)
+	}
+	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(raw, text)
+	if err != nil || n == 0 || !bytes.Equal(armor(f.kind, raw[:n]), file) {
+		return "", nil, carried(f.what)
+	}
+	return f.kind, raw[:n], nil
+}
+
+// armorKind reads the first line.
+func armorKind(file []byte, wanted fileKind) (fileKind, error) {
+	rest, ok := bytes.CutPrefix(file, []byte(armorBegin))
+	if !ok {
+		if bytes.Contains(file[:min(len(file), 512)], []byte(armorBegin)) {
+			return fileKind{}, carried(wanted.what)
+		}
+		return fileKind{}, refusal.New(refusal.WrongFile, "This is no Licet file; wanted is %s.", article(wanted.what)).
+			With("wanted", string(wanted.kind))
+	}
+	line, _, _ := bytes.Cut(rest[:min(len(rest), 64)], []byte("\n"))
+	label, ended := strings.CutSuffix(string(line), "-----")
+	for _, f := range fileKinds {
+		switch number, versioned := strings.CutPrefix(label, f.label+" "); {
+		case ended && label == f.label && len(rest) > len(line):
+			return f, nil
+		case ended && versioned:
+			// The first version has no number in its label.
+			if n, err := strconv.ParseUint(number, 10, 32); err == nil && n > Version && strconv.FormatUint(n, 10) == number {
+				return fileKind{}, unsupported(f.what, n)
+			}
+		}
+	}
+	return fileKind{}, carried(wanted.what)
+}
+
+// carried refuses a file that suffered on its way.
+func carried(what string) error {
+	r, _ := refusal.As(damaged(what))
+	return r.Hinted("Copy the file again, byte for byte: as an attachment, not as text in a message.")
+}
+
+func article(what string) string {
+	if what == "update" {
+		return "an " + what
+	}
+	return "a " + what
+}

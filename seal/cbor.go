@@ -1,0 +1,89 @@
+package seal
+
+import (
+	"bytes"
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// The bounds of CBOR in any document.
+const (
+	maxNesting  = 10
+	maxElements = 1 << 14 // of an array
+	maxPairs    = 64      // of a map
+)
+
+var (
+	encoding cbor.EncMode
+	decoding cbor.DecMode
+)
+
+func init() {
+	enc := cbor.CoreDetEncOptions()
+	enc.NilContainers = cbor.NilContainerAsEmpty
+	enc.TagsMd = cbor.TagsForbidden
+	var err error
+	if encoding, err = enc.EncMode(); err != nil {
+		panic(err)
+	}
+	decoding, err = cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		UTF8:              cbor.UTF8RejectInvalid,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		IntDec:            cbor.IntDecConvertSignedOrFail,
+		NaN:               cbor.NaNDecodeForbidden,
+		Inf:               cbor.InfDecodeForbidden,
+		DefaultMapType:    reflect.TypeFor[map[string]any](),
+		MaxNestedLevels:   maxNesting,
+		MaxArrayElements:  maxElements,
+		MaxMapPairs:       maxPairs,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+}
+
+// encode writes v in its one spelling and makes sure that decode reads it: no
+// document is signed that nobody accepts.
+func encode[T any](what string, limit int, v T) ([]byte, error) {
+	b, err := encoding.Marshal(v)
+	if err != nil {
+		return nil, fault("%s: %w", what, err)
+	}
+	if len(b) > limit {
+		return nil, fault("%s: %d bytes are over the limit of %d", what, len(b), limit)
+	}
+	if _, err := decode[T](what, limit, b); err != nil {
+		return nil, fault("%s cannot be read again: a text that is no UTF-8, or too many parts", what)
+	}
+	return b, nil
+}
+
+// decode reads v and refuses every spelling but the one of encode.
+func decode[T any](what string, limit int, data []byte) (T, error) {
+	var v, none T
+	if len(data) > limit {
+		return none, tooLarge(what, len(data), limit)
+	}
+	if err := decoding.Unmarshal(data, &v); err != nil {
+		return none, damaged(what)
+	}
+	again, err := encoding.Marshal(v)
+	if err != nil || !bytes.Equal(again, data) {
+		return none, damaged(what)
+	}
+	return v, nil
+}
+
+// mustEncode writes numbers, texts and bytes, which cannot fail.
+func mustEncode(v any) []byte {
+	b, err := encoding.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

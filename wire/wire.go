@@ -1,0 +1,235 @@
+// Package wire holds what travels as JSON between the programs: requests,
+// answers and paths. Both ends share these structs, and the server's operations
+// return them, so that no third shape exists.
+//
+// Times are RFC 3339 in UTC, durations are texts such as "7d".
+package wire
+
+import (
+	"encoding/json"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+)
+
+// Paths of the gateway for machines.
+const (
+	PathProgram   = "/gateway/v1/program"
+	PathReceipt   = "/gateway/v1/receipt"
+	PathTime      = "/gateway/v1/time"
+	PathWellKnown = "/.well-known/licet"
+	PathHealth    = "/healthz"
+	PathReady     = "/readyz"
+)
+
+// MediaFile is the media type of requests, updates and receipts.
+const MediaFile = "application/vnd.licet"
+
+// Problem is an error as RFC 9457 has it, with our stable code.
+type Problem struct {
+	Type    string         `json:"type,omitempty"`
+	Title   string         `json:"title"`
+	Status  int            `json:"status"`
+	Detail  string         `json:"detail"`
+	Code    refusal.Code   `json:"code"`
+	Hint    string         `json:"hint,omitempty"`
+	Details map[string]any `json:"details,omitempty"`
+	Request string         `json:"request,omitempty"`
+}
+
+// Refusal turns a problem back into the refusal it carries.
+func (p Problem) Refusal() *refusal.Refusal {
+	return &refusal.Refusal{Code: p.Code, Message: p.Detail, Hint: p.Hint, Details: p.Details}
+}
+
+// WellKnown is what a vendor's server says of itself without a login.
+type WellKnown struct {
+	Vendor      string `json:"vendor"`    // name for people
+	VendorID    string `json:"vendor_id"` // hash of the root key
+	Environment string `json:"environment"`
+	Trust       string `json:"trust"` // the trust bundle, as in vendor.trust
+}
+
+// List is a page of things. Next is the cursor of the following page, empty at
+// the end.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// OrderItem is one position of an order. Sending an order number again states
+// the order's totals: what is there already is not added twice.
+type OrderItem struct {
+	Product  string   `json:"product" doc:"Product code."`
+	Quantity int64    `json:"quantity,omitempty" minimum:"1" maximum:"100000" doc:"Number of licenses; 1 if absent."`
+	Override []string `json:"override,omitempty" doc:"Terms for this position alone, such as seats=10 or expires_at=2027-06-30."`
+}
+
+// OrderRequest creates or extends an order.
+type OrderRequest struct {
+	Number   string      `json:"number,omitempty" maxLength:"100" doc:"The shop's own order number; one is made if absent."`
+	Customer string      `json:"customer" minLength:"1" maxLength:"200" doc:"Name of the customer."`
+	Items    []OrderItem `json:"items" minItems:"1" maxItems:"1000"`
+}
+
+// Order is an order with its ticket and licenses.
+type Order struct {
+	Order    string         `json:"order"`
+	Number   string         `json:"number"`
+	Customer string         `json:"customer"`
+	Created  license.Time   `json:"created_at"`
+	Ticket   license.Ticket `json:"ticket,omitempty"`
+	Added    int            `json:"added"` // licenses that this call added
+	Licenses []License      `json:"licenses"`
+}
+
+// License is one license as staff see it.
+type License struct {
+	ID         license.ID         `json:"id"`
+	Product    string             `json:"product"`
+	Name       string             `json:"name"`
+	State      license.State      `json:"state"`
+	Place      license.Place      `json:"place"`
+	Meaning    string             `json:"meaning"`
+	Generation license.Generation `json:"generation"`
+	Container  license.Serial     `json:"container,omitempty"`
+	Order      string             `json:"order"`
+	Number     string             `json:"number"`
+	Customer   string             `json:"customer"`
+	Features   []string           `json:"features"`
+	Terms      license.Terms      `json:"terms"`
+	Created    license.Time       `json:"created_at"`
+	Activated  license.Time       `json:"activated_at,omitzero"` // first activation
+	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
+	Pending    []string           `json:"pending"` // vendor actions that wait for the container
+	Can        []string           `json:"can"`     // what can be done with it now, for people
+}
+
+// Ticket is a ticket as staff see it.
+type Ticket struct {
+	Ticket   license.Ticket `json:"ticket"`
+	Order    string         `json:"order"`
+	Number   string         `json:"number"`
+	Customer string         `json:"customer"`
+	Created  license.Time   `json:"created_at"`
+	Licenses []License      `json:"licenses"`
+}
+
+// TicketQuery asks about a ticket; it travels in a body, never in an address.
+type TicketQuery struct {
+	Ticket string `json:"ticket" minLength:"1" maxLength:"100"`
+}
+
+// Container is a container as staff see it.
+type Container struct {
+	Serial     license.Serial `json:"serial"`
+	Kind       license.Kind   `json:"kind"`
+	Status     string         `json:"status"` // ok, flagged
+	Issued     uint64         `json:"issued"` // last step issued
+	Acked      uint64         `json:"acked"`  // last step confirmed by the container
+	Binding    string         `json:"binding,omitempty"`
+	FirstSeen  license.Time   `json:"first_seen_at"`
+	LastSeen   license.Time   `json:"last_seen_at"`
+	Flag       *Flag          `json:"flag,omitempty"`
+	Challenged bool           `json:"challenged"`
+	Licenses   []License      `json:"licenses"`
+	Pending    []string       `json:"pending"`
+}
+
+// Flag says why a container contradicts the record, and at which step it is.
+type Flag struct {
+	Reason string       `json:"reason"`
+	Time   license.Time `json:"time"`
+	Number uint64       `json:"number"`
+	// Acceptable is false where accepting cannot mend it (the plans differ).
+	Acceptable bool `json:"acceptable"`
+}
+
+// Event is one entry of a history or of the audit trail.
+type Event struct {
+	ID       string          `json:"id"`
+	Time     license.Time    `json:"time"`
+	Actor    string          `json:"actor"`
+	Event    string          `json:"event"`
+	Subjects []Subject       `json:"subjects"`
+	Reason   string          `json:"reason,omitempty"`
+	Request  string          `json:"request,omitempty"`
+	Details  json.RawMessage `json:"details,omitempty"`
+	Sequence *int64          `json:"sequence,omitempty"` // place in the audit log, once sequenced
+	Sentence string          `json:"sentence"`           // for people
+}
+
+// Subject names a thing an event is about.
+type Subject struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+}
+
+// Reason is a body that carries why staff did something.
+type Reason struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
+}
+
+// CatalogRequest applies a catalog file.
+type CatalogRequest struct {
+	YAML   string `json:"yaml" maxLength:"4194304" doc:"The catalog file's text."`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+// CatalogResult is the difference a catalog makes.
+type CatalogResult struct {
+	DryRun  bool            `json:"dry_run"`
+	Changes []CatalogChange `json:"changes"`
+}
+
+// CatalogChange is one product or category that differs.
+type CatalogChange struct {
+	Kind   string   `json:"kind"` // product or category
+	Code   string   `json:"code"`
+	Change string   `json:"change"` // created, changed or unchanged
+	Fields []string `json:"fields,omitempty"`
+}
+
+// AuditReport is the result of audit verify.
+type AuditReport struct {
+	Whole       bool           `json:"whole"`
+	Sequenced   int64          `json:"sequenced"` // events under a signed checkpoint
+	Tail        int64          `json:"tail"`      // events not sequenced yet
+	Checkpoints int64          `json:"checkpoints"`
+	Problems    []AuditProblem `json:"problems"`
+}
+
+// AuditProblem names a row of the trail that does not prove.
+type AuditProblem struct {
+	Event string `json:"event,omitempty"`
+	What  string `json:"what"`
+}
+
+// Token is an API token as it is listed: never its secret.
+type Token struct {
+	ID      string       `json:"id"`
+	Name    string       `json:"name"`
+	Scopes  []string     `json:"scopes"`
+	Created license.Time `json:"created_at"`
+	Expires license.Time `json:"expires_at,omitzero"`
+	Used    license.Time `json:"used_at,omitzero"`
+	Revoked license.Time `json:"revoked_at,omitzero"`
+	Secret  string       `json:"token,omitempty"` // in the answer to its creation only
+}
+
+// TokenRequest creates an API token.
+type TokenRequest struct {
+	Name   string           `json:"name" minLength:"1" maxLength:"100"`
+	Scopes []string         `json:"scopes" minItems:"1" doc:"read, orders, containers, catalog, audit, tokens or admin (all of them)."`
+	TTL    license.Duration `json:"ttl,omitempty" doc:"How long it is valid, such as 90d; for ever if absent."`
+}
+
+// Programming is what activate, deactivate, import, restore and update answer.
+type Programming struct {
+	Container license.Serial      `json:"container"`
+	Counter   uint64              `json:"counter"`
+	Applied   []container.Change  `json:"applied"`
+	Outcomes  []container.Outcome `json:"outcomes"`
+	Receipt   string              `json:"receipt,omitempty"` // delivered, or waiting for the next contact
+}
