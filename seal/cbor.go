@@ -14,20 +14,19 @@ const (
 	maxPairs    = 64      // of a map
 )
 
-var (
-	encoding cbor.EncMode
-	decoding cbor.DecMode
-)
-
-func init() {
-	enc := cbor.CoreDetEncOptions()
-	enc.NilContainers = cbor.NilContainerAsEmpty
-	enc.TagsMd = cbor.TagsForbidden
-	var err error
-	if encoding, err = enc.EncMode(); err != nil {
+var encoding = func() cbor.EncMode {
+	o := cbor.CoreDetEncOptions()
+	o.NilContainers = cbor.NilContainerAsEmpty
+	o.TagsMd = cbor.TagsForbidden
+	m, err := o.EncMode()
+	if err != nil {
 		panic(err)
 	}
-	decoding, err = cbor.DecOptions{
+	return m
+}()
+
+var decoding = func() cbor.DecMode {
+	m, err := cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
@@ -45,7 +44,8 @@ func init() {
 	if err != nil {
 		panic(err)
 	}
-}
+	return m
+}()
 
 // encode writes v in its one spelling and makes sure that decode reads it: no
 // document is signed that nobody accepts.

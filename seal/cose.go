@@ -11,7 +11,7 @@ import (
 // key id and whose unprotected header is empty.
 func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byte, error) {
 	if err := s.Check(); err != nil {
-		return nil, fault("%w", err)
+		return nil, err
 	}
 	signer, err := cose.NewSigner(suites[suite1].signature, private)
 	if err != nil {

@@ -38,7 +38,7 @@ func SignStep(s Scope, issuing *SigningKey, step *container.Step) (signed []byte
 		return nil, fault("steps are signed by an issuing key")
 	}
 	if _, err := DecodeStep(EncodeStep(step)); err != nil {
-		return nil, fault("step: %w", err)
+		return nil, fault("step: %v", err)
 	}
 	return sign(forStep, s, issuing.private, step.Unsigned)
 }

@@ -43,7 +43,7 @@ func SignCertificate(s Scope, root *SigningKey, c Certificate) ([]byte, error) {
 		c.Suite = uint64(suite1)
 	}
 	if err := c.check(); err != nil {
-		return nil, fault("%w", err)
+		return nil, fault("the key cannot be certified for the use %q", c.Use)
 	}
 	payload, err := encode("certificate", MaxCertificate, c)
 	if err != nil {
@@ -101,8 +101,11 @@ func SignTrust(root *SigningKey, t Trust) (file []byte, err error) {
 	}
 	t.Root = root.Public()
 	t.Scope.Vendor = VendorOf(t.Root)
+	if err := t.Scope.Check(); err != nil {
+		return nil, err
+	}
 	if _, err := t.sealing(); err != nil {
-		return nil, fault("trust bundle: %w", err)
+		return nil, fault("a trust bundle needs certificates by its root, one of them for a sealing key: %v", err)
 	}
 	payload, err := encode("trust file", MaxTrust, bundle{
 		Version: Version, Suite: uint64(suite1), Vendor: t.Scope.Vendor, Environment: t.Scope.Environment,

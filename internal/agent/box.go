@@ -25,11 +25,11 @@ type private struct {
 	Environment  string              `cbor:"2,keyasint"`
 	Created      license.Time        `cbor:"3,keyasint"`
 	State        container.State     `cbor:"4,keyasint"`
-	Certificates [][]byte            `cbor:"5,keyasint"` // of keys that signed for it
-	Facts        map[license.ID]fact `cbor:"6,keyasint"` // of what is held
-	Pending      *pending            `cbor:"7,keyasint"` // the request whose answer has not come
-	Receipted    uint64              `cbor:"8,keyasint"` // last step whose receipt was delivered
-	Rebound      bool                `cbor:"9,keyasint"` // repaired since the vendor last answered
+	Certificates [][]byte            `cbor:"5,keyasint"`  // of keys that signed for it
+	Facts        map[license.ID]fact `cbor:"6,keyasint"`  // of what is held
+	Pending      *pending            `cbor:"7,keyasint"`  // the request whose answer has not come
+	Receipted    uint64              `cbor:"8,keyasint"`  // last step whose receipt was delivered
+	Rebound      bool                `cbor:"9,keyasint"`  // repaired since the vendor last answered
 	Returned     uint64              `cbor:"10,keyasint"` // last step that dropped a license
 }
 
@@ -296,3 +296,6 @@ func empty[T any](list []T) []T {
 	}
 	return list
 }
+
+// kind is the container's kind.
+func (b *box) kind() license.Kind { return license.Kind(b.header.Kind) }

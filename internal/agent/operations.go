@@ -54,8 +54,8 @@ type RequestRequest struct {
 	Tickets    []license.Ticket `json:"tickets,omitempty"`
 	Activate   []license.ID     `json:"activate,omitempty"`
 	Deactivate []license.ID     `json:"deactivate,omitempty"`
-	All        bool             `json:"all,omitempty"` // return everything in the container
-	Central    string           `json:"central,omitempty"`
+	All        bool             `json:"all,omitempty"`    // return everything in the container
+	Vendor     string           `json:"vendor,omitempty"` // whose, where several are trusted
 	Container  license.Serial   `json:"container,omitempty"`
 }
 
@@ -117,20 +117,20 @@ const (
 
 // Container is one container as this machine sees it.
 type Container struct {
-	Serial      license.Serial    `json:"serial"`
-	Kind        license.Kind      `json:"kind,omitempty"`
-	Vendor      string            `json:"vendor,omitempty"`
-	VendorID    string            `json:"vendor_id,omitempty"`
-	Environment string            `json:"environment,omitempty"`
-	Status      string            `json:"status"`
-	Reason      string            `json:"reason,omitempty"` // why the status is not ok
-	Counter     uint64            `json:"counter"`
-	Acked       uint64            `json:"acked"`           // last step the vendor is known to have a receipt for
-	Receipt     string            `json:"receipt"`         // delivered, waiting, or none
-	Waiting     string            `json:"waiting,omitempty"` // a request whose answer has not been imported
-	LastContact license.Time      `json:"last_contact,omitzero"`
-	Binding     *Binding          `json:"binding,omitempty"`
-	Licenses    []License         `json:"licenses"`
+	Serial      license.Serial `json:"serial"`
+	Kind        license.Kind   `json:"kind,omitempty"`
+	Vendor      string         `json:"vendor,omitempty"`
+	VendorID    string         `json:"vendor_id,omitempty"`
+	Environment string         `json:"environment,omitempty"`
+	Status      string         `json:"status"`
+	Reason      string         `json:"reason,omitempty"` // why the status is not ok
+	Counter     uint64         `json:"counter"`
+	Acked       uint64         `json:"acked"`             // last step the vendor is known to have a receipt for
+	Receipt     string         `json:"receipt"`           // delivered, waiting, or none
+	Waiting     string         `json:"waiting,omitempty"` // a request whose answer has not been imported
+	LastContact license.Time   `json:"last_contact,omitzero"`
+	Binding     *Binding       `json:"binding,omitempty"`
+	Licenses    []License      `json:"licenses"`
 }
 
 // Binding is how a container is bound to the machine; it names traits and never
@@ -152,22 +152,22 @@ type Binding struct {
 
 // License is one license in a container.
 type License struct {
-	ID          license.ID         `json:"id"`
-	Product     string             `json:"product"`
-	Name        string             `json:"name,omitempty"`
-	Generation  license.Generation `json:"generation"`
-	Usable      bool               `json:"usable"`
-	Code        refusal.Code       `json:"code"`             // valid, or why it cannot be used
-	Reason      string             `json:"reason,omitempty"` // the same as a sentence
-	Features    []string           `json:"features"`
-	Seats       int64              `json:"seats"`
-	ExpiresAt   license.Time       `json:"expires_at,omitzero"`
-	ValidUntil  license.Time       `json:"valid_until,omitzero"`
-	Tolerance   license.Tolerance  `json:"tolerance,omitempty"`
-	Repair      bool               `json:"repair"`
-	Customer    string             `json:"customer,omitempty"`
-	Order       string             `json:"order,omitempty"`
-	Terms       *license.Terms     `json:"terms,omitempty"`
+	ID         license.ID         `json:"id"`
+	Product    string             `json:"product"`
+	Name       string             `json:"name,omitempty"`
+	Generation license.Generation `json:"generation"`
+	Usable     bool               `json:"usable"`
+	Code       refusal.Code       `json:"code"`             // valid, or why it cannot be used
+	Reason     string             `json:"reason,omitempty"` // the same as a sentence
+	Features   []string           `json:"features"`
+	Seats      int64              `json:"seats"`
+	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
+	ValidUntil license.Time       `json:"valid_until,omitzero"`
+	Tolerance  license.Tolerance  `json:"tolerance,omitempty"`
+	Repair     bool               `json:"repair"`
+	Customer   string             `json:"customer,omitempty"`
+	Order      string             `json:"order,omitempty"`
+	Terms      *license.Terms     `json:"terms,omitempty"`
 }
 
 // TrustRequest adds a vendor to those whose licenses this machine accepts.

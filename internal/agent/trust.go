@@ -282,4 +282,6 @@ func addCertificates(list, more [][]byte) [][]byte {
 }
 
 // central speaks to vendors' servers.
-func (a *Agent) central() *client.Client { return client.New(a.cfg.HTTP) }
+func (a *Agent) central() *client.Gateway {
+	return client.NewGateway(client.Options{HTTP: a.cfg.HTTP, Program: Program})
+}

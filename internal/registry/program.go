@@ -383,7 +383,8 @@ func (x *exchange) situation() (container.Situation, map[license.ID]store.Licens
 		}
 	}
 	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
+	ids = slices.Compact(ids)
+	for _, id := range ids {
 		err := x.tx.TouchLicense(id)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // named by the user, unknown to us: planning refuses it
@@ -403,7 +404,23 @@ func (x *exchange) situation() (container.Situation, map[license.ID]store.Licens
 		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation}
 	}
-	return s, loaded, nil
+	return s, loaded, x.stillUnknown()
+}
+
+// stillUnknown makes sure that a container met for the first time was not
+// registered by another request of its own, which held the locks until now.
+func (x *exchange) stillUnknown() error {
+	if x.known {
+		return nil
+	}
+	_, err := x.tx.Container(x.in.serial)
+	switch {
+	case err == nil:
+		return errAgain
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	}
+	return err
 }
 
 // issue signs one step with the operations given and stores it.

@@ -81,12 +81,16 @@ func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) 
 // same row at the same time.
 const tries = 5
 
+// errAgain says that a transaction decided on what another one has changed
+// since; it is run again.
+var errAgain = errors.New("registry: decided on an old view")
+
 // write runs a transaction. Two transactions that create the same row race; the
 // loser is run again and then finds the row.
 func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 	var err error
 	for range tries {
-		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) {
+		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) && !errors.Is(err, errAgain) {
 			return err
 		}
 	}

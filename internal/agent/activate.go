@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"context"
+	"slices"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+	"licet/wire"
+)
+
+// Activate asks for the licenses of tickets, online: request, update and
+// receipt in one go. Called again after an interruption it goes on where it
+// was.
+func (a *Agent) Activate(ctx context.Context, in ActivateRequest) (result wire.Programming, err error) {
+	if len(in.Tickets) == 0 {
+		return result, refusal.New(refusal.InvalidInput, "No ticket was given.").Hinted("licet activate TICKET")
+	}
+	err = a.write(ctx, func() error {
+		b, v, err := a.forActivation(ctx, in.Container, func() (vendor, error) { return a.vendorFor(ctx, in.Central) })
+		if err != nil {
+			return err
+		}
+		result, err = a.exchange(ctx, b, v, in.Central, container.Wishes{Tickets: in.Tickets, Activate: in.Licenses})
+		return err
+	})
+	return result, storage(err)
+}
+
+// Deactivate gives licenses back, online: named ones, or everything in a
+// container. It says whether the machine may be erased then.
+func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result Deactivation, err error) {
+	if len(in.Licenses) == 0 && !in.All {
+		return result, refusal.New(refusal.InvalidInput, "No license was given.").Hinted("licet deactivate ID, or licet deactivate --all")
+	}
+	err = a.write(ctx, func() error {
+		b, v, err := a.forReturn(ctx, in.Container, in.Licenses)
+		if err != nil {
+			return err
+		}
+		wishes := container.Wishes{Return: in.Licenses}
+		if in.All {
+			wishes.Return = b.held()
+		}
+		if err := knownReturns(b, wishes.Return); err != nil {
+			return err
+		}
+		if wishes.None() && b.receipt() != waiting { // empty, and the vendor knows
+			result.Programming = wire.Programming{
+				Container: b.serial(), Counter: b.State.Number, Receipt: b.receipt(),
+				Applied: []container.Change{}, Outcomes: []container.Outcome{},
+			}
+		} else if result.Programming, err = a.exchange(ctx, b, v, in.Central, wishes); err != nil {
+			return err
+		}
+		result.Left = len(b.State.Held)
+		result.SafeToWipe = result.Left == 0 && b.receipt() != waiting
+		return nil
+	})
+	return result, storage(err)
+}
+
+// Update asks the vendors what is pending, carries it out, and delivers
+// receipts that wait. It answers for each container, even where one fails.
+func (a *Agent) Update(ctx context.Context, in UpdateRequest) (results []Updated, err error) {
+	results = []Updated{}
+	err = a.write(ctx, func() error {
+		list := []license.Serial{in.Container}
+		if in.Container == "" {
+			entries, err := a.entries("")
+			if err != nil {
+				return err
+			}
+			list = nil
+			for _, e := range entries {
+				list = append(list, license.Serial(e.Serial))
+			}
+		}
+		for _, serial := range list {
+			u := Updated{Programming: wire.Programming{Container: serial, Applied: []container.Change{}, Outcomes: []container.Outcome{}}}
+			b, v, err := a.named(ctx, serial)
+			if err == nil {
+				u.Programming, err = a.exchange(ctx, b, v, in.Central, container.Wishes{})
+			}
+			if err != nil {
+				p := problemOf(storage(err))
+				u.Container, u.Error = serial, &p
+			}
+			results = append(results, u)
+		}
+		return nil
+	})
+	return results, storage(err)
+}
+
+// exchange carries wishes to central and its answer back, once more if it
+// answers with a challenge, and delivers the receipt by itself.
+func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, wishes container.Wishes) (wire.Programming, error) {
+	base, err := v.base(address)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	result, err := a.program(ctx, b, v, base, wishes)
+	if err != nil {
+		return result, err
+	}
+	if len(b.State.Challenge) > 0 {
+		// Central thinks that this container is behind. A fresh report that answers
+		// the challenge settles it; a second challenge is for people (decision 11).
+		before := result.Applied
+		if result, err = a.program(ctx, b, v, base, wishes); err != nil {
+			return result, err
+		}
+		result.Applied = slices.Concat(before, result.Applied)
+	}
+	a.deliver(ctx, b, v, base)
+	result.Receipt = b.receipt()
+	return result, nil
+}
+
+// program sends one report and applies what comes back.
+func (a *Agent) program(ctx context.Context, b *box, v vendor, base string, wishes container.Wishes) (wire.Programming, error) {
+	file, err := a.ask(ctx, b, v, wishes)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	answer, err := a.central().Program(ctx, base, file)
+	if err != nil {
+		return wire.Programming{}, a.unanswered(ctx, b, err)
+	}
+	return a.apply(ctx, b, v, answer)
+}
+
+// unanswered keeps the stored request for a retry where central may have read
+// it, and drops it where central read it and refused it whole.
+func (a *Agent) unanswered(ctx context.Context, b *box, err error) error {
+	r, ok := refusal.As(err)
+	if !ok {
+		return err
+	}
+	switch r.Code {
+	case refusal.CentralUnreachable, refusal.RateLimited, refusal.Internal, refusal.StorageFull:
+		return err
+	}
+	next := *b
+	next.Pending = nil
+	if saveErr := a.save(ctx, &next); saveErr != nil {
+		a.cfg.Log.Warn("refused request not dropped", "container", b.serial(), "error", saveErr)
+		return err // the refusal is what the user asked about
+	}
+	*b = next
+	return err
+}
+
+const waiting = "waiting for the next contact"
+
+// deliver sends the receipt if central does not have it. That it does not
+// arrive is no failure: any later report does its work (docs/protocol.md R7).
+func (a *Agent) deliver(ctx context.Context, b *box, v vendor, base string) {
+	if b.receipt() != waiting {
+		return
+	}
+	file, err := a.confirm(ctx, b, v)
+	if err == nil {
+		err = a.central().Receipt(ctx, base, file)
+	}
+	if err != nil {
+		a.cfg.Log.Info("receipt waits for the next contact", "container", b.serial(), "error", err)
+		return
+	}
+	next := *b
+	next.Receipted = b.State.Number
+	if err := a.save(ctx, &next); err != nil {
+		a.cfg.Log.Warn("delivered receipt not noted", "container", b.serial(), "error", err)
+		return
+	}
+	*b = next
+}

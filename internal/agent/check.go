@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"slices"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/terms"
+)
+
+// Check says whether a product may be used now. It reads, verifies and decides
+// by itself; it asks nobody and never writes.
+func (a *Agent) Check(ctx context.Context, in CheckRequest) (CheckResult, error) {
+	f, err := a.find(ctx, in)
+	return f.result, err
+}
+
+// candidate is one license that could serve, as found on this machine.
+type candidate struct {
+	box     *box
+	vendor  vendor
+	id      license.ID
+	step    []byte // signed
+	data    []byte // the license's body
+	body    container.Body
+	locked  bool // the body is here and does not open
+	reissue bool // the body must be sent again
+	no      *refusal.Refusal
+}
+
+// found is the answer of a check and the license it is about.
+type found struct {
+	result CheckResult
+	best   *candidate
+}
+
+// find looks through the containers of this machine for a product.
+func (a *Agent) find(ctx context.Context, in CheckRequest) (found, error) {
+	f := found{result: CheckResult{Product: in.Product}}
+	if in.Product == "" {
+		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
+	}
+	entries, err := a.entries("")
+	if err != nil {
+		return f, err
+	}
+	traits := a.traits()
+	var candidates []candidate
+	var verdicts []terms.Verdict
+	var closed []terms.Reason // containers that do not open: what is in them cannot be told
+	for _, e := range entries {
+		if in.Vendor != "" && e.Err == nil && e.Header.Vendor != in.Vendor {
+			continue
+		}
+		b, err := a.open(ctx, license.Serial(e.Serial), traits)
+		if err != nil {
+			r, ok := refusal.As(err)
+			switch {
+			case !ok:
+				return f, err
+			case r.Code != refusal.ContainerUnknown: // deleted a moment ago
+				closed = append(closed, terms.Reason{Code: r.Code, Message: r.Message})
+			}
+			continue
+		}
+		v, no := a.trusted(b)
+		for _, id := range b.held() {
+			if b.State.Held[id].Product != in.Product {
+				continue
+			}
+			c := b.examine(v, id, no)
+			candidates = append(candidates, c)
+			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
+		}
+	}
+	best := terms.Best(verdicts)
+	if best < 0 {
+		f.result.Verdict = nothingFor(in.Product, closed)
+		f.result.Hint = refusal.Lookup(f.result.Code).Hint
+		return f, nil
+	}
+	c := candidates[best]
+	f.best = &c
+	f.result.Verdict = verdicts[best]
+	f.result.License, f.result.Container, f.result.Vendor = c.id, c.box.serial(), c.box.header.Vendor
+	f.result.Source = "container " + string(c.box.serial())
+	if !f.result.Valid {
+		f.result.Hint = c.hint(f.result.Code)
+	}
+	return f, nil
+}
+
+// trusted reads the trust in a container's vendor.
+func (a *Agent) trusted(b *box) (vendor, *refusal.Refusal) {
+	v, err := a.vendor(b.header.Vendor)
+	if err == nil {
+		err = b.belongs(v)
+	}
+	if err == nil {
+		return v, nil
+	}
+	r, ok := refusal.As(err)
+	if !ok {
+		r = refusal.New(refusal.Internal, "The trust in vendor %s cannot be read: %v", b.header.Vendor, err)
+	}
+	return v, r
+}
+
+// examine looks at one license that is held: whether its body opens, and
+// whether the vendor signed it for this container.
+func (b *box) examine(v vendor, id license.ID, no *refusal.Refusal) candidate {
+	c := candidate{box: b, vendor: v, id: id, no: no}
+	body, ok := b.bodies[id]
+	switch {
+	case !ok || body.Reissue:
+		c.reissue = true
+		c.no = refusal.New(refusal.OtherMachine, "The container was repaired, and the vendor must send the license again.").
+			Hinted("Run licet update, or licet request and licet import without a network.")
+		return c
+	case body.Locked:
+		c.locked = true
+		c.no = otherMachine(string(b.serial()), b.match, "license "+string(id))
+		if b.Facts[id].Repair {
+			c.no.Hinted("Undo the change, or run licet container repair %s.", b.serial())
+		}
+		return c
+	case no != nil:
+		return c
+	}
+	c.data = body.Data
+	c.body, c.step, c.no = b.verify(v, id, body.Data)
+	return c
+}
+
+// verify proves one license: the vendor's signature over the step, the step's
+// hash of the body, and that both are for this container and its key.
+func (b *box) verify(v vendor, id license.ID, data []byte) (container.Body, []byte, *refusal.Refusal) {
+	forged := func(why string) (container.Body, []byte, *refusal.Refusal) {
+		return container.Body{}, nil, refusal.New(refusal.BadSignature, "The license %s in container %s cannot be used: %s.", id, b.serial(), why).
+			Hinted("Run licet update; if it stays, ask the vendor.")
+	}
+	held := b.State.Held[id]
+	signed, ok := b.State.Signed(held.Step)
+	if !ok {
+		return forged("the signed step that brought it is missing")
+	}
+	verifier, err := v.verifier(b.Certificates)
+	if err != nil {
+		return forged("the vendor's keys cannot be verified")
+	}
+	_, body, err := verifier.License(signed, data)
+	switch {
+	case err != nil:
+		return forged("its signature does not fit")
+	case body.License != id, body.Generation != held.Generation, sha256.Sum256(data) != held.Body,
+		body.Container != b.serial(), !bytes.Equal(body.ContainerKey, b.keys.Identity(b.kind()).SigningKey):
+		return forged("it was made for another place")
+	}
+	return body, signed, nil
+}
+
+// verdict decides by the terms, or says why there are none.
+func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
+	if c.no != nil {
+		return no(c.no)
+	}
+	return terms.Check(
+		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.LastContact},
+		use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+}
+
+func (c candidate) hint(code refusal.Code) string {
+	if c.no != nil {
+		return c.no.NextStep()
+	}
+	return refusal.Lookup(code).Hint
+}
+
+// no is a verdict that rests on a refusal.
+func no(r *refusal.Refusal) terms.Verdict {
+	return terms.Verdict{Code: r.Code, Reasons: []terms.Reason{{Code: r.Code, Message: r.Message}}}
+}
+
+// nothingFor is the verdict where no container that opens has the product. A
+// container that does not open may have it, so that comes first.
+func nothingFor(product string, closed []terms.Reason) terms.Verdict {
+	reasons := append(slices.Clone(closed), terms.Reason{Code: refusal.NoLicense, Message: "No license for " + product + " is on this machine."})
+	if len(closed) > 0 {
+		reasons[len(reasons)-1].Message = "No container that opens here has a license for " + product + "."
+	}
+	return terms.Verdict{Code: reasons[0].Code, Reasons: reasons}
+}
+
+// scope is where a container's documents count.
+func (b *box) scope() seal.Scope {
+	return seal.Scope{Vendor: seal.VendorID(b.header.Vendor), Environment: b.Environment}
+}

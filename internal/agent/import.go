@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"strings"
+
+	"licet/container"
+	"licet/internal/containerfile"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// Import applies the file that the vendor answered, offline step 2, to the
+// container it was made for. A refused file changes nothing.
+func (a *Agent) Import(ctx context.Context, in ImportRequest) (result wire.Programming, err error) {
+	err = a.write(ctx, func() error {
+		result, err = a.importFile(ctx, in.Data)
+		return err
+	})
+	return result, storage(err)
+}
+
+func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, error) {
+	info, err := seal.Inspect(file)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	if info.Kind != seal.Update {
+		return wire.Programming{}, wrongFile(info.Kind)
+	}
+	v, err := a.vendor(string(info.Scope.Vendor))
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	b, err := a.open(ctx, info.Container, a.traits())
+	switch {
+	case refusal.Is(err, refusal.ContainerUnknown):
+		return wire.Programming{}, a.madeForAnother(v, file, info.Container)
+	case err != nil:
+		return wire.Programming{}, err
+	}
+	if err := b.belongs(v); err != nil {
+		return wire.Programming{}, err
+	}
+	result, err := a.apply(ctx, b, v, file)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	result.Receipt = b.receipt()
+	return result, nil
+}
+
+// wrongFile says what a file is that is no update.
+func wrongFile(kind seal.Kind) error {
+	r := refusal.New(refusal.WrongFile, "This is a %s, made on a user's machine for the vendor. Nothing was changed.", kind).
+		Hinted("Carry it to the vendor; import the update that comes back.")
+	if kind == seal.Bundle {
+		r = refusal.New(refusal.WrongFile, "This is a vendor's trust file, not an update. Nothing was changed.").
+			Hinted("Add it with licet trust add, if you mean to trust the vendor.")
+	}
+	return r.With("is", string(kind)).With("wanted", string(seal.Update))
+}
+
+// madeForAnother refuses an update for a container that is not here, naming
+// both (docs/protocol.md R20). Whom it was made for is said only once the
+// vendor's signature has proven it.
+func (a *Agent) madeForAnother(v vendor, file []byte, madeFor license.Serial) error {
+	verifier, err := v.verifier(nil)
+	if err != nil {
+		return err
+	}
+	nobody, err := seal.NewContainerKeys(a.random())
+	if err != nil {
+		return err
+	}
+	if _, err := verifier.OpenUpdate(file, nobody); !refusal.Is(err, refusal.WrongContainer) {
+		if err == nil {
+			err = errors.New("agent: an update opened with nobody's keys")
+		}
+		return err
+	}
+	entries, err := a.entries("")
+	if err != nil {
+		return err
+	}
+	here := strings.Join(serials(entries), ", ")
+	r := refusal.New(refusal.WrongContainer, "The update was made for container %s; this is container %s. Nothing was changed.", madeFor, here)
+	switch len(entries) {
+	case 0:
+		r.Message = "The update was made for container " + string(madeFor) + "; this machine has no container. Nothing was changed."
+	case 1:
+	default:
+		r.Message = "The update was made for container " + string(madeFor) + "; this machine has the containers " + here + ". Nothing was changed."
+	}
+	return r.With("made_for", string(madeFor)).With("this_is", here)
+}
+
+// apply verifies an update and takes it in: everything that is signed is
+// checked, the log's rules decide, and one durable write makes it so
+// (docs/protocol.md R22, R4, R5, R6). On any error container and b are as before.
+func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.Programming, error) {
+	verifier, err := v.verifier(b.Certificates)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	update, err := verifier.OpenUpdate(file, b.keys)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	steps := make([]container.Incoming, 0, len(update.Steps))
+	for _, signed := range update.Steps {
+		in, err := verifier.Incoming(signed)
+		if err != nil {
+			return wire.Programming{}, err
+		}
+		steps = append(steps, in)
+	}
+
+	next := *b
+	next.bodies, next.Facts = maps.Clone(b.bodies), maps.Clone(b.Facts)
+	state, changes, no := b.State.Import(update, steps, a.nonce, a.now())
+	if no != nil && no.Code != refusal.AlreadyApplied {
+		return wire.Programming{}, no
+	}
+	next.State = state
+	for _, change := range changes {
+		if err := next.change(change); err != nil {
+			return wire.Programming{}, err
+		}
+	}
+	filled, err := next.fill(update.Reissued)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	result := wire.Programming{
+		Container: b.serial(), Counter: state.Number, Applied: empty(changes), Outcomes: empty(update.Outcomes),
+	}
+	if no != nil && filled == 0 {
+		result.Outcomes = []container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}
+		return result, nil
+	}
+	next.settle(b, update)
+	if err := a.save(ctx, &next); err != nil {
+		return wire.Programming{}, err
+	}
+	*b = next
+	return result, nil
+}
+
+// change brings a license in or takes it out.
+func (b *box) change(c container.Change) error {
+	if _, held := b.State.Held[c.License]; !held {
+		delete(b.bodies, c.License)
+		delete(b.Facts, c.License)
+		b.Returned = b.State.Number
+		return nil
+	}
+	if c.Body == nil {
+		return nil // dropped an older generation than the one held
+	}
+	return b.put(c.Body)
+}
+
+// put keeps the body of a license that is held.
+func (b *box) put(data []byte) error {
+	body, err := seal.DecodeBody(data)
+	if err != nil {
+		return err
+	}
+	switch body.Tolerance {
+	case license.Loose, license.Medium, license.Tight:
+	default:
+		return refusal.New(refusal.UnsupportedVersion, "License %s has the tolerance %q, which this program does not know. Nothing was changed.", body.License, body.Tolerance).
+			Hinted("Install a newer version of licet, then import the file again.")
+	}
+	b.bodies[body.License] = containerfile.Body{License: string(body.License), Tolerance: string(body.Tolerance), Data: data}
+	b.Facts[body.License] = fact{Name: body.Name, Tolerance: body.Tolerance, Repair: body.Repair}
+	return nil
+}
+
+// fill takes in bodies that were lost to a repair. A body is what the signed
+// step says if its hash is the one the container kept.
+func (b *box) fill(reissued [][]byte) (filled int, err error) {
+	lost := b.reissue()
+	for _, data := range reissued {
+		hash := container.Hash(sha256.Sum256(data))
+		for _, id := range lost {
+			if b.State.Held[id].Body != hash {
+				continue
+			}
+			if err := b.put(data); err != nil {
+				return filled, err
+			}
+			filled++
+		}
+	}
+	return filled, nil
+}
+
+// settle notes what an update says besides its steps.
+func (b *box) settle(old *box, u container.Update) {
+	b.Certificates = addCertificates(old.Certificates, u.Keys)
+	answered := old.State.Asked != container.Nonce{} && old.State.Asked == u.Answers
+	if answered {
+		b.Pending, b.Rebound = nil, false
+	}
+	if b.waiting() == nil {
+		b.Pending = nil
+	}
+}
+
+// receipt says whether the vendor knows how far the container got.
+func (b *box) receipt() string {
+	switch {
+	case b.State.Number == 0:
+		return ""
+	case b.State.Acked >= b.State.Number || b.Receipted >= b.State.Number:
+		return "delivered"
+	}
+	return waiting
+}

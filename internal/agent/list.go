@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+
+	"licet/internal/containerfile"
+	"licet/internal/machine"
+	"licet/license"
+	"licet/refusal"
+	"licet/terms"
+)
+
+// List tells what is on this machine.
+func (a *Agent) List(ctx context.Context, _ Nothing) (Inventory, error) {
+	entries, err := a.entries("")
+	if err != nil {
+		return Inventory{}, err
+	}
+	list := Inventory{Containers: []Container{}}
+	traits := a.traits()
+	for _, e := range entries {
+		c, err := a.describe(ctx, e, traits)
+		if err != nil {
+			return Inventory{}, err
+		}
+		list.Containers = append(list.Containers, c)
+	}
+	return list, nil
+}
+
+// Show tells everything about one container: its binding, its state, and each
+// license with its terms.
+func (a *Agent) Show(ctx context.Context, in ContainerRequest) (Container, error) {
+	serial, err := a.single(in.Container)
+	if err != nil {
+		return Container{}, err
+	}
+	entries, err := a.entries("")
+	if err != nil {
+		return Container{}, err
+	}
+	for _, e := range entries {
+		if license.Serial(e.Serial) == serial {
+			return a.describe(ctx, e, a.traits())
+		}
+	}
+	return Container{}, unknownContainer(serial)
+}
+
+// describe tells of one container what can be told here.
+func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []machine.Trait) (Container, error) {
+	c := Container{
+		Serial: license.Serial(e.Serial), Kind: license.Kind(e.Header.Kind), VendorID: e.Header.Vendor,
+		Counter: e.Header.Number, Status: StatusOK, Licenses: []License{},
+	}
+	b, err := a.open(ctx, c.Serial, traits)
+	if b != nil {
+		c.Binding = binding(b.match)
+	}
+	if err != nil {
+		r, ok := refusal.As(err)
+		if !ok {
+			return c, err
+		}
+		c.Reason, c.Status = r.Message, StatusDamaged
+		if r.Code == refusal.OtherMachine {
+			c.Status = StatusOther
+		}
+		return c, nil
+	}
+	v, no := a.trusted(b)
+	if no == nil {
+		c.Vendor = v.name()
+	} else {
+		c.Reason = no.Message
+	}
+	c.Environment = b.Environment
+	c.Counter, c.Acked, c.Receipt = b.State.Number, b.State.Acked, b.receipt()
+	c.LastContact = b.State.LastContact
+	if p := b.waiting(); p != nil {
+		c.Waiting = "A request of " + p.Created.String() + " waits for its answer."
+	}
+	for _, id := range b.held() {
+		one := b.examine(v, id, no)
+		c.Licenses = append(c.Licenses, one.describe(a.now()))
+		if one.locked || one.reissue {
+			c.Status, c.Reason = StatusChanged, one.no.Message
+		}
+	}
+	return c, nil
+}
+
+// describe tells of one license what can be told here. Which version and
+// features a program wants is not known, so they do not count against it.
+func (c candidate) describe(now license.Time) License {
+	held, known := c.box.State.Held[c.id], c.box.Facts[c.id]
+	l := License{
+		ID: c.id, Product: held.Product, Name: known.Name, Generation: held.Generation,
+		Features: []string{}, Tolerance: known.Tolerance, Repair: known.Repair,
+	}
+	verdict := c.usable(now)
+	l.Usable, l.Code, l.ValidUntil = verdict.Valid, verdict.Code, verdict.ValidUntil
+	if len(verdict.Reasons) > 0 {
+		l.Reason = verdict.Reasons[0].Message
+	}
+	if c.no != nil {
+		return l
+	}
+	l.Features = empty(c.body.Features)
+	l.Seats, l.ExpiresAt = c.body.Terms.Seats, c.body.Terms.ExpiresAt
+	l.Customer, l.Order = c.body.Customer, c.body.Order
+	t := c.body.Terms
+	l.Terms = &t
+	return l
+}
+
+// usable is the verdict on a license by itself.
+func (c candidate) usable(now license.Time) terms.Verdict {
+	c.body.Terms.MinVersion, c.body.Terms.MaintenanceUntil = "", 0
+	return c.verdict(terms.Use{}, now)
+}
+
+func binding(m machine.Match) *Binding {
+	return &Binding{
+		Strength: m.Strength, Explanation: m.Explanation(), Sentence: m.Sentence(),
+		Matched: empty(m.Matched), Changed: empty(m.Changed), Missing: empty(m.Missing), Added: empty(m.New),
+		Score: m.Score, Total: m.Total, NeedLoose: m.NeedLoose, NeedMedium: m.NeedMedium, NeedTight: m.NeedTight,
+	}
+}

@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+)
+
+// ask makes the report that carries wishes to the vendor and stores its bytes
+// before they leave. While the answer to the same wishes is still to come, it
+// is the stored report again: a retry never draws another (decision 11).
+func (a *Agent) ask(ctx context.Context, b *box, v vendor, wishes container.Wishes) ([]byte, error) {
+	if p := b.waiting(); p != nil && p.Trust == v.hash && sameWishes(p.Wishes, wishes) {
+		return p.File, nil
+	}
+	state, report := b.State.Report(b.keys.Identity(b.kind()), a.nonce(), a.now())
+	report.Wishes = wishes
+	file, err := a.seal(b, v, report)
+	if err != nil {
+		return nil, err
+	}
+	next := *b
+	next.State = state
+	next.Pending = &pending{Wishes: wishes, File: file, Number: state.Number, Trust: v.hash, Created: a.now()}
+	if err := a.save(ctx, &next); err != nil {
+		return nil, err
+	}
+	*b = next
+	return file, nil
+}
+
+// confirm makes a receipt: a report without wishes that nobody needs to answer,
+// so nothing of it is kept.
+func (a *Agent) confirm(ctx context.Context, b *box, v vendor) ([]byte, error) {
+	if b.Returned > b.State.Acked {
+		// A report proves the removal, so what was removed must be gone from the
+		// older slot too.
+		if err := b.file.Scrub(ctx); err != nil {
+			return nil, boxError(b.header.Serial, err)
+		}
+	}
+	_, report := b.State.Report(b.keys.Identity(b.kind()), a.nonce(), a.now())
+	return a.seal(b, v, report)
+}
+
+func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) {
+	report.Binding = b.match.Strength
+	report.Rebound = b.Rebound
+	report.Reissue = b.reissue()
+	report.Program = Program
+	file, err := seal.SealReport(v.trust, b.keys, report)
+	return file, err
+}
+
+// nonce draws 128 random bits.
+func (a *Agent) nonce() (n container.Nonce) {
+	a.cfg.Random(n[:])
+	return n
+}
+
+// Request makes the file that is carried to the vendor, offline step 1. Without
+// wishes it asks for what the vendor has pending.
+func (a *Agent) Request(ctx context.Context, in RequestRequest) (file File, err error) {
+	err = a.write(ctx, func() error {
+		file, err = a.request(ctx, in)
+		return err
+	})
+	return file, storage(err)
+}
+
+func (a *Agent) request(ctx context.Context, in RequestRequest) (File, error) {
+	var b *box
+	var v vendor
+	var err error
+	switch returns := in.All || len(in.Deactivate) > 0; {
+	case returns && len(in.Tickets) == 0 && len(in.Activate) == 0:
+		b, v, err = a.forReturn(ctx, in.Container, in.Deactivate)
+	case returns && in.Container == "":
+		b, v, err = a.forReturn(ctx, "", in.Deactivate)
+	default:
+		b, v, err = a.forActivation(ctx, in.Container, func() (vendor, error) {
+			if in.Vendor != "" {
+				return a.vendor(in.Vendor)
+			}
+			return a.vendorFor(ctx, "")
+		})
+	}
+	if err != nil {
+		return File{}, err
+	}
+	if in.All {
+		in.Deactivate = b.held()
+	}
+	wishes := container.Wishes{Tickets: in.Tickets, Activate: in.Activate, Return: in.Deactivate}
+	if err := knownReturns(b, wishes.Return); err != nil {
+		return File{}, err
+	}
+	data, err := a.ask(ctx, b, v, wishes)
+	if err != nil {
+		return File{}, err
+	}
+	return File{
+		Container: b.serial(), Counter: b.State.Number, Data: data,
+		Wishes: len(wishes.Tickets) + len(wishes.Activate) + len(wishes.Return),
+	}, nil
+}
+
+// Receipt makes the file that proves to the vendor what was imported, offline
+// step 3.
+func (a *Agent) Receipt(ctx context.Context, in ReceiptRequest) (file File, err error) {
+	err = a.write(ctx, func() error {
+		serial, err := a.single(in.Container)
+		if err != nil {
+			return err
+		}
+		b, v, err := a.named(ctx, serial)
+		if err != nil {
+			return err
+		}
+		data, err := a.confirm(ctx, b, v)
+		file = File{Container: b.serial(), Counter: b.State.Number, Data: data}
+		return err
+	})
+	return file, storage(err)
+}
+
+// knownReturns refuses what is not in the container before anything is asked.
+func knownReturns(b *box, ids []license.ID) error {
+	for _, id := range ids {
+		if _, ok := b.State.Held[id]; !ok {
+			return refusal.New(refusal.LicenseUnknown, "The license %s is not in container %s.", id, b.serial()).
+				Hinted("licet list names what there is.").With("license", string(id)).With("container", string(b.serial()))
+		}
+	}
+	return nil
+}

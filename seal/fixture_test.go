@@ -1,0 +1,227 @@
+package seal
+
+import (
+	"bytes"
+	"testing"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+)
+
+// seedOf is a stream of bytes that is the same in every run.
+func seedOf(name string) *bytes.Reader {
+	return bytes.NewReader(bytes.Repeat([]byte(name+"................................"), 8))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+const testTime license.Time = 1_800_000_000_000_000
+
+// world is one vendor with his keys and one container.
+type world struct {
+	root, issuing *SigningKey
+	sealing       *SealingKey
+	keys          *ContainerKeys
+	scope         Scope
+	issuingCert   []byte
+	sealingCert   []byte
+	trustFile     []byte
+	trust         *Trust
+	verifier      *Verifier
+}
+
+// newWorld makes a world whose keys follow from the names.
+func newWorld(vendor, environment, machine string) *world {
+	w := &world{
+		root:    must(NewSigningKey(Root, seedOf(vendor+" root"))),
+		issuing: must(NewSigningKey(Issuing, seedOf(vendor+" "+environment+" issuing"))),
+		sealing: must(NewSealingKey(seedOf(vendor + " " + environment + " sealing"))),
+		keys:    must(NewContainerKeys(seedOf(machine))),
+	}
+	w.scope = Scope{Vendor: VendorOf(w.root.Public()), Environment: environment}
+	w.issuingCert = must(SignCertificate(w.scope, w.root, Certificate{
+		Use: Issuing, Public: w.issuing.Public(), NotBefore: testTime - 1000, NotAfter: testTime + 1e15, Number: 1,
+	}))
+	w.sealingCert = must(SignCertificate(w.scope, w.root, Certificate{Use: Sealing, Public: w.sealing.Public(), Number: 2}))
+	w.trustFile = must(SignTrust(w.root, Trust{
+		Scope: Scope{Environment: environment}, Name: "Example Software", Address: "https://licenses.example", Number: 1,
+		Time: testTime, Certificates: [][]byte{w.sealingCert, w.issuingCert},
+	}))
+	w.trust = must(ParseTrust(w.trustFile))
+	w.verifier = must(NewVerifier(w.trust))
+	return w
+}
+
+func (w *world) serial() license.Serial { return w.keys.Serial() }
+
+func (w *world) body() container.Body {
+	return container.Body{
+		License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Container: w.serial(),
+		ContainerKey: w.keys.Identity(license.Machine).SigningKey,
+		Product:      "editor-pro", Name: "Editor Pro", Features: []string{"export", "print"},
+		Tolerance: license.Medium, Repair: true, Customer: "Example Studio", Order: "2027-0001", Activated: testTime,
+		Terms: license.Terms{
+			Seats: 5, ExpiresAt: testTime + 1e13, CheckIn: 30 * license.Day, Grace: 7 * license.Day,
+			Borrow: license.Borrow{Max: license.Day, Seats: 2}, CustomerText: "Für das Studio",
+		},
+	}
+}
+
+func (w *world) step(body container.Hash) container.Step {
+	return container.Step{
+		Container: w.serial(), Epoch: 1, Number: 1, Previous: container.PlanStart(w.serial()), Time: testTime,
+		Ops: []container.Op{
+			{Kind: container.Drop, Phase: container.Return, License: "lic_old", Generation: 2, Product: "viewer"},
+			{Kind: container.Put, Phase: container.Activate, License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Product: "editor-pro", Body: body},
+		},
+	}
+}
+
+func (w *world) license() (signed, body []byte) {
+	body, hash, err := EncodeBody(w.body())
+	if err != nil {
+		panic(err)
+	}
+	step := w.step(hash)
+	return must(SignStep(w.scope, w.issuing, &step)), body
+}
+
+func (w *world) update() container.Update {
+	signed, body := w.license()
+	return container.Update{
+		Container: w.serial(), Answers: container.Nonce{9}, Acked: 0,
+		Steps: []container.SignedStep{{Signed: signed, Bodies: [][]byte{body}}},
+		Outcomes: []container.Outcome{
+			{Wish: "activate lic_06bq3c8v4w9x2m5n7p1d8a", Code: refusal.Done, Details: map[string]any{}},
+			{Wish: "return lic_none", Code: refusal.LicenseUnknown, Message: "There is no such license.", Details: map[string]any{"count": int64(3), "ids": []any{"a", "b"}, "deep": map[string]any{"x": true}}},
+		},
+		Challenge: []byte("challenge"), Time: testTime, Epoch: 1, Keys: [][]byte{w.issuingCert}, Reissued: [][]byte{body},
+	}
+}
+
+func (w *world) report(kind Kind) container.Report {
+	r := container.Report{
+		Identity: w.keys.Identity(license.Machine), Number: 1, Plan: container.Hash{1}, Life: container.Hash{2},
+		Nonces: []container.Nonce{{7}}, Epoch: 1, Held: []container.HeldLicense{{License: "lic_old", Generation: 2}},
+		Nonce: container.Nonce{9}, Challenge: []byte{}, LocalTime: testTime, Binding: "strong", Reissue: []license.ID{}, Program: "licet 1.0",
+		Wishes: container.Wishes{Tickets: []license.Ticket{}, Activate: []license.ID{}, Return: []license.ID{}},
+	}
+	if kind == Request {
+		r.Wishes.Tickets = []license.Ticket{"ABCDE-FGH23-ABCDE-FGH23-ABCDE"}
+		r.Wishes.Activate = []license.ID{"lic_06bq3c8v4w9x2m5n7p1d8a"}
+	}
+	return r
+}
+
+func (w *world) updateFile() []byte {
+	return must(SealUpdate(w.scope, w.issuing, w.keys.Identity(license.Machine), w.update()))
+}
+
+func (w *world) reportFile(kind Kind) []byte {
+	return must(SealReport(w.trust, w.keys, w.report(kind)))
+}
+
+var (
+	testNonce = container.Nonce{1, 2, 3}
+	home      = newWorld("example", "production", "machine one")
+)
+
+// document is one of everything that is signed.
+type document struct {
+	name  string
+	bytes []byte
+}
+
+// documents are one of everything that w signs. Files are also given as the raw
+// bytes in them.
+func (w *world) documents() []document {
+	step, _ := w.license()
+	docs := []document{
+		{"certificate", w.issuingCert},
+		{"step", step},
+		{"time", must(SignTime(w.scope, w.issuing, testNonce, testTime))},
+		{"answer", must(SignAnswer(w.scope, w.keys, testNonce, []byte("said")))},
+		{"trust", unarmored(w.trustFile)},
+		{"update", unarmored(w.updateFile())},
+		{"request", unarmored(w.reportFile(Request))},
+		{"receipt", unarmored(w.reportFile(Receipt))},
+	}
+	return docs
+}
+
+func unarmored(file []byte) []byte {
+	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+// verifiers check one kind of document each, of the world w.
+func (w *world) verifiers() map[string]func([]byte) error {
+	_, body := w.license()
+	fresh := func() *Verifier { return must(NewVerifier(w.trust)) }
+	return map[string]func([]byte) error{
+		"certificate": func(b []byte) error { return fresh().Add(b) },
+		"step":        func(b []byte) error { _, err := fresh().Step(b); return err },
+		"license":     func(b []byte) error { _, _, err := fresh().License(b, body); return err },
+		"incoming": func(b []byte) error {
+			_, err := fresh().Incoming(container.SignedStep{Signed: b, Bodies: [][]byte{body}})
+			return err
+		},
+		"time": func(b []byte) error { _, err := fresh().Time(b, testNonce); return err },
+		"answer": func(b []byte) error {
+			_, err := OpenAnswer(w.scope, w.keys.Identity("").SigningKey, b, testNonce)
+			return err
+		},
+		"trust":   func(b []byte) error { _, err := openTrust(b); return err },
+		"update":  func(b []byte) error { _, err := fresh().openUpdate(b, w.keys); return err },
+		"request": func(b []byte) error { _, err := openReport(w.scope, Request, b, []*SealingKey{w.sealing}); return err },
+		"receipt": func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
+	}
+}
+
+// accepts says which verifiers take which document; every other pair is refused.
+var accepts = map[string][]string{
+	"certificate": {"certificate"},
+	"step":        {"step", "license", "incoming"},
+	"time":        {"time"},
+	"answer":      {"answer"},
+	"trust":       {"trust"},
+	"update":      {"update"},
+	"request":     {"request"},
+	"receipt":     {"receipt"},
+}
+
+// code is the code of a refusal; any other error fails the test.
+func code(t testing.TB, err error) refusal.Code {
+	t.Helper()
+	if err == nil {
+		return refusal.Done
+	}
+	r, ok := refusal.As(err)
+	if !ok {
+		t.Fatalf("not a refusal: %v", err)
+	}
+	if r.Message == "" || r.NextStep() == "" {
+		t.Errorf("%s says nothing: %+v", r.Code, r)
+	}
+	return r.Code
+}
+
+func wantCode(t testing.TB, err error, want ...refusal.Code) {
+	t.Helper()
+	got := code(t, err)
+	for _, c := range want {
+		if got == c {
+			return
+		}
+	}
+	t.Errorf("got %q (%v), want %q", got, err, want)
+}
