@@ -90,7 +90,7 @@ func (c *Central) License(ctx context.Context, id license.ID) (wire.License, err
 	return get[wire.License](ctx, c, "/licenses/"+url.PathEscape(string(id)), nil)
 }
 
-// Containers lists containers, newest first.
+// Containers lists containers by serial.
 func (c *Central) Containers(ctx context.Context, p Page) (wire.List[wire.Container], error) {
 	return get[wire.List[wire.Container]](ctx, c, "/containers", p.query())
 }
@@ -112,12 +112,12 @@ const (
 	ContainerHistory = "containers"
 )
 
-// History lists what happened to one thing of a kind.
+// History lists what happened to one thing of a kind, oldest first.
 func (c *Central) History(ctx context.Context, kind, id string, p Page) (wire.List[wire.Event], error) {
 	return get[wire.List[wire.Event]](ctx, c, "/"+kind+"/"+url.PathEscape(id)+"/history", p.query())
 }
 
-// Audit lists the trail.
+// Audit lists the trail, oldest first.
 func (c *Central) Audit(ctx context.Context, p Page) (wire.List[wire.Event], error) {
 	return get[wire.List[wire.Event]](ctx, c, "/audit", p.query())
 }

@@ -158,6 +158,9 @@ func SealUpdate(s Scope, issuing *SigningKey, to container.Identity, u container
 	if err != nil {
 		return nil, err
 	}
+	if _, err := decodeUpdate(plain); err != nil {
+		return nil, fault("an outcome's details hold what is neither text, integer, boolean, list nor map")
+	}
 	payload, err := h.seal(to.SealingKey, plain)
 	if err != nil {
 		return nil, err
@@ -209,7 +212,7 @@ func (v *Verifier) openUpdate(raw []byte, keys *ContainerKeys) (container.Update
 	if err != nil {
 		return none, err
 	}
-	u, err := decode[container.Update](o.what, MaxUpdate, plain)
+	u, err := decodeUpdate(plain)
 	if err != nil {
 		return none, err
 	}
@@ -221,6 +224,37 @@ func (v *Verifier) openUpdate(raw []byte, keys *ContainerKeys) (container.Update
 	}
 	u.Keys = o.header.Certificates
 	return u, nil
+}
+
+func decodeUpdate(plain []byte) (container.Update, error) {
+	u, err := decode[container.Update]("update", MaxUpdate, plain)
+	if err != nil {
+		return container.Update{}, err
+	}
+	for _, o := range u.Outcomes {
+		if !plainValue(o.Details) {
+			return container.Update{}, damaged("update")
+		}
+	}
+	return u, nil
+}
+
+// plainValue reports whether a fact is of a type that every language has.
+func plainValue(v any) bool {
+	switch v := v.(type) {
+	case nil, bool, int64, string:
+		return true
+	case []any:
+		return !slices.ContainsFunc(v, func(e any) bool { return !plainValue(e) })
+	case map[string]any:
+		for _, e := range v {
+			if !plainValue(e) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // SealReport writes what a container says of itself, as a file: a request if it

@@ -166,22 +166,22 @@ func unarmored(file []byte) []byte {
 // verifiers check one kind of document each, of the world w.
 func (w *world) verifiers() map[string]func([]byte) error {
 	_, body := w.license()
-	fresh := func() *Verifier { return must(NewVerifier(w.trust)) }
+	v := must(NewVerifier(w.trust))
 	return map[string]func([]byte) error{
-		"certificate": func(b []byte) error { return fresh().Add(b) },
-		"step":        func(b []byte) error { _, err := fresh().Step(b); return err },
-		"license":     func(b []byte) error { _, _, err := fresh().License(b, body); return err },
+		"certificate": func(b []byte) error { _, err := v.Certificate(b); return err },
+		"step":        func(b []byte) error { _, err := v.Step(b); return err },
+		"license":     func(b []byte) error { _, _, err := v.License(b, body); return err },
 		"incoming": func(b []byte) error {
-			_, err := fresh().Incoming(container.SignedStep{Signed: b, Bodies: [][]byte{body}})
+			_, err := v.Incoming(container.SignedStep{Signed: b, Bodies: [][]byte{body}})
 			return err
 		},
-		"time": func(b []byte) error { _, err := fresh().Time(b, testNonce); return err },
+		"time": func(b []byte) error { _, err := v.Time(b, testNonce); return err },
 		"answer": func(b []byte) error {
 			_, err := OpenAnswer(w.scope, w.keys.Identity("").SigningKey, b, testNonce)
 			return err
 		},
 		"trust":   func(b []byte) error { _, err := openTrust(b); return err },
-		"update":  func(b []byte) error { _, err := fresh().openUpdate(b, w.keys); return err },
+		"update":  func(b []byte) error { _, err := v.openUpdate(b, w.keys); return err },
 		"request": func(b []byte) error { _, err := openReport(w.scope, Request, b, []*SealingKey{w.sealing}); return err },
 		"receipt": func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
 	}

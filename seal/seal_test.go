@@ -262,7 +262,7 @@ func TestEveryBit(t *testing.T) {
 // fileOpeners open the armored files.
 func (w *world) fileOpeners() map[Kind]func([]byte) error {
 	return map[Kind]func([]byte) error{
-		Update:      func(b []byte) error { _, err := must(NewVerifier(w.trust)).OpenUpdate(b, w.keys); return err },
+		Update:      func(b []byte) error { _, err := w.verifier.OpenUpdate(b, w.keys); return err },
 		Request:     func(b []byte) error { _, err := OpenReport(w.scope, b, w.sealing); return err },
 		Receipt:     func(b []byte) error { _, err := OpenReport(w.scope, b, w.sealing); return err },
 		TrustBundle: func(b []byte) error { _, err := ParseTrust(b); return err },

@@ -59,7 +59,7 @@ func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, 
 func wrongFile(kind seal.Kind) error {
 	r := refusal.New(refusal.WrongFile, "This is a %s, made on a user's machine for the vendor. Nothing was changed.", kind).
 		Hinted("Carry it to the vendor; import the update that comes back.")
-	if kind == seal.Bundle {
+	if kind == seal.TrustBundle {
 		r = refusal.New(refusal.WrongFile, "This is a vendor's trust file, not an update. Nothing was changed.").
 			Hinted("Add it with licet trust add, if you mean to trust the vendor.")
 	}

@@ -295,7 +295,13 @@ func writeError(w io.Writer, err error, asJSON bool) {
 		return
 	}
 	p := &Page{}
-	p.Line("Error: %s", e.Message)
+	// A message may go on in further lines, one for each problem of a file.
+	for i, line := range strings.Split("Error: "+e.Message, "\n") {
+		if i > 0 {
+			line = "  " + strings.TrimSpace(line)
+		}
+		p.Line("%s", line)
+	}
 	if e.Hint != "" {
 		p.Line("Hint: %s", e.Hint)
 	}

@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -57,7 +58,7 @@ func (g *gateway) program(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	update, err := g.registry.Program(r.Context(), file)
+	update, err := g.registry.Program(serving(r), file)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (g *gateway) receipt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := g.registry.Receipt(r.Context(), file); err != nil {
+	if err := g.registry.Receipt(serving(r), file); err != nil {
 		return err
 	}
 	status(w, "received")
@@ -111,6 +112,11 @@ func (g *gateway) ready(w http.ResponseWriter, r *http.Request) error {
 	}
 	status(w, "ready")
 	return nil
+}
+
+// serving is the request's context, with its id for the histories.
+func serving(r *http.Request) context.Context {
+	return registry.WithRequest(r.Context(), web.RequestID(r.Context()))
 }
 
 func status(w http.ResponseWriter, text string) {

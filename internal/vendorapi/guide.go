@@ -1,5 +1,7 @@
 package vendorapi
 
+//go:generate go test -run TestDescriptionFileIsFresh -update .
+
 import (
 	"embed"
 	"net/http"

@@ -44,17 +44,17 @@ func routes(api huma.API, reg *registry.Registry) {
 			return reg.CreateOrder(ctx, a, in.Body, in.once("POST", "/orders"))
 		})
 	add(api, route{"GET", "/orders", "read", "Orders", "listOrders", "List orders", "Newest first."},
-		func(ctx context.Context, a registry.Actor, in *page) (wire.List[wire.Order], error) {
+		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Order], error) {
 			return reg.Orders(ctx, a, in.Cursor, in.Limit)
 		})
 	add(api, route{"GET", "/orders/{number}", "read", "Orders", "getOrder", "Show an order", ""},
-		func(ctx context.Context, a registry.Actor, in *orderPath) (wire.Order, error) {
+		func(ctx context.Context, a registry.Actor, in *OrderPath) (wire.Order, error) {
 			return reg.Order(ctx, a, in.Number)
 		})
-	add(api, route{"GET", "/orders/{number}/history", "read", "Orders", "getOrderHistory", "History of an order", "Newest first, with who and why."},
+	add(api, route{"GET", "/orders/{number}/history", "read", "Orders", "getOrderHistory", "History of an order", "Oldest first, with who and why."},
 		func(ctx context.Context, a registry.Actor, in *struct {
-			orderPath
-			page
+			OrderPath
+			Page
 		}) (wire.List[wire.Event], error) {
 			return reg.History(ctx, a, "order", in.Number, in.Cursor, in.Limit)
 		})
@@ -65,47 +65,47 @@ func routes(api huma.API, reg *registry.Registry) {
 		})
 
 	add(api, route{"GET", "/licenses", "read", "Licenses", "listLicenses", "List licenses", "Newest first."},
-		func(ctx context.Context, a registry.Actor, in *page) (wire.List[wire.License], error) {
+		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.License], error) {
 			return reg.Licenses(ctx, a, in.Cursor, in.Limit)
 		})
 	add(api, route{"GET", "/licenses/{id}", "read", "Licenses", "getLicense", "Show a license", "Where it is, what waits for it, and what can be done."},
-		func(ctx context.Context, a registry.Actor, in *idPath) (wire.License, error) {
+		func(ctx context.Context, a registry.Actor, in *IDPath) (wire.License, error) {
 			return reg.License(ctx, a, license.ID(in.ID))
 		})
-	add(api, route{"GET", "/licenses/{id}/history", "read", "Licenses", "getLicenseHistory", "History of a license", "Newest first, with who and why."},
+	add(api, route{"GET", "/licenses/{id}/history", "read", "Licenses", "getLicenseHistory", "History of a license", "Oldest first, with who and why."},
 		func(ctx context.Context, a registry.Actor, in *struct {
-			idPath
-			page
+			IDPath
+			Page
 		}) (wire.List[wire.Event], error) {
 			return reg.History(ctx, a, "license", in.ID, in.Cursor, in.Limit)
 		})
 
-	add(api, route{"GET", "/containers", "read", "Containers", "listContainers", "List containers", "Newest first."},
-		func(ctx context.Context, a registry.Actor, in *page) (wire.List[wire.Container], error) {
+	add(api, route{"GET", "/containers", "read", "Containers", "listContainers", "List containers", "By serial."},
+		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Container], error) {
 			return reg.Containers(ctx, a, in.Cursor, in.Limit)
 		})
 	add(api, route{"GET", "/containers/{serial}", "read", "Containers", "getContainer", "Show a container", "What it holds, what waits for it, and whether it contradicts the record."},
-		func(ctx context.Context, a registry.Actor, in *serialPath) (wire.Container, error) {
+		func(ctx context.Context, a registry.Actor, in *SerialPath) (wire.Container, error) {
 			return reg.Container(ctx, a, license.Serial(in.Serial))
 		})
-	add(api, route{"GET", "/containers/{serial}/history", "read", "Containers", "getContainerHistory", "History of a container", "Newest first, with who and why."},
+	add(api, route{"GET", "/containers/{serial}/history", "read", "Containers", "getContainerHistory", "History of a container", "Oldest first, with who and why."},
 		func(ctx context.Context, a registry.Actor, in *struct {
-			serialPath
-			page
+			SerialPath
+			Page
 		}) (wire.List[wire.Event], error) {
 			return reg.History(ctx, a, "container", in.Serial, in.Cursor, in.Limit)
 		})
 	add(api, route{"POST", "/containers/{serial}/accept", "containers", "Containers", "acceptContainer", "Accept a flagged container",
 		"Takes what the container reported as true, and sends it again what came later."},
 		func(ctx context.Context, a registry.Actor, in *struct {
-			serialPath
-			body[wire.Reason]
+			SerialPath
+			Body wire.Reason
 		}) (wire.Container, error) {
 			return reg.AcceptContainer(ctx, a, license.Serial(in.Serial), in.Body.Reason)
 		})
 
-	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Newest first."},
-		func(ctx context.Context, a registry.Actor, in *page) (wire.List[wire.Event], error) {
+	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Oldest first."},
+		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Event], error) {
 			return reg.Audit(ctx, a, in.Cursor, in.Limit)
 		})
 	add(api, route{"GET", "/audit/verify", "audit", "Audit", "verifyAudit", "Prove the trail",
@@ -123,26 +123,30 @@ func routes(api huma.API, reg *registry.Registry) {
 			return reg.Tokens(ctx, a)
 		})
 	add(api, route{"DELETE", "/tokens/{id}", "tokens", "Tokens", "revokeToken", "Revoke a token", "At once and for good; it stays in the list."},
-		func(ctx context.Context, a registry.Actor, in *idPath) (wire.Token, error) {
+		func(ctx context.Context, a registry.Actor, in *IDPath) (wire.Token, error) {
 			return reg.RevokeToken(ctx, a, in.ID)
 		})
 }
 
-// page is the part of a list that is asked for.
-type page struct {
+// Page is the part of a list that is asked for. It and the paths below are
+// exported because huma reads embedded structs only then.
+type Page struct {
 	Cursor string `query:"cursor" maxLength:"500" doc:"next of the page before; absent for the first."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many at most."`
 }
 
-type orderPath struct {
+// OrderPath names an order.
+type OrderPath struct {
 	Number string `path:"number" maxLength:"200" doc:"Order number."`
 }
 
-type idPath struct {
+// IDPath names a license or a token.
+type IDPath struct {
 	ID string `path:"id" maxLength:"200" doc:"Its id."`
 }
 
-type serialPath struct {
+// SerialPath names a container.
+type SerialPath struct {
 	Serial string `path:"serial" maxLength:"200" doc:"Serial of the container."`
 }
 

@@ -128,7 +128,8 @@ func authenticate(reg *registry.Registry) func(huma.Context, func(huma.Context))
 			return
 		}
 		web.ActedAs(ctx.Context(), actor.String())
-		next(huma.WithValue(ctx, actorKey{}, actor))
+		serving := registry.WithRequest(ctx.Context(), web.RequestID(ctx.Context()))
+		next(huma.WithContext(ctx, context.WithValue(serving, actorKey{}, actor)))
 	}
 }
 

@@ -1,0 +1,204 @@
+package centralcmd
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"licet/internal/cli"
+	"licet/internal/durable"
+	"licet/internal/registry"
+	"licet/internal/store"
+	"licet/refusal"
+)
+
+// The files of the data folder.
+const (
+	fileSecret   = "secret.key"
+	fileToken    = "admin.token"
+	fileTrust    = "vendor.trust"
+	fileDatabase = "licet.db"
+)
+
+// secretSize is the size of the secret in bytes; its file has it in hexadecimal.
+const secretSize = 32
+
+// ours are the files whose presence means that a folder is in use.
+var ours = []string{fileSecret, fileToken, fileTrust, fileDatabase}
+
+// folder is a data folder, and the database that goes with it.
+type folder struct {
+	env      Env
+	path     string
+	database string // address; "" is SQLite in the folder
+}
+
+// folderOf reads --data and, where the command has it, --database.
+func folderOf(cmd *cobra.Command, env Env) (folder, error) {
+	f := folder{env: env}
+	f.path, _ = cmd.Flags().GetString("data")
+	if f.path == "" {
+		return f, cli.Usage("%s needs --data, the folder of the server.", cmd.CommandPath())
+	}
+	if cmd.Flags().Lookup("database") != nil {
+		f.database, _ = cmd.Flags().GetString("database")
+	}
+	return f, nil
+}
+
+func databaseFlag(cmd *cobra.Command) {
+	cmd.Flags().String("database", "", "database, such as postgres://licet@db.example.com/licet; SQLite in the data folder if absent")
+}
+
+// file is the path of a file in the folder.
+func (f folder) file(name string) string { return filepath.Join(f.path, name) }
+
+// inUse names a file of ours in the folder, "" if there is none.
+func (f folder) inUse() (string, error) {
+	for _, name := range ours {
+		switch _, err := os.Lstat(f.file(name)); {
+		case err == nil:
+			return name, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// made is what init made.
+type made struct {
+	Data        string            `json:"data"`
+	Vendor      string            `json:"vendor"`
+	VendorID    string            `json:"vendor_id"`
+	Environment string            `json:"environment"`
+	Address     string            `json:"address"`
+	Database    string            `json:"database"` // its kind: an address may hold a password
+	Files       map[string]string `json:"files"`
+}
+
+// initialize makes the folder, its keys, the database and the first
+// administrator. It overwrites nothing. What fails before the vendor exists in
+// the database is cleaned up, so that it can be tried again.
+func (f folder) initialize(ctx context.Context, req registry.InitRequest, log *slog.Logger) (m made, err error) {
+	name, err := f.inUse()
+	if err != nil {
+		return m, err
+	}
+	if name != "" {
+		return m, refusal.New(refusal.AlreadyInitialized, "%s is in use already: it holds %s. Nothing was touched.", f.path, name).With("file", f.file(name))
+	}
+	var disk durable.Disk
+	if err := disk.MkdirAll(f.path, durable.PrivateDir); err != nil {
+		return m, err
+	}
+	root, err := os.OpenRoot(f.path)
+	if err != nil {
+		return m, err
+	}
+	defer root.Close()
+	secret := make([]byte, secretSize)
+	f.env.Random(secret)
+	create := func(name string, data []byte, perm fs.FileMode) error {
+		err := disk.CreateFile(root, name, data, perm)
+		if errors.Is(err, fs.ErrExist) {
+			return refusal.New(refusal.AlreadyInitialized, "Somebody else set up %s at the same time. Its files were not touched.", f.path)
+		}
+		return err
+	}
+	if err := create(fileSecret, []byte(hex.EncodeToString(secret)+"\n"), durable.PrivateFile); err != nil {
+		return m, err
+	}
+	exists := false // the vendor, in a database that others may use
+	defer func() {
+		if err != nil && !exists {
+			err = errors.Join(err, f.cleanUp(&disk, root))
+		}
+	}()
+	db, err := store.Open(ctx, f.address())
+	if err != nil {
+		return m, err
+	}
+	defer db.Close()
+	res, err := registry.Init(ctx, f.config(db, secret, log), req)
+	if err != nil {
+		return m, err
+	}
+	exists = f.database != ""
+	if err := create(fileTrust, res.Trust, 0o644); err != nil {
+		return m, err
+	}
+	if err := create(fileToken, []byte(res.AdminToken+"\n"), durable.PrivateFile); err != nil {
+		return m, err
+	}
+	return made{
+		Data: f.path, Vendor: req.Vendor, VendorID: res.VendorID, Environment: req.Environment, Address: req.Address, Database: db.Engine(),
+		Files: map[string]string{"admin_token": f.file(fileToken), "secret_key": f.file(fileSecret), "trust": f.file(fileTrust)},
+	}, nil
+}
+
+// cleanUp removes what a failed initialize left: nothing of it was in use.
+func (f folder) cleanUp(disk *durable.Disk, root *os.Root) error {
+	var errs []error
+	for _, name := range append([]string{fileDatabase + "-wal", fileDatabase + "-shm"}, ours...) {
+		if err := disk.Remove(root, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the book of an initialized folder; done closes it.
+func (f folder) open(ctx context.Context, log *slog.Logger) (reg *registry.Registry, done func() error, err error) {
+	secret, err := f.secret()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(f.file(fileDatabase)); f.database == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, refusal.New(refusal.NotFound, "%s has keys but no database.", f.path).
+			Hinted("If the database is elsewhere, name it with --database; otherwise put %s back.", fileDatabase)
+	}
+	db, err := store.Open(ctx, f.address())
+	if err != nil {
+		return nil, nil, err
+	}
+	reg, err = registry.Open(ctx, f.config(db, secret, log))
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return reg, db.Close, nil
+}
+
+func (f folder) secret() ([]byte, error) {
+	text, err := os.ReadFile(f.file(fileSecret))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, refusal.New(refusal.NotFound, "%s is no data folder: there is no %s in it.", f.path, fileSecret).
+			Hinted("licet-central init --data %s makes one.", f.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(secret) != secretSize {
+		return nil, refusal.New(refusal.DamagedFile, "%s is damaged.", f.file(fileSecret)).Hinted("Put it back from its back-up.")
+	}
+	return secret, nil
+}
+
+func (f folder) address() string {
+	if f.database != "" {
+		return f.database
+	}
+	return "sqlite:" + f.file(fileDatabase)
+}
+
+func (f folder) config(db *store.DB, secret []byte, log *slog.Logger) registry.Config {
+	return registry.Config{DB: db, Secret: secret, Now: f.env.Now, Random: f.env.Random, Log: log}
+}

@@ -1,0 +1,180 @@
+package centralcmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"licet/client"
+	"licet/internal/cli"
+	"licet/license"
+	"licet/wire"
+)
+
+func licenseCommand(env Env) *cobra.Command {
+	cmd := remote(&cobra.Command{Use: "license", Short: "Licenses, and where they are"})
+	cmd.AddCommand(
+		listFlags(&cobra.Command{
+			Use: "list", Short: "List licenses, newest first", Example: "  licet-central license list --limit 20",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				list, err := collect(cmd, func(p client.Page) (wire.List[wire.License], error) { return c.Licenses(cmd.Context(), p) })
+				if err != nil {
+					return err
+				}
+				return cli.Print(cmd, list, func(p *cli.Page) {
+					licenseTable(p, "", "No licenses yet.", list.Items)
+					more(p, list.Next)
+				})
+			},
+		}),
+		&cobra.Command{
+			Use: "show ID", Short: "Show everything about a license", Example: "  licet-central license show lic_06bq3c8v4w9x2m5n7p1d8a", Args: cli.Args("ID"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				l, err := c.License(cmd.Context(), license.ID(args[0]))
+				if err != nil {
+					return asked(err)
+				}
+				return cli.Print(cmd, l, func(p *cli.Page) { licensePage(p, env, l) })
+			},
+		},
+		historyCommand(env, client.LicenseHistory, "a license", "ID", "licet-central license history lic_06bq3c8v4w9x2m5n7p1d8a"),
+	)
+	return cmd
+}
+
+func licensePage(p *cli.Page, env Env, l wire.License) {
+	now := env.Now()
+	p.Title("License %s", l.ID)
+	p.Field("product", "%s  %s", l.Product, l.Name)
+	p.Field("state", "%s", l.State)
+	p.Field("", "%s", l.Meaning)
+	p.Field("container", "%s", l.Container)
+	p.Field("generation", "%d", l.Generation)
+	p.Field("customer", "%s", l.Customer)
+	p.Field("order", "%s", l.Number)
+	p.Field("created", "%s", cli.When(l.Created, now))
+	p.Field("activated", "%s", cli.When(l.Activated, now))
+	p.Field("features", "%s", strings.Join(l.Features, ", "))
+	termFields(p, env, l.Terms)
+	for i, x := range l.Pending {
+		p.Field(either(i == 0, "pending", ""), "%s", x)
+	}
+	for i, x := range l.Can {
+		p.Field(either(i == 0, "it can", ""), "%s", x)
+	}
+	next := []string{"licet-central license history " + string(l.ID)}
+	if l.Container != "" {
+		next = append(next, "licet-central container show "+string(l.Container))
+	}
+	p.Next(next...)
+}
+
+func containerCommand(env Env) *cobra.Command {
+	cmd := remote(&cobra.Command{Use: "container", Short: "Containers, which hold licenses on users' machines"})
+	cmd.AddCommand(
+		listFlags(&cobra.Command{
+			Use: "list", Short: "List containers", Example: "  licet-central container list",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				list, err := collect(cmd, func(p client.Page) (wire.List[wire.Container], error) { return c.Containers(cmd.Context(), p) })
+				if err != nil {
+					return err
+				}
+				return cli.Print(cmd, list, func(p *cli.Page) {
+					var rows [][]string
+					for _, x := range list.Items {
+						rows = append(rows, []string{string(x.Serial), string(x.Kind), x.Status, fmt.Sprint(len(x.Licenses)), steps(x), cli.Ago(x.LastSeen, env.Now())})
+					}
+					p.Table("No container has made contact yet.", []string{"SERIAL", "KIND", "STATUS", "LICENSES", "STEPS", "LAST SEEN"}, rows)
+					more(p, list.Next)
+				})
+			},
+		}),
+		&cobra.Command{
+			Use: "show SERIAL", Short: "Show everything about a container", Example: "  licet-central container show SERIAL", Args: cli.Args("SERIAL"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				x, err := c.Container(cmd.Context(), license.Serial(args[0]))
+				if err != nil {
+					return asked(err)
+				}
+				return cli.Print(cmd, x, func(p *cli.Page) { containerPage(p, env, x) })
+			},
+		},
+		acceptCommand(env),
+		historyCommand(env, client.ContainerHistory, "a container", "SERIAL", "licet-central container history SERIAL"),
+	)
+	return cmd
+}
+
+// steps says how far a container is known to be.
+func steps(x wire.Container) string {
+	return fmt.Sprintf("%d of %d confirmed", x.Acked, x.Issued)
+}
+
+func containerPage(p *cli.Page, env Env, x wire.Container) {
+	now := env.Now()
+	p.Title("Container %s", x.Serial)
+	p.Field("kind", "%s", x.Kind)
+	p.Field("status", "%s", x.Status)
+	if f := x.Flag; f != nil {
+		p.Field("flagged", "%s, at step %d, %s", f.Reason, f.Number, cli.When(f.Time, now))
+		p.Field("", "%s", either(f.Acceptable, "It keeps what it has and gets nothing new until you decide.", "Accepting cannot mend it: it follows another plan than the record."))
+	}
+	p.Field("steps", "%s", steps(x))
+	p.Field("", "%s", either(x.Issued > x.Acked, "The rest is on its way, or waits to be fetched again.", ""))
+	p.Field("challenge", "%s", either(x.Challenged, "waits for an answer", ""))
+	p.Field("binding", "%s", x.Binding)
+	p.Field("first seen", "%s", cli.When(x.FirstSeen, now))
+	p.Field("last seen", "%s", cli.When(x.LastSeen, now))
+	for i, text := range x.Pending {
+		p.Field(either(i == 0, "pending", ""), "%s", text)
+	}
+	licenseTable(p, "Licenses", "", x.Licenses)
+	next := []string{"licet-central container history " + string(x.Serial)}
+	if x.Flag != nil && x.Flag.Acceptable {
+		next = append(next, "licet-central container accept "+string(x.Serial)+` --reason "…"`)
+	}
+	p.Next(next...)
+}
+
+func acceptCommand(env Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "accept SERIAL --reason R",
+		Short: "Settle a flagged container in its favor",
+		Long: "Settle a flagged container in its favor: what it reported counts as true, and what came later is sent again.\n\n" +
+			"Look at container show and container history and ask the user first: a copy of the container may live elsewhere.",
+		Example: `  licet-central container accept SERIAL --reason "disk restored from back-up, says the user"`,
+		Args:    cli.Args("SERIAL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			reason, _ := cmd.Flags().GetString("reason")
+			c, err := central(cmd, env)
+			if err != nil {
+				return err
+			}
+			x, err := c.AcceptContainer(cmd.Context(), license.Serial(args[0]), reason)
+			if err != nil {
+				return asked(err)
+			}
+			return cli.Print(cmd, x, func(p *cli.Page) { containerPage(p, env, x) })
+		},
+	}
+	cmd.Flags().String("reason", "", "why, for the history")
+	_ = cmd.MarkFlagRequired("reason") // the flag is there
+	return cmd
+}

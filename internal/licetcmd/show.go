@@ -1,0 +1,247 @@
+package licetcmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"licet/internal/agent"
+	"licet/internal/cli"
+	"licet/license"
+	"licet/terms"
+)
+
+func (c *commands) list() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the licenses on this machine", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := c.client().List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, list, func(p *cli.Page) {
+				if len(list.Containers) == 0 {
+					p.Line("There are no licenses on this machine yet.")
+					p.Next("licet trust add FILE-or-URL", "licet activate TICKET")
+				}
+				for _, one := range list.Containers {
+					p.Title("Container %s", one.Serial)
+					c.summary(p, one)
+					c.licenses(p, one)
+				}
+			})
+		},
+	}
+}
+
+// summary writes the lines that every view of a container begins with.
+func (c *commands) summary(p *cli.Page, one agent.Container) {
+	vendor := one.Vendor
+	if vendor == "" {
+		vendor = one.VendorID
+	}
+	p.Field("Vendor", "%s", vendor)
+	if one.Status != agent.StatusOK {
+		p.Field("Status", "%s", strings.ReplaceAll(one.Status, "_", " "))
+	}
+	p.Field("Problem", "%s", one.Reason)
+	if one.Receipt != "" && one.Receipt != "delivered" {
+		p.Field("Receipt", "%s", one.Receipt)
+	}
+	p.Field("Waiting", "%s", one.Waiting)
+}
+
+func (c *commands) licenses(p *cli.Page, one agent.Container) {
+	rows := [][]string{}
+	for _, l := range one.Licenses {
+		state := "usable"
+		if !l.Usable {
+			state = strings.ReplaceAll(string(l.Code), "_", " ")
+		}
+		until := "no end"
+		if l.ValidUntil != 0 {
+			until = cli.When(l.ValidUntil, c.env.Now())
+		}
+		rows = append(rows, []string{l.Product, string(l.ID), state, until, strings.Join(l.Features, ", ")})
+	}
+	none := "No licenses."
+	if one.Status == agent.StatusOther || one.Status == agent.StatusDamaged {
+		none = ""
+	}
+	p.Table(none, []string{"PRODUCT", "LICENSE", "STATE", "UNTIL", "FEATURES"}, rows)
+}
+
+func (c *commands) check() *cobra.Command {
+	var features []string
+	var version, vendor string
+	var built timeFlag
+	cmd := &cobra.Command{
+		Use:   "check PRODUCT",
+		Short: "Say whether a product may be used now (exit 0 if so)",
+		Long: "Verifies the licenses on this machine by itself: it asks nobody and writes nothing.\n" +
+			"The exit status is 0 only if the product may be used.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := c.client().Check(cmd.Context(), agent.CheckRequest{
+				Vendor: vendor, Product: args[0],
+				Use: terms.Use{Features: features, Version: version, BuildDate: built.Time},
+			})
+			if err != nil {
+				return err
+			}
+			if err := cli.Print(cmd, result, func(p *cli.Page) { c.verdict(p, result) }); err != nil {
+				return err
+			}
+			if !result.Valid {
+				return cli.Exit(cli.StatusRefused)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&features, "feature", nil, "feature that is needed; may be repeated")
+	cmd.Flags().StringVar(&version, "version", "", "version of the program, such as 4.2")
+	cmd.Flags().Var(&built, "build-date", "when the program was built, such as 2026-11-30")
+	cmd.Flags().StringVar(&vendor, "vendor", "", "only licenses of this vendor id")
+	return cmd
+}
+
+// verdict says at a glance whether a product may be used.
+func (c *commands) verdict(p *cli.Page, r agent.CheckResult) {
+	word := "valid"
+	if !r.Valid {
+		word = "not valid"
+	}
+	p.Line("%s: %s", r.Product, word)
+	p.Field("License", "%s", r.License)
+	p.Field("Source", "%s", r.Source)
+	if r.Valid && r.ValidUntil != 0 {
+		p.Field("Until", "%s", cli.When(r.ValidUntil, c.env.Now()))
+	}
+	for _, reason := range r.Reasons {
+		p.Field("Reason", "%s", reason.Message)
+	}
+	for _, w := range r.Warnings {
+		p.Field("Warning", "%s", w.Message)
+	}
+	p.Field("Hint", "%s", r.Hint)
+}
+
+func (c *commands) container() *cobra.Command {
+	cmd := &cobra.Command{Use: "container", Short: "The containers on this machine, their binding and state"}
+	cmd.AddCommand(c.containerList(), c.containerShow(), c.containerRepair(), c.containerDelete())
+	return cmd
+}
+
+func (c *commands) containerList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the containers on this machine", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := c.client().List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, map[string]any{"items": list.Containers}, func(p *cli.Page) {
+				rows := [][]string{}
+				for _, one := range list.Containers {
+					vendor := one.Vendor
+					if vendor == "" {
+						vendor = one.VendorID
+					}
+					rows = append(rows, []string{string(one.Serial), string(one.Kind), vendor, one.Status, fmt.Sprint(one.Counter), fmt.Sprint(len(one.Licenses))})
+				}
+				p.Table("There is no container on this machine yet: licet activate TICKET makes one.",
+					[]string{"CONTAINER", "KIND", "VENDOR", "STATUS", "STEP", "LICENSES"}, rows)
+			})
+		},
+	}
+}
+
+func (c *commands) containerShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show [SERIAL]", Short: "Explain a container: its binding, its state, its licenses", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			one, err := c.client().Show(cmd.Context(), agent.ContainerRequest{Container: license.Serial(strings.Join(args, ""))})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, one, func(p *cli.Page) {
+				p.Title("Container %s", one.Serial)
+				c.summary(p, one)
+				p.Field("Kind", "%s", one.Kind)
+				p.Field("Environment", "%s", one.Environment)
+				p.Field("Step", "%d, confirmed by the vendor up to %d", one.Counter, one.Acked)
+				p.Field("Last contact", "%s", cli.When(one.LastContact, c.env.Now()))
+				if b := one.Binding; b != nil {
+					p.Title("Binding")
+					p.Field("Strength", "%s", b.Strength)
+					p.Field("Meaning", "%s", b.Explanation)
+					p.Field("Now", "%s", b.Sentence)
+					p.Field("Traits", "%s", strings.Join(b.Matched, ", "))
+					p.Field("Changed", "%s", strings.Join(b.Changed, ", "))
+					p.Field("Missing", "%s", strings.Join(b.Missing, ", "))
+					p.Field("Points", "%d of %d; needed: loose %d, medium %d, tight %d", b.Score, b.Total, b.NeedLoose, b.NeedMedium, b.NeedTight)
+				}
+				p.Title("Licenses")
+				c.licenses(p, one)
+				if one.Status == agent.StatusChanged {
+					p.Next("licet container repair "+string(one.Serial), "licet update")
+				}
+			})
+		},
+	}
+}
+
+func (c *commands) containerRepair() *cobra.Command {
+	var w where
+	cmd := &cobra.Command{
+		Use: "repair [SERIAL]", Short: "Bind a container anew to this machine, which changed a little",
+		Long: "Binds a container to the machine as it is now, if enough of it is still the same and\n" +
+			"the licenses allow it. Licenses that the change had locked are sent again by the vendor.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := c.client().Repair(cmd.Context(), agent.ContainerRequest{Container: license.Serial(strings.Join(args, "")), Central: w.central})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, result, func(p *cli.Page) {
+				p.Line("Container %s is bound to this machine as it is now.", result.Container)
+				p.Field("Before", "%s", result.Before)
+				p.Field("Strength", "%s", result.Binding.Strength)
+				for _, id := range result.Fetched {
+					p.Field("Sent again", "%s", id)
+				}
+				for _, id := range result.Missing {
+					p.Field("Still missing", "%s", id)
+				}
+				p.Field("Vendor", "%s", result.Waits)
+				if len(result.Missing) > 0 {
+					p.Next("licet update", "without a network: licet request -o FILE, then licet import FILE")
+				}
+			})
+		},
+	}
+	w.centralFlag(cmd)
+	return cmd
+}
+
+func (c *commands) containerDelete() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "delete SERIAL", Short: "Remove an empty container from this machine", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			gone, err := c.client().Delete(cmd.Context(), agent.ContainerRequest{Container: license.Serial(args[0]), Force: force})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, gone, func(p *cli.Page) {
+				p.Line("Container %s is deleted.", gone.Serial)
+				for _, l := range gone.Licenses {
+					p.Field("Lost with it", "%s  %s", l.Product, l.ID)
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "even if licenses are in it; they are lost")
+	return cmd
+}
