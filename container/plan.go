@@ -1,6 +1,7 @@
 package container
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +42,7 @@ type Situation struct {
 	Kind     license.Kind
 	Flagged  string // why the container contradicts the record; empty if it does not
 	Licenses map[license.ID]Candidate
-	Earmarks []Earmark
+	Earmarks []Earmark // until they are done: also while the license is on its way back
 	Tickets  []TicketWish
 	Activate []license.ID
 	Return   []license.ID
@@ -300,7 +301,7 @@ func (p *planner) tickets() []wish {
 func places(ws []wish) []map[string]any {
 	var out []map[string]any
 	for _, w := range ws {
-		out = append(out, w.no.Details)
+		out = append(out, maps.Clone(w.no.Details)) // one of them will hold the list
 	}
 	return out
 }
@@ -313,20 +314,17 @@ func unknownTicket() *refusal.Refusal {
 // prerequisites aside.
 func (p *planner) judge(w *wish) {
 	c, known := p.s.Licenses[w.license]
-	next := license.State("")
-	if known {
-		next, _ = license.Next(c.State, license.PutIssued)
-	}
+	_, no := license.Next(c.State, license.PutIssued)
 	switch {
 	case !known:
 		w.no = refusal.New(refusal.LicenseUnknown, "There is no license %s.", w.license)
 	case p.held[w.license]:
 		w.already = true
-	case c.State == license.Gone:
+	case c.State == license.Gone || p.leaving(w.license):
 		w.no = refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn by the vendor.", c.Product, c.License)
 	case c.State.Held() && c.Holder != p.s.Serial:
 		w.no = inUse(c)
-	case next != license.Collecting:
+	case no != nil:
 		w.no = inUse(c)
 	case !slices.Contains(c.Kinds, p.s.Kind):
 		w.no = refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", c.Product, p.s.Kind).
@@ -335,6 +333,14 @@ func (p *planner) judge(w *wish) {
 	if w.no != nil {
 		w.no.With("license", string(w.license)).With("product", c.Product)
 	}
+}
+
+// leaving reports whether the vendor has ordered a license out: it may not come
+// back in, also while its removal is on the way (docs/protocol.md R10).
+func (p *planner) leaving(id license.ID) bool {
+	return slices.ContainsFunc(p.s.Earmarks, func(e Earmark) bool {
+		return e.License == id && (e.Phase == Withdraw || e.Phase == Replace)
+	})
 }
 
 func inUse(c Candidate) *refusal.Refusal {

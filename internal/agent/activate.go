@@ -114,6 +114,12 @@ func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, 
 		}
 		result.Applied = slices.Concat(before, result.Applied)
 	}
+	if !sameAddress(base, v.address) {
+		// The vendor's signature came from there, so the agent finds him there too.
+		if err := a.keepAddress(v.id(), base); err != nil {
+			a.cfg.Log.Warn("address not noted", "vendor", v.id(), "error", err)
+		}
+	}
 	a.deliver(ctx, b, v, base)
 	result.Receipt = b.receipt()
 	return result, nil

@@ -16,7 +16,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"licet/internal/durable"
@@ -56,10 +55,10 @@ type Agent struct {
 	cfg  Config
 	home home
 
-	// writing is held by one operation that writes at a time, network included,
-	// so that no second request is drawn for a container while the answer to the
-	// first is on its way. Checks never take it.
-	writing sync.Mutex
+	// writing has room for the one operation that may write at a time, network
+	// included, so that no second request is drawn for a container while the
+	// answer to the first is on its way. Checks never take it.
+	writing chan struct{}
 }
 
 // Open returns the agent of a home folder. Nothing is read or made yet.
@@ -79,7 +78,7 @@ func Open(cfg Config) *Agent {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk}}
+	return &Agent{cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk}, writing: make(chan struct{}, 1)}
 }
 
 func (a *Agent) now() license.Time { return license.At(a.cfg.Now()) }
@@ -96,10 +95,14 @@ func (f filler) Read(b []byte) (int, error) {
 
 // write runs fn as the one operation of this process that writes.
 func (a *Agent) write(ctx context.Context, fn func() error) error {
-	a.writing.Lock()
-	defer a.writing.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	select {
+	case a.writing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-a.writing }()
 	return fn()
 }

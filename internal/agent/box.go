@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -137,6 +138,9 @@ func (a *Agent) create(ctx context.Context, v vendor) (*box, error) {
 // open reads a container with this machine's traits. On OtherMachine the box
 // is returned all the same, with what can be told without opening it.
 func (a *Agent) open(ctx context.Context, serial license.Serial, traits []machine.Trait) (*box, error) {
+	if !isSerial(serial) {
+		return nil, unknownContainer(serial)
+	}
 	file, err := containerfile.Open(ctx, a.cfg.Disk, a.cfg.Home, string(serial))
 	if err != nil {
 		return nil, boxError(string(serial), err)
@@ -276,6 +280,12 @@ func boxError(serial string, err error) error {
 		return unknownContainer(license.Serial(serial))
 	}
 	return storage(err)
+}
+
+// isSerial reports whether a text has the form of a serial, so that it may be a
+// folder's name.
+func isSerial(serial license.Serial) bool {
+	return serial != "" && strings.Trim(string(serial), "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 func unknownContainer(serial license.Serial) error {

@@ -75,7 +75,7 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 		c.Reason = no.Message
 	}
 	c.Environment = b.Environment
-	c.Counter, c.Acked, c.Receipt = b.State.Number, b.State.Acked, b.receipt()
+	c.Counter, c.Acked, c.Receipt = b.State.Number, max(b.State.Acked, b.Receipted), b.receipt()
 	c.LastContact = b.State.LastContact
 	if p := b.waiting(); p != nil {
 		c.Waiting = "A request of " + p.Created.String() + " waits for its answer."

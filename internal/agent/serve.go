@@ -75,10 +75,11 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 		s.Ready(a.home.socket())
 	}
 
+	var failed error
 	select {
 	case <-ctx.Done():
-		err = nil
-	case err = <-served:
+	case failed = <-served:
+		served <- failed
 	}
 	stopLoops()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
@@ -86,12 +87,15 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 	if shutErr := server.Shutdown(stop); shutErr != nil {
 		a.cfg.Log.Warn("calls were cut off", "error", shutErr)
 	}
+	<-served // now the socket is gone
 	running.Wait()
-	a.raiseFloors(stop)
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	a.raiseFloors(last)
+	if errors.Is(failed, http.ErrServerClosed) {
+		failed = nil
 	}
-	return err
+	return failed
 }
 
 // listen opens the socket. Whoever holds the lock may remove what a killed

@@ -18,7 +18,7 @@ import (
 
 const (
 	trustSuffix   = ".vendor.trust"
-	addressSuffix = ".address" // where the vendor was added from, if by address
+	addressSuffix = ".address" // where the vendor answered, if not at the trust file's address
 	addressLimit  = 2 << 10
 )
 
@@ -172,10 +172,10 @@ func (a *Agent) keepTrust(trust *seal.Trust, file []byte, address string) (Trust
 		if err := a.cfg.Disk.WritePath(filepath.Join(a.home.trust(), id+trustSuffix), file, durable.PrivateFile); err != nil {
 			return Trust{}, err
 		}
-		if address != "" {
-			if err := a.cfg.Disk.WritePath(filepath.Join(a.home.trust(), id+addressSuffix), []byte(address+"\n"), durable.PrivateFile); err != nil {
-				return Trust{}, err
-			}
+		// The latest word on where the vendor is counts: this address, or the one
+		// in the new file.
+		if err := a.keepAddress(id, address); err != nil {
+			return Trust{}, err
 		}
 	}
 	v, err := a.vendor(id)
@@ -185,6 +185,23 @@ func (a *Agent) keepTrust(trust *seal.Trust, file []byte, address string) (Trust
 	t := v.describe()
 	t.Change = change
 	return t, nil
+}
+
+// keepAddress notes where a vendor was reached; empty means that the trust
+// file's address counts.
+func (a *Agent) keepAddress(id, address string) error {
+	if address != "" {
+		return a.cfg.Disk.WritePath(filepath.Join(a.home.trust(), id+addressSuffix), []byte(address+"\n"), durable.PrivateFile)
+	}
+	dir, err := os.OpenRoot(a.home.trust())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := a.cfg.Disk.Remove(dir, id+addressSuffix); err != nil && !missing(err) {
+		return err
+	}
+	return nil
 }
 
 func (v vendor) describe() Trust {

@@ -66,7 +66,7 @@ func TestStatusAndErrors(t *testing.T) {
 		{"thing", 2, "Error: prog thing needs one of its commands: need, show.\nHint: prog thing --help shows how.\n"},
 		{"thing show", 2, "Error: prog thing show needs NAME.\nHint: prog thing show --help shows how.\n"},
 		{"thing show a b", 2, "Error: prog thing show does not know what to do with \"b\".\nHint: prog thing show --help shows how.\n"},
-		{"thing show a --colour red", 2, "Error: Unknown flag: --colour.\nHint: prog thing show --help shows how.\n"},
+		{"thing show a --colr red", 2, "Error: Unknown flag: --colr.\nHint: prog thing show --help shows how.\n"},
 		{"thing need", 2, "Error: prog thing need needs --count.\nHint: prog thing need --help shows how.\n"},
 		{"thing need --count many", 2, "Error: Invalid argument \"many\" for \"--count\" flag: strconv.ParseInt: parsing \"many\": invalid syntax.\nHint: prog thing need --help shows how.\n"},
 		{"fail extra", 2, "Error: prog fail takes no arguments, but got \"extra\".\nHint: prog fail --help shows how.\n"},

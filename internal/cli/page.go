@@ -3,11 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode"
 
-	"charm.land/lipgloss/v2"
+	"github.com/mattn/go-runewidth"
 
 	"licet/license"
 )
@@ -16,31 +17,44 @@ import (
 // terminal headings stand out. Ids and tickets stand alone between blanks, so
 // that a double click copies them.
 type Page struct {
-	blocks []string
-	fields [][2]string
+	lines  []line
+	fields [][2]string // wait to be aligned with their neighbors
 }
 
-var (
-	strong = lipgloss.NewStyle().Bold(true)
-	faint  = lipgloss.NewStyle().Faint(true)
+// line is one line and how it stands out on a terminal.
+type line struct {
+	style style
+	text  string
+}
+
+// style is a terminal's code for how a line looks.
+type style string
+
+const (
+	plain  style = ""
+	strong style = "\x1b[1m"
+	faint  style = "\x1b[2m"
+	reset  style = "\x1b[0m"
 )
+
+func (p *Page) add(s style, text string) { p.lines = append(p.lines, line{s, text}) }
 
 // Line writes one line.
 func (p *Page) Line(format string, args ...any) {
 	p.flush()
-	p.blocks = append(p.blocks, clean(fmt.Sprintf(format, args...)))
+	p.add(plain, clean(fmt.Sprintf(format, args...)))
 }
 
 // Blank writes an empty line.
-func (p *Page) Blank() { p.flush(); p.blocks = append(p.blocks, "") }
+func (p *Page) Blank() { p.flush(); p.add(plain, "") }
 
 // Title writes a heading, after an empty line unless it is the first.
 func (p *Page) Title(format string, args ...any) {
 	p.flush()
-	if len(p.blocks) > 0 {
-		p.blocks = append(p.blocks, "")
+	if len(p.lines) > 0 {
+		p.add(plain, "")
 	}
-	p.blocks = append(p.blocks, strong.Render(clean(fmt.Sprintf(format, args...))))
+	p.add(strong, clean(fmt.Sprintf(format, args...)))
 }
 
 // Field writes a name and its value; neighboring fields are aligned. An empty
@@ -57,12 +71,12 @@ func (p *Page) Next(steps ...string) {
 	if len(steps) == 0 {
 		return
 	}
-	if len(p.blocks) > 0 {
-		p.blocks = append(p.blocks, "")
+	if len(p.lines) > 0 {
+		p.add(plain, "")
 	}
-	p.blocks = append(p.blocks, faint.Render("Next:"))
+	p.add(faint, "Next:")
 	for _, s := range steps {
-		p.blocks = append(p.blocks, "  "+clean(s))
+		p.add(plain, "  "+clean(s))
 	}
 }
 
@@ -72,30 +86,30 @@ func (p *Page) Table(empty string, headings []string, rows [][]string) {
 	p.flush()
 	if len(rows) == 0 {
 		if empty != "" {
-			p.blocks = append(p.blocks, empty)
+			p.add(plain, empty)
 		}
 		return
 	}
 	widths := make([]int, len(headings))
 	for _, row := range append([][]string{headings}, rows...) {
 		for i, cell := range row {
-			widths[i] = max(widths[i], lipgloss.Width(clean(cell)))
+			widths[i] = max(widths[i], runewidth.StringWidth(clean(cell)))
 		}
 	}
-	line := func(row []string) string {
+	align := func(row []string) string {
 		var b strings.Builder
 		for i, cell := range row {
 			cell = clean(cell)
 			b.WriteString(cell)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-lipgloss.Width(cell)+2))
+				b.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
 			}
 		}
 		return strings.TrimRight(b.String(), " ")
 	}
-	p.blocks = append(p.blocks, strong.Render(line(headings)))
+	p.add(strong, align(headings))
 	for _, row := range rows {
-		p.blocks = append(p.blocks, line(row))
+		p.add(plain, align(row))
 	}
 }
 
@@ -103,22 +117,26 @@ func (p *Page) Table(empty string, headings []string, rows [][]string) {
 func (p *Page) flush() {
 	width := 0
 	for _, f := range p.fields {
-		width = max(width, lipgloss.Width(f[0]))
+		width = max(width, runewidth.StringWidth(f[0]))
 	}
 	for _, f := range p.fields {
-		gap := strings.Repeat(" ", width-lipgloss.Width(f[0])+2)
-		p.blocks = append(p.blocks, faint.Render(f[0]+gap)+f[1])
+		gap := strings.Repeat(" ", width-runewidth.StringWidth(f[0])+2)
+		p.add(plain, f[0]+gap+f[1])
 	}
 	p.fields = nil
 }
 
 func (p *Page) writeTo(w io.Writer) error {
 	p.flush()
-	if len(p.blocks) == 0 {
-		return nil
+	styled := Terminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	var b strings.Builder
+	for _, l := range p.lines {
+		if styled && l.style != plain {
+			l.text = string(l.style) + l.text + string(reset)
+		}
+		b.WriteString(l.text + "\n")
 	}
-	// lipgloss takes the styles out again where w is no terminal.
-	_, err := lipgloss.Fprint(w, strings.Join(p.blocks, "\n")+"\n")
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

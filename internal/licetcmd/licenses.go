@@ -52,6 +52,7 @@ func (c *commands) deactivate() *cobra.Command {
 		Short: "Give licenses back to the vendor, so that they can be used elsewhere",
 		Long: "Returns the licenses named, or with --all everything in a container, and says\n" +
 			"whether the machine may be erased then.",
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return cli.Usage("Name the licenses, or give --all, not both.")

@@ -18,6 +18,7 @@ import (
 	"licet/internal/agent"
 	"licet/internal/cli"
 	"licet/internal/durable"
+	"licet/internal/home"
 	"licet/internal/machine"
 )
 
@@ -62,7 +63,7 @@ func Root(env Env) *cobra.Command {
 		Long: "licet keeps the licenses of this machine: it activates and returns them, online\n" +
 			"or by files that are carried by hand, and says whether a program may run.",
 	}
-	root.PersistentFlags().StringVar(&c.home, "home", "", "folder that holds the containers (default "+defaultHome(env.Streams.Getenv)+")")
+	root.PersistentFlags().StringVar(&c.home, "home", "", "folder that holds the containers (default "+home.Default(env.Streams.Getenv)+")")
 	root.AddCommand(
 		c.trust(), c.activate(), c.deactivate(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
@@ -71,41 +72,17 @@ func Root(env Env) *cobra.Command {
 	return root
 }
 
-// defaultHome is the system's place for the state of a service when root runs
-// licet, the user's place for state otherwise.
-func defaultHome(getenv func(string) string) string {
-	const name = "licet"
-	switch {
-	case runtime.GOOS == "linux" && os.Geteuid() == 0:
-		return filepath.Join("/var/lib", name)
-	case filepath.IsAbs(getenv("XDG_STATE_HOME")):
-		return filepath.Join(getenv("XDG_STATE_HOME"), name)
-	case runtime.GOOS == "windows" || runtime.GOOS == "darwin":
-		if dir, err := os.UserConfigDir(); err == nil {
-			return filepath.Join(dir, name)
-		}
-	}
-	if home := getenv("HOME"); home != "" {
-		return filepath.Join(home, ".local", "state", name)
-	}
-	dir, err := os.UserHomeDir()
-	if err != nil {
-		dir = "." // then licenses are looked for where the command runs
-	}
-	return filepath.Join(dir, ".local", "state", name)
-}
-
 // config is what the agent is opened with.
 func (c *commands) config(log *slog.Logger) agent.Config {
-	home := c.home
-	if home == "" {
-		home = defaultHome(c.env.Streams.Getenv)
+	dir := c.home // cli has filled in LICET_HOME
+	if dir == "" {
+		dir = home.Default(c.env.Streams.Getenv)
 	}
-	if abs, err := filepath.Abs(home); err == nil {
-		home = abs
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
 	}
 	return agent.Config{
-		Home: home, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
+		Home: dir, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
 		Disk: c.env.Disk, HTTP: c.env.HTTP, Log: log,
 	}
 }

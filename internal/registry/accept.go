@@ -105,6 +105,6 @@ func (x *exchange) reopenOp(n uint64, op container.Op) error {
 	if err := x.tx.MoveLicense(old, l); err != nil {
 		return err
 	}
-	return x.log.note(evContainerAccepted, map[string]any{"from": old, "to": next, "generation": l.Generation, "step": n},
+	return x.log.note(evLicenseReopened, map[string]any{"from": old, "to": next, "generation": l.Generation, "step": n},
 		about(ofLicense, string(l.ID)), x.self())
 }

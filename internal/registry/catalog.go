@@ -2,6 +2,9 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 
 	"licet/internal/catalog"
@@ -78,7 +81,12 @@ func applyChange(tx *store.Tx, log scribe, c catalog.Change, next catalog.Catalo
 	if c.Action == catalog.Changed {
 		name = evProductChanged
 	}
-	return log.note(name, map[string]any{"fields": c.Fields}, about(ofProduct, c.Code))
+	spec, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256(spec)
+	return log.note(name, map[string]any{"fields": c.Fields, "spec_hash": hex.EncodeToString(hash[:])}, about(ofProduct, c.Code))
 }
 
 func changeView(c catalog.Change) wire.CatalogChange {

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"licet/internal/store"
@@ -13,7 +15,6 @@ import (
 // What can happen, each with the sentence that people read in a history.
 const (
 	evVendorCreated     = "vendor_created"
-	evCatalogApplied    = "catalog_applied"
 	evProductCreated    = "product_created"
 	evProductChanged    = "product_changed"
 	evOrderCreated      = "order_created"
@@ -28,42 +29,87 @@ const (
 	evContainerAhead    = "container_ahead"
 	evContainerFlagged  = "container_flagged"
 	evContainerAccepted = "container_accepted"
+	evLicenseReopened   = "license_reopened"
 	evTokenCreated      = "token_created"
 	evTokenRevoked      = "token_revoked"
 	evRootExported      = "root_exported"
 	evRootRemoved       = "root_removed"
-	evTicketShown       = "ticket_shown"
 )
 
+// sentences say what happened to people. A word in braces stands for a detail of
+// the event; a sentence whose details are absent ends before them.
 var sentences = map[string]string{
-	evVendorCreated:     "The vendor and its keys were created.",
-	evCatalogApplied:    "A catalog was applied.",
+	evVendorCreated:     "The vendor {name} and its keys were created.",
 	evProductCreated:    "The product was created.",
 	evProductChanged:    "The product was changed.",
-	evOrderCreated:      "The order was taken and its ticket made.",
-	evOrderExtended:     "Licenses were added to the order.",
-	evContainerSeen:     "The container was seen for the first time.",
-	evContainerRebound:  "The container was repaired after its machine changed.",
-	evStepIssued:        "An update was issued to the container.",
-	evStepsConfirmed:    "The container confirmed what it was sent.",
-	evUpdateResent:      "An update that was under way was sent again.",
-	evWishesRefused:     "Something was asked for and refused.",
-	evReportOutOfDate:   "A report was older than the record; nothing was changed, and the container was challenged.",
-	evContainerAhead:    "The container knows steps that the record does not; nothing was changed.",
-	evContainerFlagged:  "The container contradicts the record and gets nothing new until staff decide.",
-	evContainerAccepted: "Staff accepted the container as it is.",
-	evTokenCreated:      "An API token was created.",
-	evTokenRevoked:      "An API token was revoked.",
+	evOrderCreated:      "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
+	evOrderExtended:     "Order {number} of {customer} was extended; licenses added: {added}.",
+	evContainerSeen:     "The container was seen for the first time; its binding is {binding}.",
+	evContainerRebound:  "The container was repaired after its machine changed; its binding is {binding}.",
+	evStepIssued:        "Step {step} was issued to the container.",
+	evStepsConfirmed:    "The container confirmed the steps up to {to}.",
+	evUpdateResent:      "The steps {from} to {to}, which were under way, were sent again.",
+	evWishesRefused:     "Refused: {refused}.",
+	evReportOutOfDate:   "A report from step {at} was older than step {confirmed}, confirmed before; nothing was changed, and the container was challenged.",
+	evContainerAhead:    "The container is at step {at}, the record ends at {issued}; nothing was changed.",
+	evContainerFlagged:  "The container contradicts the record: {reason}. It gets nothing new until staff decide.",
+	evContainerAccepted: "Staff accepted the container at step {at}.",
+	evLicenseReopened:   "The container was accepted at an earlier step: the license is {to} again.",
+	evTokenCreated:      "The API token {name} was created.",
+	evTokenRevoked:      "The API token {name} was revoked.",
 	evRootExported:      "The root key was exported.",
 	evRootRemoved:       "The root key was removed from the server.",
-	evTicketShown:       "Staff looked at the ticket.",
 
-	string(license.PutIssued):     "Activated: issued to the container, waiting for its receipt.",
-	string(license.PutConfirmed):  "The container confirmed that it holds the license.",
-	string(license.DropIssued):    "Returned: its removal was issued, waiting for the receipt.",
-	string(license.DropConfirmed): "The container confirmed the removal; free to be activated again.",
-	string(license.TakenBack):     "The withdrawn license was removed; it is gone.",
-	string(license.Withdrawn):     "Withdrawn by the vendor.",
+	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
+	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
+	string(license.DropIssued):    "Returned: the removal of {product} was issued in step {step}; its receipt is awaited.",
+	string(license.DropConfirmed): "The container confirmed that {product} is removed; it is free to be activated again.",
+	string(license.TakenBack):     "The withdrawn {product} was removed; it is gone.",
+	string(license.Withdrawn):     "{product} was withdrawn by the vendor.",
+}
+
+// sentence fills an event's details into its sentence.
+func sentence(e store.Event) string {
+	var details map[string]any
+	_ = json.Unmarshal(e.Details, &details) // what does not read stands as a dash
+	text := sentences[e.Name]
+	if text == "" {
+		return e.Name
+	}
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		out.WriteString(detail(details[name]))
+		text = after
+	}
+}
+
+// detail writes one detail of an event for people.
+func detail(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "–"
+	case []any:
+		parts := make([]string, len(v))
+		for i := range v {
+			parts[i] = detail(v[i])
+		}
+		return strings.Join(parts, "; ")
+	case map[string]any: // one refusal
+		text := detail(v["code"])
+		if c, ok := v["container"].(string); ok {
+			text += " (it is with container " + c + ")"
+		}
+		return text
+	case string:
+		return v
+	}
+	return fmt.Sprint(v)
 }
 
 // Kinds of subjects.
@@ -113,7 +159,7 @@ func (s scribe) note(name string, details any, subjects ...store.Subject) error 
 func view(e store.Event) wire.Event {
 	w := wire.Event{
 		ID: e.ID, Time: license.Time(e.Time), Actor: e.Actor, Event: e.Name, Reason: e.Reason,
-		Request: e.Request, Details: e.Details, Sentence: sentences[e.Name], Subjects: []wire.Subject{},
+		Request: e.Request, Details: e.Details, Sentence: sentence(e), Subjects: []wire.Subject{},
 	}
 	for _, s := range e.Subjects {
 		w.Subjects = append(w.Subjects, wire.Subject{Kind: s.Kind, ID: s.ID})

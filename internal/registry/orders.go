@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -135,7 +137,7 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
 			added++
 		}
-		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity})
+		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity, "terms": terms, "features": features})
 	}
 	name := evOrderExtended
 	if created {
@@ -143,7 +145,11 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 	} else if added == 0 {
 		return 0, nil
 	}
-	return added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": added}, subjects...)
+	// What the database could be made to say of a ticket shows by this hash; it
+	// says nothing of the ticket itself.
+	record := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
+	return added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": added,
+		"ticket_record": hex.EncodeToString(record[:])}, subjects...)
 }
 
 // ensureTicket returns the order's ticket and makes it if there is none.

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -222,7 +223,12 @@ func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
 			}
 		}
 	}
-	err := x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number}, x.self())
+	lives := make([]string, 0, len(f.Lives))
+	for n := x.c.Acked + 1; n <= x.in.report.Number; n++ {
+		life := f.Lives[n]
+		lives = append(lives, hex.EncodeToString(life[:]))
+	}
+	err := x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number, "lives": lives}, x.self())
 	x.c.Acked, x.c.AckedLife = x.in.report.Number, x.in.report.Life
 	return err
 }
@@ -274,7 +280,8 @@ func (x *exchange) flag(f container.Finding) error {
 	if err := x.tx.InsertProof(id, x.in.serial, x.in.file, license.At(x.now)); err != nil {
 		return err
 	}
-	return x.log.note(evContainerFlagged, map[string]any{"reason": f.Reason, "at": r.Number, "confirmed": x.c.Acked, "proof": id}, x.self())
+	return x.log.note(evContainerFlagged, map[string]any{"reason": f.Reason, "at": r.Number, "confirmed": x.c.Acked, "proof": id,
+		"life": hex.EncodeToString(r.Life[:]), "acceptable": x.c.Flag.Acceptable}, x.self())
 }
 
 // challenge answers a report that is older than the record: nothing changes, and

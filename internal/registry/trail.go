@@ -19,6 +19,9 @@ func (r *Registry) VerifyAudit(ctx context.Context, a Actor) (wire.AuditReport, 
 	if err := a.may(ScopeAudit); err != nil {
 		return wire.AuditReport{}, err
 	}
+	if _, err := r.Sequence(ctx); err != nil { // so that what was done a moment ago is proven too
+		return wire.AuditReport{}, err
+	}
 	found, err := audit.Verify(ctx, r.cfg.DB, r.keys.verifier)
 	out := wire.AuditReport{Whole: found.OK(), Sequenced: found.Sequenced, Tail: found.Tail, Checkpoints: found.Checkpoints, Problems: []wire.AuditProblem{}}
 	for _, p := range found.Problems {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -190,7 +191,13 @@ func add[In, Out any](api huma.API, r route, do func(context.Context, registry.A
 		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag},
 		Summary: r.summary, Description: join(r.doc, "Needs the scope `"+r.scope+"`."),
 		Extensions: map[string]any{"x-licet-scope": r.scope},
-		Errors:     []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests},
+		Errors:     []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests},
+	}
+	if strings.Contains(r.path, "{") {
+		op.Errors = append(op.Errors, http.StatusNotFound)
+	}
+	if r.method != http.MethodGet {
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge)
 	}
 	op.MaxBodyBytes = maxBody
 	op.DefaultStatus = http.StatusOK
@@ -200,6 +207,7 @@ func add[In, Out any](api huma.API, r route, do func(context.Context, registry.A
 	case r.id == "createOrder" || r.id == "createToken":
 		op.DefaultStatus = http.StatusCreated
 	}
+	defer jsonOnly(api, r)
 	huma.Register(api, op, func(ctx context.Context, in *In) (*output[Out], error) {
 		out, err := do(ctx, actor(ctx), in)
 		if err != nil {
@@ -207,6 +215,17 @@ func add[In, Out any](api huma.API, r route, do func(context.Context, registry.A
 		}
 		return &output[Out]{out}, nil
 	})
+}
+
+// jsonOnly takes the second media type out of the description that huma adds
+// where an operation also wants the raw bytes.
+func jsonOnly(api huma.API, r route) {
+	item := api.OpenAPI().Paths[r.path]
+	for _, op := range []*huma.Operation{item.Post, item.Put} {
+		if op != nil && op.RequestBody != nil {
+			delete(op.RequestBody.Content, "application/octet-stream")
+		}
+	}
 }
 
 func join(parts ...string) string {

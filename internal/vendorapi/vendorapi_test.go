@@ -245,6 +245,20 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestBodiesAreJSON(t *testing.T) {
+	s := newServer(t)
+	s.order()
+	body := `{"customer":"Ada","items":[{"product":"CAD-PRO"}]}`
+	for _, media := range []string{"application/octet-stream", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/cbor"} {
+		if p := s.problem(s.admin, "POST", "/api/v1/orders", body, "Content-Type", media); p.Status != 415 {
+			t.Errorf("%s: %+v", media, p)
+		}
+	}
+	if status, answer := s.do(s.admin, "POST", "/api/v1/orders", body, "Content-Type", "application/json; charset=utf-8"); status != 201 {
+		t.Errorf("%d %s", status, answer)
+	}
+}
+
 func TestRefusedInputIsNotRepeated(t *testing.T) {
 	s := newServer(t)
 	secret := "K7WQM-SECRET"

@@ -1,0 +1,381 @@
+package explore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+)
+
+// The containers, by number.
+var serials = [2]license.Serial{"A", "B"}
+
+const ticket = license.Ticket("T")
+
+func licenseID(i int) license.ID { return license.ID(fmt.Sprintf("L%d", i+1)) }
+
+func licenseNumber(id license.ID) int { return int(id[1] - '1') }
+
+// book is all that the vendor's database holds. It is a value: what changes it
+// works on a clone.
+type book struct {
+	licenses []container.Placement
+	logs     [2]record
+}
+
+// record is the vendor's side of one container's log.
+type record struct {
+	known     bool
+	acked     uint64
+	life      container.Hash // at acked
+	challenge []byte
+	flag      flag
+	steps     []step
+}
+
+type flag struct {
+	reason     string
+	number     uint64
+	life       container.Hash
+	acceptable bool
+}
+
+type step struct {
+	in    container.Incoming
+	plan  container.Hash
+	life  []byte // proven by a report; nil if not
+	cause cause  // the report that was answered with it
+}
+
+// cause names a report file, which a repetition of it is known by.
+type cause struct {
+	letter int32
+	wish   wish
+}
+
+func newBook(licenses int) book {
+	b := book{}
+	for range licenses {
+		b.licenses = append(b.licenses, container.Placement{State: license.NotCollected, Generation: 1})
+	}
+	return b
+}
+
+func (b book) clone() book {
+	b.licenses = slices.Clone(b.licenses)
+	for c := range b.logs {
+		b.logs[c].steps = slices.Clone(b.logs[c].steps)
+	}
+	return b
+}
+
+func (r record) issued() uint64 { return uint64(len(r.steps)) }
+
+func (r record) planAt(serial license.Serial, n uint64) container.Hash {
+	if n == 0 {
+		return container.PlanStart(serial)
+	}
+	return r.steps[n-1].plan
+}
+
+// key tells books apart.
+func (b book) key() string {
+	var k bytes.Buffer
+	for _, l := range b.licenses {
+		fmt.Fprintf(&k, "%s|%s|%d|%d|%t;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn)
+	}
+	for c, r := range b.logs {
+		plan := r.planAt(serials[c], r.issued())
+		fmt.Fprintf(&k, "%t|%d|%d|%x|%s|%d|%x;", r.known, r.issued(), r.acked, r.challenge, r.flag.reason, r.flag.number, r.flag.life[:8])
+		k.Write(plan[:8])
+		k.Write(r.life[:8])
+		for _, s := range r.steps {
+			fmt.Fprintf(&k, "%x|%d|%s", s.life, s.cause.letter, s.cause.wish)
+		}
+	}
+	return k.String()
+}
+
+// update is what central answers, with its steps read.
+type update struct {
+	container.Update
+	steps []container.Incoming
+}
+
+func (u update) key() string {
+	k := fmt.Sprintf("%s|%x|%d|%d|%x|", u.Container, u.Answers, u.Acked, len(u.steps), u.Challenge)
+	for _, s := range u.steps {
+		k += string(s.Step.Previous[:8]) + string(s.Signed)
+	}
+	return k
+}
+
+// exchange is one contact, as registry.exchange is.
+type exchange struct {
+	*rules
+	b      book
+	c      int
+	report container.Report
+	cause  cause
+	again  bool // a repetition of a report that was answered with a step
+	found  container.Finding
+	fault  string // what registry would fail on
+}
+
+func (x *exchange) record() *record        { return &x.b.logs[x.c] }
+func (x *exchange) serial() license.Serial { return serials[x.c] }
+
+// program follows registry.Program; receipt is the way of a report without
+// wishes.
+func (x *exchange) program(receipt bool) update {
+	r := x.record()
+	known := r.known
+	if !known {
+		r.life = container.LifeStart(x.serial())
+	}
+	if x.report.Number > 0 && !known {
+		return x.answer(update{}) // container_unknown
+	}
+	x.reconcile()
+	switch x.found.Standing {
+	case container.Ahead:
+		return x.answer(update{})
+	case container.Behind:
+		if receipt {
+			return x.answer(update{})
+		}
+		u := update{}
+		u.Challenge = challengeFor(x.serial(), r.acked)
+		if known {
+			r.challenge = u.Challenge
+		}
+		return x.answer(u)
+	}
+	if receipt {
+		return x.answer(update{})
+	}
+	before := r.issued()
+	ops, _ := x.plan(x.situation())
+	if len(ops) > 0 {
+		x.issue(ops)
+	}
+	u := update{}
+	if r.flag.reason == "" || r.issued() > before {
+		for _, s := range r.steps[r.acked:] {
+			u.steps = append(u.steps, s.in)
+		}
+		u.steps = x.resent(u.steps, int(r.issued()-before))
+	}
+	return x.answer(u)
+}
+
+func (x *exchange) answer(u update) update {
+	if !x.record().known {
+		*x.record() = record{}
+	}
+	u.Container, u.Answers, u.Acked, u.Time = x.serial(), x.report.Nonce, x.record().acked, 1
+	return u
+}
+
+// challengeFor stands for a random one.
+func challengeFor(serial license.Serial, acked uint64) []byte {
+	return fmt.Appendf(nil, "challenge %s %d", serial, acked)
+}
+
+func (x *exchange) reconcile() {
+	r, number := x.record(), x.report.Number
+	l := container.Log{
+		Issued: r.issued(), Acked: r.acked, AckedLife: r.life, Challenge: r.challenge,
+		Plans: map[uint64]container.Hash{}, Lives: map[uint64]container.Hash{},
+	}
+	for _, n := range []uint64{r.acked, number} {
+		if n > r.issued() {
+			continue
+		}
+		l.Plans[n] = r.planAt(x.serial(), n)
+		switch {
+		case n == 0:
+			l.Lives[n] = container.LifeStart(x.serial())
+		case r.steps[n-1].life != nil:
+			l.Lives[n] = container.Hash(r.steps[n-1].life)
+		}
+	}
+	for n := r.acked + 1; n <= r.issued(); n++ {
+		l.Plans[n] = r.planAt(x.serial(), n)
+	}
+	x.found = x.rules.reconcile(l, x.report)
+	switch {
+	case x.found.Convicts():
+		x.convict()
+	case x.found.Standing == container.InStep:
+		x.takeIn()
+	}
+	x.judged(x)
+}
+
+// free is what no rule allows: licenses of the container become available
+// without proof. Mutants use it.
+func (x *exchange) free(from license.State) {
+	for i := range x.b.licenses {
+		if l := &x.b.licenses[i]; l.State == from && l.Holder == x.serial() {
+			l.State, l.Holder = license.Returned, ""
+		}
+	}
+}
+
+func (x *exchange) takeIn() {
+	r, number := x.record(), x.report.Number
+	r.challenge = nil
+	if number == r.acked {
+		return
+	}
+	for n := r.acked + 1; n <= number; n++ {
+		life := x.found.Lives[n]
+		r.steps[n-1].life = life[:]
+		for _, op := range r.steps[n-1].in.Step.Ops {
+			x.confirmOp(n, op)
+		}
+	}
+	r.acked, r.life = number, x.report.Life
+}
+
+func (x *exchange) confirmOp(n uint64, op container.Op) {
+	i := licenseNumber(op.License)
+	if event, yes := x.confirm(x.b.licenses[i], x.serial(), n, op); yes {
+		x.move(i, event, n)
+	}
+}
+
+func (x *exchange) move(i int, event license.Event, n uint64) {
+	l := &x.b.licenses[i]
+	next, no := x.next(l.State, event)
+	if no != nil {
+		x.fault = fmt.Sprintf("%s in state %s cannot take %s", licenseID(i), l.State, event)
+		return
+	}
+	l.State, l.Step, l.Holder = next, n, ""
+	if next.Held() {
+		l.Holder = x.serial()
+	}
+}
+
+func (x *exchange) convict() {
+	r := x.record()
+	if r.flag.reason != "" {
+		return
+	}
+	r.flag = flag{reason: x.found.Reason, number: x.report.Number, life: x.report.Life, acceptable: x.found.Standing == container.TwoLives}
+	r.challenge = nil
+}
+
+// situation is what registry.situation loads, with an earmark for every license
+// of the container whose withdrawal is ordered.
+func (x *exchange) situation() container.Situation {
+	w := x.report.Wishes
+	if x.again {
+		w = x.repeated(w)
+	}
+	s := container.Situation{Serial: x.serial(), Kind: license.Machine, Flagged: x.record().flag.reason,
+		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
+	for _, t := range w.Tickets {
+		tw := container.TicketWish{Ticket: t, Known: true}
+		for i := range x.b.licenses {
+			tw.Licenses = append(tw.Licenses, licenseID(i))
+		}
+		s.Tickets = append(s.Tickets, tw)
+	}
+	for i, l := range x.b.licenses {
+		s.Licenses[licenseID(i)] = container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
+			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true}
+		if l.Withdrawn && l.Holder == x.serial() {
+			s.Earmarks = append(s.Earmarks, container.Earmark{Phase: container.Withdraw, License: licenseID(i)})
+		}
+	}
+	return s
+}
+
+func (x *exchange) issue(ops []container.Op) {
+	r := x.record()
+	r.known = true
+	n := r.issued() + 1
+	s := step{cause: x.cause}
+	for i, op := range ops {
+		event := license.DropIssued
+		if op.Kind == container.Put {
+			event = license.PutIssued
+			body := fmt.Appendf(nil, "%s generation %d in %s", op.License, op.Generation, x.serial())
+			ops[i].Body = sha256.Sum256(body)
+			s.in.Bodies = append(s.in.Bodies, body)
+		}
+		x.move(licenseNumber(op.License), event, n)
+	}
+	plan := r.planAt(x.serial(), n-1)
+	s.in.Step = container.Step{Container: x.serial(), Number: n, Previous: plan, Time: 1, Ops: ops}
+	s.in.Step.Unsigned = encode(s.in.Step)
+	s.in.Signed = s.in.Step.Unsigned
+	s.plan = container.NextPlan(plan, s.in.Step.Unsigned)
+	r.steps = append(r.steps, s)
+	x.issued(x)
+}
+
+// encode stands for the canonical bytes of a step.
+func encode(s container.Step) []byte {
+	b := append([]byte(s.Container), byte(s.Number))
+	b = append(b, s.Previous[:]...)
+	for _, op := range s.Ops {
+		b = append(b, byte(op.Kind), byte(op.Phase), byte(licenseNumber(op.License)), byte(op.Generation))
+	}
+	return b
+}
+
+// accept follows registry.AcceptContainer.
+func (x *exchange) accept() {
+	r := x.record()
+	f := r.flag
+	for n := min(r.acked, f.number) + 1; n <= r.issued(); n++ {
+		for _, op := range r.steps[n-1].in.Step.Ops {
+			if n <= f.number {
+				x.confirmOp(n, op)
+				continue
+			}
+			i := licenseNumber(op.License)
+			if next, mine := container.Reopened(x.b.licenses[i], x.serial(), op); mine {
+				l := &x.b.licenses[i]
+				l.State, l.Holder, l.Step = next, x.serial(), n
+			}
+		}
+	}
+	for n := f.number + 1; n <= r.issued(); n++ {
+		r.steps[n-1].life = nil
+	}
+	r.acked, r.life, r.flag, r.challenge = f.number, f.life, flag{}, nil
+	if f.number > 0 {
+		r.steps[f.number-1].life = f.life[:]
+	}
+}
+
+// withdraw is the vendor's order to withdraw a license.
+func (b book) withdraw(i int) (book, *refusal.Refusal) {
+	b = b.clone()
+	l := &b.licenses[i]
+	l.Withdrawn = true
+	if !l.State.Available() {
+		return b, nil
+	}
+	next, no := license.Next(l.State, license.Withdrawn)
+	l.State = next
+	return b, no
+}
+
+// nonce stands for 128 random bits: one for each container, step and life.
+func nonce(c int, step uint64, life uint8) container.Nonce {
+	var n container.Nonce
+	n[0], n[1] = byte(c+1), life
+	binary.BigEndian.PutUint64(n[8:], step)
+	return n
+}

@@ -1,0 +1,166 @@
+package explore
+
+import (
+	"licet/container"
+	"licet/license"
+	"licet/refusal"
+)
+
+// rules are the decisions under test. A mutant replaces one.
+type rules struct {
+	plan      func(container.Situation) ([]container.Op, []container.Outcome)
+	take      func(container.State, update, func() container.Nonce) (container.State, *refusal.Refusal)
+	reconcile func(container.Log, container.Report) container.Finding
+	confirm   func(container.Placement, license.Serial, uint64, container.Op) (license.Event, bool)
+	next      func(license.State, license.Event) (license.State, *refusal.Refusal)
+
+	// What the book does around them.
+	repeated func(container.Wishes) container.Wishes                    // what counts of the wishes of a report that was answered with a step before
+	resent   func(all []container.Incoming, n int) []container.Incoming // steps of an answer; the last n are new
+	judged   func(*exchange)                                            // after a report was compared with the record
+	issued   func(*exchange)                                            // after a step was issued
+}
+
+// production is the product's rule set.
+func production() rules {
+	return rules{
+		plan:      container.Plan,
+		take:      take,
+		reconcile: container.Log.Reconcile,
+		confirm:   container.Confirm,
+		next:      license.Next,
+		repeated:  func(container.Wishes) container.Wishes { return container.Wishes{Pending: true} },
+		resent:    func(all []container.Incoming, _ int) []container.Incoming { return all },
+		judged:    func(*exchange) {},
+		issued:    func(*exchange) {},
+	}
+}
+
+func take(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
+	n, _, no := s.Import(u.Update, u.steps, draw, 1)
+	return n, no
+}
+
+// mutant is the product without one rule.
+type mutant struct {
+	rule   string // as docs/protocol.md numbers it
+	text   string
+	breaks string // the invariant that must catch it
+	in     scope
+	mutate func(*rules)
+}
+
+var mutants = []mutant{
+	{"R2", "the wishes of a repeated request are decided again", "Inv16", repeats, func(r *rules) {
+		r.repeated = func(w container.Wishes) container.Wishes { return w }
+	}},
+	{"R4", "a container takes any step, whatever its number and plan", "Inv5", honest, func(r *rules) {
+		r.take = func(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
+			if len(u.steps) > 0 {
+				first := u.steps[0].Step
+				s.Number, s.Plan, s.Acked, s.Nonces = first.Number-1, first.Previous, first.Number-1, nil
+			}
+			return take(s, u, draw)
+		}
+	}},
+	{"R8", "a license is free when its removal is issued", "Inv5", honest, func(r *rules) {
+		r.issued = func(x *exchange) { x.free(license.Returning) }
+	}},
+	{"R9", "a license without a receipt is given out again", "Inv4", honest, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			for id, c := range s.Licenses {
+				if c.State == license.Collecting && c.Holder != s.Serial {
+					c.State, c.Holder = license.NotCollected, ""
+					s.Licenses[id] = c
+				}
+			}
+			return container.Plan(s)
+		}
+		r.next = func(s license.State, e license.Event) (license.State, *refusal.Refusal) {
+			if s == license.Collecting && e == license.PutIssued {
+				return license.Collecting, nil
+			}
+			return license.Next(s, e)
+		}
+	}},
+	{"R9", "a request from before the update cancels it", "Inv5", honest, func(r *rules) {
+		r.judged = func(x *exchange) {
+			if x.found.Standing == container.InStep && x.report.Number < x.record().issued() {
+				x.free(license.Collecting)
+			}
+		}
+	}},
+	{"R9", "only new steps are sent, not the outstanding ones", "Inv17", honest, func(r *rules) {
+		r.resent = func(all []container.Incoming, n int) []container.Incoming { return all[len(all)-n:] }
+	}},
+	{"R10", "the vendor's order waits until nobody wishes for anything", "Inv15", together, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			if len(s.Activate)+len(s.Return)+len(s.Tickets) > 0 {
+				s.Earmarks = nil
+			}
+			return container.Plan(s)
+		}
+	}},
+	{"R10", "the user's part of a step goes first", "Inv14", together, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			ops, outcomes := container.Plan(s)
+			for i, j := 0, len(ops)-1; i < j; i, j = i+1, j-1 {
+				ops[i], ops[j] = ops[j], ops[i]
+			}
+			return ops, outcomes
+		}
+	}},
+	{"R11", "a stale report is taken for the truth", "Inv5", honest, func(r *rules) {
+		r.reconcile = func(l container.Log, rep container.Report) container.Finding {
+			f := l.Reconcile(rep)
+			if f.Standing == container.Behind {
+				f.Standing = container.InStep
+			}
+			return f
+		}
+		r.judged = func(x *exchange) {
+			if x.report.Number < x.record().issued() {
+				x.free(license.Collected)
+			}
+		}
+	}},
+	{"R11", "a stale report turns the acknowledged number back", "Inv19", honest, func(r *rules) {
+		r.reconcile = func(l container.Log, rep container.Report) container.Finding {
+			f := l.Reconcile(rep)
+			if f.Standing == container.Behind {
+				f.Standing = container.InStep
+			}
+			return f
+		}
+	}},
+	{"R12", "an old report convicts, challenged or not", "Inv20", honest, func(r *rules) {
+		r.reconcile = func(l container.Log, rep container.Report) container.Finding {
+			f := l.Reconcile(rep)
+			if f.Standing == container.Behind {
+				f = container.Finding{Standing: container.TwoLives, Reason: "old"}
+			}
+			return f
+		}
+	}},
+	{"R12", "nothing convicts", "R12", cheating, func(r *rules) {
+		r.reconcile = func(l container.Log, rep container.Report) container.Finding {
+			f := l.Reconcile(rep)
+			if f.Convicts() {
+				f = container.Finding{Standing: container.Behind}
+			}
+			return f
+		}
+	}},
+	{"R13", "a flagged container is served as any other", "R13", cheating, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			s.Flagged = ""
+			return container.Plan(s)
+		}
+	}},
+	{"R15", "a receipt counts although a later step concerns the license", "Inv5", honest, func(r *rules) {
+		r.confirm = func(p container.Placement, s license.Serial, n uint64, op container.Op) (license.Event, bool) {
+			p.Step = n
+			return container.Confirm(p, s, n, op)
+		}
+	}},
+}

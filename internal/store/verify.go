@@ -1,0 +1,361 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// The rows below are for the verifier, which trusts nothing: they come as they
+// are stored, nothing of them is decoded, and every query reads one page in the
+// order of a key, after the key given.
+
+// ErrReadOnly is what a write gets in a database that was opened for reading.
+var ErrReadOnly = errors.New("store: the database was opened for reading only")
+
+// OpenReadOnly opens the database at url as [Open] does, but makes nothing,
+// migrates nothing and writes nothing: every write gives ErrReadOnly. On
+// PostgreSQL a role that may only read is enough.
+func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	db := &DB{name: scheme}
+	var e engine
+	var err error
+	switch scheme {
+	case "sqlite":
+		e, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(rest, "//"))
+	case "postgres", "postgresql":
+		db.name = "postgres"
+		e, err = openPostgresReadOnly(ctx, url)
+	default:
+		return nil, fmt.Errorf("store: the database address begins with neither sqlite: nor postgres:; write sqlite:/path/file.db or postgres://user@host/name")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: open %s: %w", db.name, err)
+	}
+	db.engine = readOnly{e}
+	return db, nil
+}
+
+// readOnly is an engine that refuses to write.
+type readOnly struct{ engine }
+
+func (readOnly) write(context.Context, func(*Tx) error) error { return ErrReadOnly }
+
+func openSQLiteReadOnly(ctx context.Context, path string) (_ *sqliteEngine, err error) {
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is a folder")}
+	}
+	e := &sqliteEngine{closed: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			e.close()
+		}
+	}()
+	if e.reading, err = sql.Open("sqlite", sqliteAddress(path, "_pragma=busy_timeout(10000)&_pragma=query_only(1)")); err != nil {
+		return nil, err
+	}
+	readers := min(max(runtime.GOMAXPROCS(0), 2), 4)
+	e.readers = make(chan *conn, readers)
+	for range readers {
+		c, err := openConn(ctx, e.reading)
+		if err != nil {
+			return nil, err
+		}
+		e.readers <- c
+		e.opened++
+	}
+	return e, nil
+}
+
+func openPostgresReadOnly(ctx context.Context, address string) (*postgresEngine, error) {
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return &postgresEngine{db: db}, nil
+}
+
+// RawLicense is a row of licenses.
+type RawLicense struct {
+	ID, OrderID, TicketID, Product, Item, Features, Terms, State string
+	Holder                                                       sql.NullString
+	Generation, Step, Withdrawn, Activated, Created              int64
+}
+
+// RawContainer is a row of containers.
+type RawContainer struct {
+	Serial, Kind           string
+	SigningKey, SealingKey []byte
+	Issued, Acked          int64
+	IssuedPlan, AckedLife  []byte
+	FlagReason             string
+	FlagTime, FlagNumber   int64
+	FlagLife               []byte
+	FlagAcceptable         int64
+	FirstSeen              int64
+}
+
+// RawStep is a row of steps.
+type RawStep struct {
+	Container          string
+	Number             int64
+	Signed, Plan, Life []byte
+	Time               int64
+}
+
+// RawOp is a row of step_ops.
+type RawOp struct {
+	Container           string
+	Number, Place       int64
+	Kind, Phase         int64
+	License             string
+	Generation          int64
+	Product             string
+	Body                []byte
+	Acked               int64 // of the container; set by RawLicenseOps
+	ContainerIsRecorded bool  // whether there is such a container; set by RawLicenseOps
+}
+
+// RawTicket is a row of tickets.
+type RawTicket struct {
+	ID, OrderID    string
+	Lookup, Sealed []byte
+	Created        int64
+}
+
+// RawOrder is a row of orders.
+type RawOrder struct {
+	ID, Number, Customer string
+	Created              int64
+}
+
+// RawCount is how many licenses of one position of an order are in one state.
+type RawCount struct {
+	OrderID, Item, State string
+	Count                int64
+}
+
+// RawToken is a row of tokens, without the hash.
+type RawToken struct {
+	ID, Name, Scopes          string
+	Created, Expires, Revoked int64
+}
+
+// RawSpec is a row of products.
+type RawSpec struct{ Code, Spec string }
+
+// RawProof is a row of proofs.
+type RawProof struct {
+	ID, Container string
+	Report        []byte
+	Time          int64
+}
+
+// RawAnswer is a row of answers.
+type RawAnswer struct {
+	Container                   string
+	Nonce, Report, Hash, Answer []byte
+	Issued, Time                int64
+}
+
+// RawKey is a row of keys, without the private part.
+type RawKey struct {
+	ID, Use             string
+	Public, Certificate []byte
+}
+
+// SubjectEvent is an event as seen from one of its subjects. First, Second and
+// Third are the subjects at its first three places.
+type SubjectEvent struct {
+	Subject              string
+	ID, Name, Details    string
+	Time                 int64
+	First, Second, Third Subject
+}
+
+// Find gives the id of the first of the three subjects of a kind, or "".
+func (e *SubjectEvent) Find(kind string) string {
+	for _, s := range []Subject{e.First, e.Second, e.Third} {
+		if s.Kind == kind {
+			return s.ID
+		}
+	}
+	return ""
+}
+
+const (
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created
+  from licenses where id > $1 order by id limit $2`
+	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen
+  from containers where serial > $1 order by serial limit $2`
+	rawSteps = `select container, number, signed, plan, life, time
+  from steps where (container, number) > ($1, $2) order by container, number limit $3`
+	rawOps = `select container, number, place, kind, phase, license, generation, product, body
+  from step_ops where (container, number, place) > ($1, $2, $3) order by container, number, place limit $4`
+	rawLicenseOps = `select o.container, o.number, o.place, o.kind, o.phase, o.license, o.generation, o.product, o.body, c.acked
+  from step_ops o left join containers c on c.serial = o.container
+  where (o.license, o.container, o.number, o.place) > ($1, $2, $3, $4) order by o.license, o.container, o.number, o.place limit $5`
+	rawOrders     = `select id, number, customer, created from orders where id > $1 order by id limit $2`
+	rawTickets    = `select id, order_id, lookup, sealed, created from tickets where (order_id, id) > ($1, $2) order by order_id, id limit $3`
+	rawCounts     = `select order_id, item, state, count(*) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
+	rawTokens     = `select id, name, scopes, created, expires, revoked from tokens where id > $1 order by id limit $2`
+	rawSpecs      = `select code, spec from products where code > $1 order by code limit $2`
+	rawProofs     = `select id, container, report, time from proofs where id > $1 order by id limit $2`
+	rawAnswers    = `select container, nonce, report, hash, answer, issued, time from answers where (container, nonce) > ($1, $2) order by container, nonce limit $3`
+	rawKeys       = `select id, use, public, certificate from keys order by id`
+	rawEventCount = `select count(*) from event_subjects where event_id = $1 and kind = $2`
+
+	// What is said of a license at the place of an order that made it is found by
+	// place, not by kind: such an event can have 100,000 subjects.
+	subjectColumns = `select f.subject_id, e.id, e.name, e.details, e.time, a.kind, a.subject_id, b.kind, b.subject_id, c.kind, c.subject_id
+  from event_subjects f join events e on e.id = f.event_id
+  left join event_subjects a on a.event_id = f.event_id and a.position = 0
+  left join event_subjects b on b.event_id = f.event_id and b.position = 1
+  left join event_subjects c on c.event_id = f.event_id and c.position = 2
+  where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
+	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
+	licenseEvents     = subjectColumns + ` and e.name <> 'wishes_refused' order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name not in ('put_issued', 'put_confirmed', 'drop_issued', 'drop_confirmed', 'withdrawn', 'taken_back', 'wishes_refused', 'update_resent', 'report_out_of_date', 'container_rebound', 'container_ahead') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended') order by f.subject_id, f.event_id limit $4`
+)
+
+// RawLicenses reads licenses by id.
+func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
+	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
+		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created)
+	}, rawLicenses, after, limit)
+}
+
+// RawContainers reads containers by serial.
+func (tx *Tx) RawContainers(after string, limit int) ([]RawContainer, error) {
+	return collect(tx, func(scan func(...any) error) (c RawContainer, err error) {
+		return c, scan(&c.Serial, &c.Kind, &c.SigningKey, &c.SealingKey, &c.Issued, &c.Acked, &c.IssuedPlan, &c.AckedLife,
+			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen)
+	}, rawContainers, after, limit)
+}
+
+// RawSteps reads steps by container and number.
+func (tx *Tx) RawSteps(container string, number int64, limit int) ([]RawStep, error) {
+	return collect(tx, func(scan func(...any) error) (s RawStep, err error) {
+		return s, scan(&s.Container, &s.Number, &s.Signed, &s.Plan, &s.Life, &s.Time)
+	}, rawSteps, container, number, limit)
+}
+
+// RawOps reads operations by container, number and place.
+func (tx *Tx) RawOps(container string, number, place int64, limit int) ([]RawOp, error) {
+	return collect(tx, func(scan func(...any) error) (o RawOp, err error) {
+		return o, scan(&o.Container, &o.Number, &o.Place, &o.Kind, &o.Phase, &o.License, &o.Generation, &o.Product, &o.Body)
+	}, rawOps, container, number, place, limit)
+}
+
+// RawLicenseOps reads operations by license, container, number and place.
+func (tx *Tx) RawLicenseOps(after RawOp, limit int) ([]RawOp, error) {
+	return collect(tx, func(scan func(...any) error) (o RawOp, err error) {
+		var acked sql.NullInt64
+		err = scan(&o.Container, &o.Number, &o.Place, &o.Kind, &o.Phase, &o.License, &o.Generation, &o.Product, &o.Body, &acked)
+		o.Acked, o.ContainerIsRecorded = acked.Int64, acked.Valid
+		return o, err
+	}, rawLicenseOps, after.License, after.Container, after.Number, after.Place, limit)
+}
+
+// RawOrders reads orders by id.
+func (tx *Tx) RawOrders(after string, limit int) ([]RawOrder, error) {
+	return collect(tx, func(scan func(...any) error) (o RawOrder, err error) {
+		return o, scan(&o.ID, &o.Number, &o.Customer, &o.Created)
+	}, rawOrders, after, limit)
+}
+
+// RawTickets reads tickets by order and id.
+func (tx *Tx) RawTickets(order, id string, limit int) ([]RawTicket, error) {
+	return collect(tx, func(scan func(...any) error) (t RawTicket, err error) {
+		return t, scan(&t.ID, &t.OrderID, &t.Lookup, &t.Sealed, &t.Created)
+	}, rawTickets, order, id, limit)
+}
+
+// RawCounts counts the licenses of the orders from first to last.
+func (tx *Tx) RawCounts(first, last string) ([]RawCount, error) {
+	return collect(tx, func(scan func(...any) error) (c RawCount, err error) {
+		return c, scan(&c.OrderID, &c.Item, &c.State, &c.Count)
+	}, rawCounts, first, last)
+}
+
+// RawTokens reads tokens by id.
+func (tx *Tx) RawTokens(after string, limit int) ([]RawToken, error) {
+	return collect(tx, func(scan func(...any) error) (t RawToken, err error) {
+		return t, scan(&t.ID, &t.Name, &t.Scopes, &t.Created, &t.Expires, &t.Revoked)
+	}, rawTokens, after, limit)
+}
+
+// RawSpecs reads products by code.
+func (tx *Tx) RawSpecs(after string, limit int) ([]RawSpec, error) {
+	return collect(tx, func(scan func(...any) error) (s RawSpec, err error) {
+		return s, scan(&s.Code, &s.Spec)
+	}, rawSpecs, after, limit)
+}
+
+// RawProofs reads proofs by id.
+func (tx *Tx) RawProofs(after string, limit int) ([]RawProof, error) {
+	return collect(tx, func(scan func(...any) error) (p RawProof, err error) {
+		return p, scan(&p.ID, &p.Container, &p.Report, &p.Time)
+	}, rawProofs, after, limit)
+}
+
+// RawAnswers reads answers by container and nonce.
+func (tx *Tx) RawAnswers(container string, nonce []byte, limit int) ([]RawAnswer, error) {
+	return collect(tx, func(scan func(...any) error) (a RawAnswer, err error) {
+		return a, scan(&a.Container, &a.Nonce, &a.Report, &a.Hash, &a.Answer, &a.Issued, &a.Time)
+	}, rawAnswers, container, append([]byte{}, nonce...), limit)
+}
+
+// RawKeys reads every key.
+func (tx *Tx) RawKeys() ([]RawKey, error) {
+	return collect(tx, func(scan func(...any) error) (k RawKey, err error) {
+		return k, scan(&k.ID, &k.Use, &k.Public, &k.Certificate)
+	}, rawKeys)
+}
+
+// CountSubjects counts the subjects of one kind of an event.
+func (tx *Tx) CountSubjects(event, kind string) (n int64, err error) {
+	return n, tx.QueryRow(rawEventCount, event, kind).Scan(&n)
+}
+
+// SubjectEvents reads the events about things of one kind by subject and id:
+// those of a license but for wishes refused, those of a container that change
+// the container itself, those of an order that add licenses, and all of any
+// other kind.
+func (tx *Tx) SubjectEvents(kind, subject, event string, limit int) ([]SubjectEvent, error) {
+	query := subjectEvents
+	switch kind {
+	case "license":
+		query = licenseEvents
+	case "container":
+		query = containerEvents
+	case "order":
+		query = orderMakingEvents
+	}
+	return collect(tx, func(scan func(...any) error) (e SubjectEvent, err error) {
+		var kinds, ids [3]sql.NullString
+		err = scan(&e.Subject, &e.ID, &e.Name, &e.Details, &e.Time, &kinds[0], &ids[0], &kinds[1], &ids[1], &kinds[2], &ids[2])
+		for i, s := range []*Subject{&e.First, &e.Second, &e.Third} {
+			*s = Subject{Kind: kinds[i].String, ID: ids[i].String}
+		}
+		return e, err
+	}, query, kind, subject, event, limit)
+}

@@ -1,0 +1,192 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"licet/container"
+	"licet/internal/agent"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/terms"
+)
+
+const (
+	socketName = "agent.sock"
+	// agentPatience is how long an agent may take; the files are read then.
+	agentPatience = 2 * time.Second
+	// maxCertificates bounds what an agent can have verified.
+	maxCertificates = 64
+)
+
+// evidence is what one look brought: a license that was proven, or why none
+// could be.
+type evidence struct {
+	proven    bool
+	body      container.Body
+	contact   license.Time // signed time of the container's last contact
+	floor     license.Time // latest time the container knows to have passed
+	container license.Serial
+
+	reasons []terms.Reason // if nothing was proven
+	hint    string
+}
+
+// because is the evidence of nothing.
+func because(code refusal.Code, message, hint string) evidence {
+	return evidence{reasons: []terms.Reason{{Code: code, Message: message}}, hint: hint}
+}
+
+// newer reports whether the vendor has answered the same container since.
+func (e evidence) newer(old evidence) bool {
+	return e.proven && old.proven && e.container == old.container && e.contact > old.contact
+}
+
+// prover is the agent that runs, or the files themselves.
+type prover interface {
+	Prove(context.Context, agent.OpenRequest) (agent.Proof, error)
+}
+
+// witness looks for evidence and believes only what it verified.
+type witness struct {
+	product  string
+	use      terms.Use
+	verifier *seal.Verifier
+	config   agent.Config
+}
+
+// look asks the agent, if there is one, and reads the files if that brings no
+// license that may be used: an agent that hangs, lies or is out of date must not
+// stand between a program and the licenses on its machine. An error means that
+// it could not be told.
+func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) {
+	var asked evidence
+	failed := errors.New("no agent")
+	if _, err := os.Lstat(filepath.Join(w.config.Home, socketName)); err == nil {
+		patience, cancel := context.WithTimeout(ctx, agentPatience)
+		asked, failed = w.ask(patience, agent.Connect(w.config))
+		cancel()
+		if failed == nil && asked.judge(w.use, now).Valid {
+			return asked, nil
+		}
+	}
+	read, err := w.ask(ctx, agent.Open(w.config))
+	if err != nil && failed == nil {
+		return asked, nil
+	}
+	return read, err
+}
+
+// ask has one prover answer a fresh nonce.
+func (w *witness) ask(ctx context.Context, from prover) (evidence, error) {
+	nonce := container.Nonce{}
+	_, _ = rand.Read(nonce[:]) // never fails (crypto/rand)
+	p, err := from.Prove(ctx, agent.OpenRequest{
+		Vendor: string(w.verifier.Scope().Vendor), Product: w.product, Use: w.use, Nonce: nonce[:],
+	})
+	if err != nil {
+		return evidence{}, err
+	}
+	if len(p.Body) > 0 {
+		e, err := w.verify(p, nonce)
+		if err != nil {
+			r := reasonOf(err)
+			return because(r.Code, r.Message, hintOf(err)), nil
+		}
+		return e, nil
+	}
+	for _, r := range p.Verdict.Reasons {
+		if couldNotTell(r.Code) {
+			return evidence{}, &refusal.Refusal{Code: r.Code, Message: r.Message, Hint: p.Hint}
+		}
+	}
+	if len(p.Verdict.Reasons) == 0 { // whatever answered, it proves nothing
+		return because(refusal.NoLicense, "No license for "+w.product+" is on this machine.", p.Hint), nil
+	}
+	return evidence{reasons: p.Verdict.Reasons, hint: p.Hint}, nil
+}
+
+// verify proves a license: the vendor's signature over the step, the step's
+// hash of the body, and the signature over the nonce by the container's key,
+// which the body names.
+func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error) {
+	if want := w.verifier.Scope().Environment; p.Environment != want {
+		return evidence{}, refusal.New(refusal.WrongEnvironment, "The license of this machine belongs to environment %q; the program to %q.", p.Environment, want)
+	}
+	if len(p.Certificates) > maxCertificates {
+		return evidence{}, forged()
+	}
+	if err := w.verifier.Add(p.Certificates...); err != nil {
+		return evidence{}, err
+	}
+	_, body, err := w.verifier.License(p.Step, p.Body)
+	if err != nil {
+		return evidence{}, err
+	}
+	said, err := seal.OpenAnswer(w.verifier.Scope(), body.ContainerKey, p.Answer, nonce)
+	if err != nil {
+		return evidence{}, err
+	}
+	var facts agent.Facts
+	if err := json.Unmarshal(said, &facts); err != nil {
+		return evidence{}, forged()
+	}
+	hash := sha256.Sum256(p.Body)
+	if body.Product != w.product || !bytes.Equal(facts.Body, hash[:]) ||
+		facts.License != body.License || facts.Generation != body.Generation {
+		return evidence{}, forged()
+	}
+	return evidence{
+		proven: true, body: body, container: body.Container,
+		contact: facts.LastContact, floor: max(facts.Floor, facts.LastContact),
+	}, nil
+}
+
+// judge decides by the terms.
+func (e evidence) judge(use terms.Use, now license.Time) terms.Verdict {
+	if !e.proven {
+		return terms.Verdict{Code: e.reasons[0].Code, Reasons: slices.Clone(e.reasons)}
+	}
+	return terms.Check(
+		terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact},
+		use, terms.Clock{Now: now, Floor: e.floor})
+}
+
+// couldNotTell reports whether a code says nothing about the licenses
+// themselves.
+func couldNotTell(code refusal.Code) bool {
+	return slices.Contains([]refusal.Code{
+		refusal.AgentUnreachable, refusal.Conflict, refusal.Forbidden, refusal.StorageFull, refusal.Internal,
+	}, code)
+}
+
+func forged() error {
+	return refusal.New(refusal.BadSignature, "The license that was found proves nothing.")
+}
+
+// reasonOf is an error as a reason. The text of a fault is shown: it is of the
+// person's own machine.
+func reasonOf(err error) terms.Reason {
+	if r, ok := refusal.As(err); ok {
+		return terms.Reason{Code: r.Code, Message: r.Message}
+	}
+	return terms.Reason{Code: refusal.Internal, Message: fmt.Sprintf("The licenses on this machine cannot be read: %v.", err)}
+}
+
+func hintOf(err error) string {
+	r, _ := refusal.As(err)
+	if r == nil {
+		return refusal.Lookup(refusal.Internal).Hint
+	}
+	return r.NextStep()
+}

@@ -1,0 +1,327 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/terms"
+)
+
+// ErrClosed says that the session was closed.
+var ErrClosed = errors.New("sdk: the session is closed")
+
+const (
+	// settled is how long an answer is taken from memory before the computer's
+	// clock is looked at again: while a computer sleeps, only that goes on.
+	settled = time.Second
+	// retry is the time to the next look after one that failed.
+	retry = time.Minute
+	// shortest is the least time between two looks that the session makes itself.
+	shortest = 50 * time.Millisecond
+)
+
+// Session is one program's view of its license. Its methods may be called at
+// the same time; Valid and Feature are made to be called anywhere, any time.
+type Session struct {
+	witness witness
+	clock   *clock
+	start   time.Time     // of the session, by the computer's clock
+	steady  bool          // the clock is the computer's, so that time.Since tells how it went on
+	refresh time.Duration // between two looks; less than 0: never
+
+	judged  atomic.Pointer[judgment]
+	looking chan struct{} // holds a token while somebody looks
+
+	publishing sync.Mutex // guards what follows and every change of judged
+	closed     bool
+	changed    chan struct{}
+
+	stop func()
+	done sync.WaitGroup
+}
+
+// judgment is what was concluded from a piece of evidence. Only fresh changes.
+type judgment struct {
+	evidence evidence
+	failed   error // why a later look brought nothing
+
+	verdict terms.Verdict
+	until   license.Time // when it must be thought over; 0 means never
+	floor   license.Time // time does not begin before this
+	fresh   atomic.Int64 // until this time since the session's start it holds for certain
+}
+
+// Open looks for a license once and keeps looking until Close. An error means
+// that the program called it wrongly, such as with a trust file that cannot be
+// read; that there is no license is not an error, but the session's verdict.
+// ctx bounds the first look.
+func Open(ctx context.Context, p Product, opts ...Option) (*Session, error) {
+	w, err := newWitness(p)
+	if err != nil {
+		return nil, err
+	}
+	o, err := newOptions(opts)
+	if err != nil {
+		return nil, fmt.Errorf("sdk: %w", err)
+	}
+	w.config = o.agent
+	s := &Session{
+		witness: w, refresh: o.refresh, steady: o.agent.Now == nil, start: time.Now(),
+		looking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}
+	if s.steady {
+		s.clock = newClock(time.Now, func() time.Duration { return time.Since(s.start) })
+	} else {
+		s.clock = newClock(o.agent.Now, func() time.Duration { return 0 })
+	}
+	now, _ := s.clock.now()
+	s.judged.Store(s.conclude(because(refusal.Internal, "The licenses on this machine have not been looked at yet.", "Try again in a moment."), nil, now))
+	_ = s.Refresh(ctx) // the verdict says what went wrong
+	select {
+	case <-s.changed: // the first verdict is no change
+	default:
+	}
+	life, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	if s.refresh > 0 {
+		s.done.Go(func() { s.watch(life) })
+	}
+	return s, nil
+}
+
+func newWitness(p Product) (witness, error) {
+	trust, err := seal.ParseTrust(p.Trust)
+	if err != nil {
+		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
+	}
+	verifier, err := seal.NewVerifier(trust)
+	if err != nil {
+		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
+	}
+	if p.Code == "" {
+		return witness{}, errors.New("sdk: the program names no product")
+	}
+	if p.Version != "" {
+		if _, err := terms.ParseVersion(p.Version); err != nil {
+			return witness{}, fmt.Errorf("sdk: the program's version: %w", err)
+		}
+	}
+	return witness{
+		product: p.Code, verifier: verifier,
+		use: terms.Use{Features: slices.Clone(p.Features), Version: p.Version, BuildDate: license.At(p.BuildDate)},
+	}, nil
+}
+
+// Valid reports whether the program may run now. It answers from memory, and
+// turns false by itself at the license's end.
+func (s *Session) Valid() bool { return s.current().verdict.Valid }
+
+// Feature reports whether the program may run now and the license includes a
+// feature.
+func (s *Session) Feature(name string) bool {
+	j := s.current()
+	return j.verdict.Valid && slices.Contains(j.evidence.body.Features, name)
+}
+
+// Verdict is the whole answer as of now.
+func (s *Session) Verdict() Verdict {
+	j := s.judged.Load()
+	if j.evidence.proven {
+		now, behind := s.clock.now()
+		j = s.conclude(j.evidence, j.failed, now)
+		if behind > terms.ClockTolerance {
+			j.verdict.Warnings = append(j.verdict.Warnings, Reason{Code: ClockBehind,
+				Message: "The computer's clock was set back while the program runs; the time that went by counts all the same."})
+		}
+	}
+	return j.tell()
+}
+
+// Changed signals, with a value, that the verdict may have changed: valid or
+// not, its code, its grace, its license. It is closed by Close. Several changes
+// in a row may give one value.
+func (s *Session) Changed() <-chan struct{} { return s.changed }
+
+// Refresh looks again now. The error says that it could not be told what is on
+// the machine; the verdict stands then, until its own end, and names the failure
+// as a warning.
+func (s *Session) Refresh(ctx context.Context) error {
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	now, _ := s.clock.now()
+	found, err := s.witness.look(ctx, now)
+	old := s.judged.Load()
+	if err != nil {
+		found = old.evidence
+		if !found.proven {
+			r := reasonOf(err)
+			found = because(r.Code, r.Message, hintOf(err))
+		}
+	} else if found.newer(old.evidence) {
+		s.clock.correct(found.contact)
+	}
+	now, _ = s.clock.now()
+	if !s.publish(nil, s.conclude(found, err, now)) {
+		return ErrClosed
+	}
+	return err
+}
+
+// Close ends the session: it looks no more and is not valid any more.
+func (s *Session) Close() error {
+	s.publishing.Lock()
+	if s.closed {
+		s.publishing.Unlock()
+		return nil
+	}
+	s.closed = true
+	now, _ := s.clock.now()
+	s.judged.Store(s.conclude(because(NoLicense, "The program has closed its session.", "Start the program again."), nil, now))
+	close(s.changed)
+	s.publishing.Unlock()
+	s.stop()
+	s.done.Wait()
+	return nil
+}
+
+// watch looks again from time to time, and when the license ends.
+func (s *Session) watch(ctx context.Context) {
+	for {
+		t := time.NewTimer(s.pause())
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		look, cancel := context.WithTimeout(ctx, max(s.refresh, retry))
+		_ = s.Refresh(look) // the verdict says what went wrong
+		cancel()
+	}
+}
+
+// pause is the time to the next look.
+func (s *Session) pause() time.Duration {
+	j := s.judged.Load()
+	wait := s.refresh
+	if j.failed != nil {
+		wait = min(wait, retry)
+	}
+	wait += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(wait))
+	if s.steady && j.until != 0 {
+		now, _ := s.clock.now()
+		wait = min(wait, max(span(max(now, j.floor), j.until), shortest))
+	}
+	return wait
+}
+
+// current is the judgment as of now.
+func (s *Session) current() *judgment {
+	j := s.judged.Load()
+	if s.steady && time.Since(s.start) < time.Duration(j.fresh.Load()) {
+		return j
+	}
+	return s.settle(j)
+}
+
+// settle looks at the clock and thinks a judgment over if its time has come.
+func (s *Session) settle(j *judgment) *judgment {
+	since := time.Since(s.start)
+	now, _ := s.clock.now()
+	now = max(now, j.floor)
+	if !terms.Before(now, j.until) {
+		s.publish(j, s.conclude(j.evidence, j.failed, now))
+		return s.judged.Load()
+	}
+	hold := settled
+	if j.until != 0 {
+		hold = min(hold, span(now, j.until))
+	}
+	j.fresh.Store(int64(since + hold))
+	return j
+}
+
+// conclude judges evidence.
+func (s *Session) conclude(e evidence, failed error, now license.Time) *judgment {
+	j := &judgment{evidence: e, failed: failed, verdict: e.judge(s.witness.use, now)}
+	if !e.proven {
+		return j
+	}
+	clock := terms.Clock{Now: now, Floor: e.floor}
+	if !clock.Behind() {
+		j.floor = e.floor
+	}
+	switch {
+	case j.verdict.Valid:
+		j.until = j.verdict.ValidUntil
+	case e.body.Terms.ValidFrom > clock.Trusted():
+		j.until = e.body.Terms.ValidFrom
+	}
+	if failed != nil {
+		r := reasonOf(failed)
+		r.Message += " The earlier answer stands until it ends by itself."
+		j.verdict.Warnings = append(j.verdict.Warnings, r)
+	}
+	return j
+}
+
+// publish replaces the judgment, if it is still old (nil is any), and signals
+// what changed. It reports whether the session is open.
+func (s *Session) publish(old, j *judgment) bool {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	now := s.judged.Load()
+	if s.closed || old != nil && now != old {
+		return !s.closed
+	}
+	s.judged.Store(j)
+	if now.differs(j) {
+		select {
+		case s.changed <- struct{}{}:
+		default: // a signal waits already
+		}
+	}
+	return true
+}
+
+func (j *judgment) differs(other *judgment) bool {
+	return j.verdict.Valid != other.verdict.Valid || j.verdict.Code != other.verdict.Code ||
+		j.verdict.InGrace != other.verdict.InGrace || j.evidence.body.License != other.evidence.body.License
+}
+
+// tell is the judgment as programs see it.
+func (j *judgment) tell() Verdict {
+	v := Verdict{
+		Valid: j.verdict.Valid, Code: j.verdict.Code, Reasons: slices.Clone(j.verdict.Reasons), Warnings: slices.Clone(j.verdict.Warnings),
+		ValidUntil: j.verdict.ValidUntil.Go(), InGrace: j.verdict.InGrace, Hint: j.evidence.hint,
+	}
+	if !v.Valid && v.Hint == "" {
+		v.Hint = refusal.Lookup(v.Code).Hint
+	}
+	if j.evidence.proven {
+		v.License = string(j.evidence.body.License)
+		v.Features = slices.Clone(j.evidence.body.Features)
+		v.Source = "container " + string(j.evidence.container)
+	}
+	return v
+}
+
+// span is the time from one moment to a later one; what is further away than
+// a year is a year, which is as good and cannot overflow.
+func span(from, to license.Time) time.Duration {
+	const year = 365 * 24 * time.Hour
+	return time.Duration(min(to-from, license.Time(year.Microseconds()))) * time.Microsecond
+}
