@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -710,4 +711,20 @@ func TestChallengeIsAnsweredOnce(t *testing.T) {
 		t.Fatalf("%d requests, want the first and the answer to the challenge", n)
 	}
 	c.check(refusal.Valid) // it keeps what it has
+}
+
+// TestAddressIsRemembered: where the vendor answered once, the agent finds him
+// again, until another trust file says otherwise.
+func TestAddressIsRemembered(t *testing.T) {
+	clk := newClock()
+	v := newVendor(t, clk)
+	c := newComputer(t, clk, v)
+	moved := strings.Replace(v.URL, "127.0.0.1", "localhost", 1)
+	if _, err := c.Activate(t.Context(), agent.ActivateRequest{Tickets: []license.Ticket{v.Sell(cad())}, Central: moved}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.TrustList(t.Context())
+	if err != nil || list[0].Address != moved {
+		t.Fatalf("%+v %v", list, err)
+	}
 }

@@ -243,7 +243,7 @@ func sameWishes(x, y container.Wishes) bool {
 }
 
 func wishBytes(w container.Wishes) []byte {
-	w = container.Wishes{Tickets: sorted(w.Tickets), Activate: sorted(w.Activate), Return: sorted(w.Return)}
+	w = container.Wishes{Tickets: sorted(w.Tickets), Activate: sorted(w.Activate), Return: sorted(w.Return), Pending: w.Pending}
 	b, err := privateEncoding.Marshal(w)
 	if err != nil {
 		panic(err) // texts alone

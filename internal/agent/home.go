@@ -28,7 +28,6 @@ type home struct {
 
 func (h home) path(name string) string { return filepath.Join(h.dir, name) }
 func (h home) trust() string           { return h.path("trust") }
-func (h home) containers() string      { return h.path("containers") }
 func (h home) socket() string          { return h.path("agent.sock") }
 
 // lockWait is how long a command waits for another command to finish; an agent

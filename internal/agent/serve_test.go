@@ -241,3 +241,27 @@ func TestProof(t *testing.T) {
 	_, err = c.Prove(t.Context(), agent.OpenRequest{Product: "CAD-PRO", Nonce: []byte("short")})
 	want(t, err, refusal.InvalidInput)
 }
+
+// TestAgentRefreshes: the agent carries out by itself what the vendor orders.
+func TestAgentRefreshes(t *testing.T) {
+	clk := newClock()
+	v := newVendor(t, clk)
+	c := newComputer(t, clk, v)
+	ticket := v.Sell(cad())
+	c.activate(ticket)
+	v.Withdraw(v.Licenses(ticket)[0])
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- agent.Open(c.config()).Serve(ctx, agent.Serving{Refresh: 20 * time.Millisecond}) }()
+	for deadline := time.Now().Add(20 * time.Second); v.State(v.Licenses(ticket)[0]) != license.Gone; {
+		if time.Now().After(deadline) {
+			t.Fatal("the withdrawal did not arrive")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	c.check(refusal.NoLicense)
+}

@@ -129,11 +129,11 @@ func TestProblems(t *testing.T) {
 		{"merge", product("demo", "<<: {name: B}"), []string{`line 5: unknown key "<<"`}},
 
 		{"unknown key", product("demo", "featrues: [a]"), []string{`line 5: unknown key "featrues"; did you mean "features"?`}},
-		{"unknown key, none near", product("demo", "colour: red"), []string{`line 5: unknown key "colour"`}},
+		{"unknown key, none near", product("demo", "weight: 3"), []string{`line 5: unknown key "weight"`}},
 		{"unknown key of terms", product("demo", "terms:", "  borow: {}"), []string{`line 6: unknown key "borow"; did you mean "borrow"?`}},
 		{"unknown key of borrow", product("demo", "terms:", "  borrow: {maxx: 7d, seats: 1}"),
 			[]string{`line 6: unknown key "maxx"; did you mean "max"?`, `line 6: borrow needs both max and seats`}},
-		{"unknown key of restore", product("demo", "restore:", "  licence: {}"), []string{`line 6: unknown key "licence"; did you mean "license"?`}},
+		{"unknown key of restore", product("demo", "restore:", "  lisense: {}"), []string{`line 6: unknown key "lisense"; did you mean "license"?`}},
 		{"number as key", "1: 2", []string{`line 1: unknown key "1"`}},
 		{"key twice", product("demo", "name: B"), []string{`line 5: key "name" is there already, on line 3`}},
 		{"required missing", "products:\n- category: a", []string{

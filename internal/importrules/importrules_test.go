@@ -28,6 +28,13 @@ var documentModules = []string{
 	"github.com/x448/float16",
 }
 
+// lockModules are for the lock of a container's file, which a program reads
+// where no agent runs.
+var lockModules = []string{
+	"github.com/gofrs/flock",
+	"golang.org/x/sys",
+}
+
 // pure packages decide and never act. They run in central, in the agent and in
 // customers' programs alike.
 var pure = []string{"refusal", "license", "container", "terms", "seats", "wire"}
@@ -72,8 +79,12 @@ var rules = []rule{
 		reason: "documents are bytes in, values out; where bytes come from is somebody else's business",
 	},
 	{
-		name: "client and sdk: light", of: own("client/...", "sdk/..."), modules: documentModules,
+		name: "client: light", of: own("client/..."), modules: documentModules,
 		reason: "a customer's program must not inherit our dependencies",
+	},
+	{
+		name: "sdk: light", of: own("sdk/..."), modules: slices.Concat(documentModules, lockModules),
+		reason: "a customer's program must not inherit our dependencies, and must not read a file that is being written",
 	},
 	{
 		name: "client and sdk: no server", of: own("client/...", "sdk/..."),

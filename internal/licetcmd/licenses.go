@@ -2,6 +2,7 @@ package licetcmd
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -185,18 +186,29 @@ func programming(p *cli.Page, r wire.Programming) {
 	case len(r.Applied) > 0:
 	case left > 0:
 		p.Line("Nothing was changed.")
+	case len(r.Outcomes) == 1 && r.Outcomes[0].Message != "":
+		p.Line("%s", r.Outcomes[0].Message)
 	default:
 		p.Line("Nothing to do: everything is as it should be.")
 	}
 	if left > 1 { // a single refusal is told as the command's error
 		for _, o := range r.Outcomes {
 			if o.Refused() {
-				p.Field("Refused", "%s: %s", o.Wish, o.Message)
+				p.Field("Refused", "%s: %s", wishName(o.Wish), o.Message)
 			}
 		}
 	}
 	p.Field("Container", "%s, step %d", r.Container, r.Counter)
 	p.Field("Receipt", "%s", r.Receipt)
+}
+
+// wishName names a wish without telling a whole ticket.
+func wishName(wish string) string {
+	const end = 5
+	if code, ok := strings.CutPrefix(wish, "ticket "); ok && len(code) > end {
+		return "ticket …" + code[len(code)-end:]
+	}
+	return wish
 }
 
 // refused is the first wish that was refused for a reason of its own.
@@ -210,10 +222,8 @@ func refused(outcomes []container.Outcome) error {
 	if found == nil {
 		return nil
 	}
-	r := &refusal.Refusal{Code: found.Code, Message: found.Message, Hint: found.Hint, Details: map[string]any{"wish": found.Wish}}
-	for name, value := range found.Details {
-		r.Details[name] = value
-	}
+	// The wish itself is left out: errors end in logs, and a ticket is a secret.
+	r := &refusal.Refusal{Code: found.Code, Message: found.Message, Hint: found.Hint, Details: found.Details}
 	if r.Message == "" {
 		r.Message = refusal.Lookup(r.Code).Meaning
 	}

@@ -220,7 +220,7 @@ func sellCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv(args[0], value("ticket"))
 	ts.Setenv(args[0]+"0", number)
-	count, err := strconv.Atoi(value("licenses.#"))
+	count, err := strconv.Atoi(value("licenses.len"))
 	ts.Check(err)
 	for i := range count {
 		ts.Setenv(args[0]+strconv.Itoa(i+1), value(fmt.Sprintf("licenses.%d.id", i)))
@@ -349,7 +349,7 @@ func stateCommand(ts *testscript.TestScript, neg bool, args []string) {
 
 func flagsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s := theStage(ts)
-	if (len(args) != 2) != neg || len(args) == 0 {
+	if neg && len(args) != 1 || !neg && len(args) != 2 {
 		ts.Check(errUsage)
 	}
 	h, err := s.machineNamed(args[0])

@@ -25,7 +25,7 @@
 //	stdout, stderr REGEXP          what the last command wrote (from testscript, as are
 //	                               cmp, cp, env, exists, grep, rm)
 //	json DOC PATH VALUE            a value in a JSON document: stdout, stderr or a file;
-//	                               PATH is such as items.0.code, items.# counts,
+//	                               PATH is such as items.0.code, items.len counts,
 //	                               items.*.code is any of them
 //	set VAR DOC PATH               keeps such a value as $VAR
 //	unchanged A                    the last command on A left its home byte for byte as it was

@@ -71,7 +71,7 @@ func step(v any, part string) []any {
 		}
 	case []any:
 		switch {
-		case part == "#":
+		case part == "len":
 			return []any{len(v)}
 		case part == "*":
 			return v
@@ -126,7 +126,7 @@ func TestLookUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"a.0.b": "[1]", "a.*.b": "[1 two]", "a.#": "[2]", "d.#": "[0]", "a.0.c": "[null]", "d": "[[]]",
+		"a.0.b": "[1]", "a.*.b": "[1 two]", "a.len": "[2]", "d.len": "[0]", "a.0.c": "[null]", "d": "[[]]",
 		"a.2.b": "[]", "x": "[]", "a.b": "[]",
 	} {
 		if got, _ := lookUp(doc, path); fmt.Sprint(got) != want {

@@ -232,7 +232,7 @@ const (
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
 	licenseEvents     = subjectColumns + ` and e.name <> 'wishes_refused' order by f.subject_id, f.event_id limit $4`
-	containerEvents   = subjectColumns + ` and e.name not in ('put_issued', 'put_confirmed', 'drop_issued', 'drop_confirmed', 'withdrawn', 'taken_back', 'wishes_refused', 'update_resent', 'report_out_of_date', 'container_rebound', 'container_ahead') order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name not in ('put_issued', 'put_confirmed', 'drop_issued', 'drop_confirmed', 'withdrawn', 'taken_back', 'wishes_refused', 'update_resent', 'report_out_of_date', 'container_rebound', 'container_ahead', 'license_reopened') order by f.subject_id, f.event_id limit $4`
 	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended') order by f.subject_id, f.event_id limit $4`
 )
 

@@ -307,7 +307,7 @@ func (v *Vendor) confirm(rec *record, r seal.Report, f container.Finding) {
 func (v *Vendor) situation(rec *record, r seal.Report) container.Situation {
 	s := container.Situation{
 		Serial: r.Serial, Kind: rec.identity.Kind, Flagged: rec.flagged, Earmarks: rec.earmarks,
-		Licenses: map[license.ID]container.Candidate{}, Activate: r.Wishes.Activate, Return: r.Wishes.Return,
+		Licenses: map[license.ID]container.Candidate{}, Activate: r.Wishes.Activate, Return: r.Wishes.Return, Pending: r.Wishes.Pending,
 	}
 	for id, one := range v.sold {
 		s.Licenses[id] = one.Candidate
