@@ -5,7 +5,10 @@
 // file; times and random bytes are parameters.
 package license
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ID names a license for its whole life; it never changes and is never reused.
 type ID string
@@ -83,6 +86,28 @@ func (t Time) MarshalText() ([]byte, error) {
 		return nil, nil
 	}
 	return []byte(t.Go().Format(time.RFC3339Nano)), nil
+}
+
+// MarshalJSON is null for "none", a string otherwise.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t == 0 {
+		return []byte("null"), nil
+	}
+	text, err := t.MarshalText()
+	return []byte(`"` + string(text) + `"`), err
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*t = 0
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	return t.UnmarshalText([]byte(text))
 }
 
 // UnmarshalText reads RFC 3339; the empty text is "none".

@@ -437,34 +437,33 @@ func TestEndsByItself(t *testing.T) {
 	want(t, loud, sdk.Expired)
 }
 
+// TestManyAskWhileItRefreshes is for the race detector, on both kinds of clock.
 func TestManyAskWhileItRefreshes(t *testing.T) {
-	v := sdktest.New(t, catalog...)
-	m := v.Machine(t)
-	m.Activate(v.Ticket("MONTH"))
-	for name, opt := range map[string]sdk.Option{
-		"imitated clock": func() sdk.Option { return sdk.WithRefresh(time.Millisecond) }(),
+	for name, opts := range map[string][]sdk.Option{
+		"imitated clock": {sdk.WithRefresh(time.Millisecond)},
+		"computer clock": {sdk.WithRefresh(time.Millisecond), sdk.WithClock(nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := m.Open(v.Program("MONTH"), opt)
+			v := sdktest.New(t, catalog...)
+			v.Clock().Set(time.Now())
+			m := v.Machine(t)
+			m.Activate(v.Ticket("MONTH"))
+			s := m.Open(v.Program("MONTH"), opts...)
 			stop := make(chan struct{})
 			var all sync.WaitGroup
 			for i := range 100 {
 				all.Go(func() {
-					for {
+					for ; ; time.Sleep(100 * time.Microsecond) {
 						select {
 						case <-stop:
 							return
 						default:
 						}
-						if !s.Valid() {
+						if !s.Valid() || i%10 == 0 && !s.Verdict().Valid {
 							t.Error("not valid")
 							return
 						}
-						if i%10 == 0 {
-							_ = s.Verdict()
-							_ = s.Feature("x")
-						}
-						time.Sleep(100 * time.Microsecond)
+						_ = s.Feature("render")
 					}
 				})
 			}
@@ -473,15 +472,24 @@ func TestManyAskWhileItRefreshes(t *testing.T) {
 			}
 			close(stop)
 			all.Wait()
-			v.Clock().Advance(31 * day)
-			for range 100 {
-				all.Go(func() {
-					if s.Valid() {
-						t.Error("valid after its end")
-					}
-				})
-			}
-			all.Wait()
 		})
 	}
+}
+
+// TestEndsForAllAtOnce: however many ask at the end, none gets a yes.
+func TestEndsForAllAtOnce(t *testing.T) {
+	v := sdktest.New(t, catalog...)
+	m := v.Machine(t)
+	m.Activate(v.Ticket("MONTH"))
+	s := m.Open(v.Program("MONTH"), sdk.WithRefresh(-1))
+	v.Clock().Advance(30 * day)
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if s.Valid() || s.Feature("render") {
+				t.Error("valid after its end")
+			}
+		})
+	}
+	all.Wait()
 }

@@ -70,7 +70,7 @@ type Verdict struct {
 	// ValidUntil is the first moment at which time alone makes it unusable,
 	// grace included; 0 means no such end is known. A refused license keeps it:
 	// it may have passed.
-	ValidUntil license.Time `json:"valid_until,omitzero"`
+	ValidUntil license.Time `json:"valid_until"`
 
 	// InGrace says that an end has passed and only grace keeps it usable.
 	InGrace  bool     `json:"in_grace,omitzero"`

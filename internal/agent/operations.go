@@ -95,8 +95,8 @@ type CheckRequest struct {
 type CheckResult struct {
 	terms.Verdict
 	Product   string         `json:"product"`
-	License   license.ID     `json:"license,omitempty"`
-	Source    string         `json:"source,omitempty"` // "container SERIAL"
+	License   license.ID     `json:"license"`
+	Source    string         `json:"source"` // "container SERIAL"
 	Container license.Serial `json:"container,omitempty"`
 	Vendor    string         `json:"vendor,omitempty"`
 	Hint      string         `json:"hint,omitempty"`
@@ -161,7 +161,7 @@ type License struct {
 	Reason     string             `json:"reason,omitempty"` // the same as a sentence
 	Features   []string           `json:"features"`
 	Seats      int64              `json:"seats"`
-	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
+	ExpiresAt  license.Time       `json:"expires_at"`
 	ValidUntil license.Time       `json:"valid_until,omitzero"`
 	Tolerance  license.Tolerance  `json:"tolerance,omitempty"`
 	Repair     bool               `json:"repair"`

@@ -431,6 +431,9 @@ func (e *explorer) walk(breaks string) result {
 	}
 	for i := int32(0); int(i) < len(worlds) && res.broken == ""; i++ {
 		w := worlds[i]
+		if i%20000 == 0 && i > 0 {
+			println(e.scope.name, i, len(worlds), len(e.books.all), len(e.boxes.all), len(e.updates.all), len(e.mails.all), len(e.mails.all[w.mail].letters), len(e.mails.all[w.mail].updates))
+		}
 		broken, waits := e.check(w)
 		if waits {
 			res.waiting++

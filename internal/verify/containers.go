@@ -1,0 +1,481 @@
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"licet/internal/store"
+)
+
+// known is what the events about a container come to.
+type known struct {
+	registered bool
+	kind       string
+	since      int64
+
+	issued, acked int64
+	life          []byte           // at acked
+	lives         map[int64][]byte // proven, by step
+	steps         map[int64]issued // by number
+
+	flag flag
+}
+
+type issued struct {
+	event, ops string
+	time       int64
+}
+
+type flag struct {
+	reason       string
+	time, number int64
+	life         []byte
+	acceptable   int64
+}
+
+// containerDetails are those of every event about a container itself.
+type containerDetails struct {
+	Kind       string
+	Step       int64
+	Operations []struct {
+		Op, License string
+		Generation  int64
+		Product     string
+		Phase       int64
+	}
+	From, To   int64
+	Lives      []string
+	Reason     string
+	At         int64
+	Proof      string
+	Life       string
+	Acceptable bool
+}
+
+// replay folds the events about a container.
+func (v *run) replay(serial string, events []store.SubjectEvent) known {
+	start := lifeStart(serial)
+	k := known{life: start[:], lives: map[int64][]byte{}, steps: map[int64]issued{}}
+	parsed := map[string]containerDetails{}
+	for _, e := range events {
+		var d containerDetails
+		v.details(e, &d)
+		parsed[e.ID] = d
+	}
+	fits := func(e store.SubjectEvent) bool {
+		d := parsed[e.ID]
+		switch e.Name {
+		case "container_registered":
+			return !k.registered
+		case "step_issued":
+			return k.registered && d.Step == k.issued+1
+		case "steps_confirmed":
+			return d.From == k.acked+1 && d.To >= d.From && d.To <= k.issued && int64(len(d.Lives)) == d.To-d.From+1
+		case "container_flagged":
+			return k.flag.reason == "" && d.Reason != ""
+		case "container_accepted":
+			return k.flag.reason != "" && d.At == k.flag.number && k.flag.acceptable == 1
+		}
+		return false
+	}
+	arrange(events, fits, func(e store.SubjectEvent, fit bool) {
+		d := parsed[e.ID]
+		if !fit {
+			v.find("events", e.ID, "", "", "", "%s of container %s does not follow from the events before it", e.Name, serial)
+		}
+		switch e.Name {
+		case "container_registered":
+			k.registered, k.kind, k.since = true, d.Kind, e.Time
+		case "step_issued":
+			var ops []string
+			for _, o := range d.Operations {
+				ops = append(ops, opText(o.Op, o.Phase, o.License, o.Generation, o.Product))
+			}
+			k.issued = max(k.issued, d.Step)
+			k.steps[d.Step] = issued{e.ID, strings.Join(ops, "; "), e.Time}
+		case "steps_confirmed":
+			for i, text := range d.Lives {
+				life, _ := hex.DecodeString(text) // a bad one fits no row
+				k.lives[d.From+int64(i)], k.life = life, life
+			}
+			k.acked = d.To
+		case "container_flagged":
+			life, _ := hex.DecodeString(d.Life)
+			k.flag = flag{reason: d.Reason, time: e.Time, number: d.At, life: life}
+			if d.Acceptable {
+				k.flag.acceptable = 1
+			}
+			v.proofs[d.Proof] = proof{serial, e.Time}
+		case "container_accepted":
+			k.acked, k.life = k.flag.number, k.flag.life
+			for n := range k.lives {
+				if n > k.acked {
+					delete(k.lives, n)
+				}
+			}
+			if k.acked > 0 {
+				k.lives[k.acked] = k.life
+			}
+			k.flag = flag{}
+			v.accepted[serial] = append(v.accepted[serial], k.acked)
+		}
+	})
+	return k
+}
+
+func opText(kind string, phase int64, license string, generation int64, product string) string {
+	return fmt.Sprintf("%s %s (%s) generation %d in phase %d", kind, license, product, generation, phase)
+}
+
+func kindText(kind int64) string {
+	switch kind {
+	case 1:
+		return "put"
+	case 2:
+		return "drop"
+	}
+	return fmt.Sprint("kind ", kind)
+}
+
+// signed is a step's document after its signature was looked at.
+type signed struct {
+	store.RawStep
+	document document
+	step     step
+	fault    string // why it does not prove, "" if it does
+}
+
+// containers replays the log of every container from its signed steps and from
+// its events, and holds the rows against both.
+func (v *run) containers() error {
+	rows := &pages[store.RawContainer]{load: func(last store.RawContainer) ([]store.RawContainer, error) {
+		return v.tx.RawContainers(last.Serial, pageSize)
+	}}
+	steps := &pages[signed]{load: func(last signed) ([]signed, error) {
+		raw, err := v.tx.RawSteps(last.Container, last.Number, pageSize)
+		out := make([]signed, len(raw))
+		for i := range raw {
+			out[i].RawStep = raw[i]
+		}
+		return out, err
+	}, ready: v.verifySteps}
+	ops := &pages[store.RawOp]{load: func(last store.RawOp) ([]store.RawOp, error) {
+		place := last.Place
+		if last.Container == "" {
+			place = -1
+		}
+		return v.tx.RawOps(last.Container, last.Number, place, pageSize)
+	}}
+	events := v.subjectEvents("container")
+	for {
+		var serial string
+		row := rows.peek()
+		if row != nil {
+			serial = row.Serial
+		}
+		if e := events.peek(); e != nil {
+			serial = least(serial, e.Subject)
+		}
+		if s := steps.peek(); s != nil {
+			serial = least(serial, s.Container)
+		}
+		if o := ops.peek(); o != nil {
+			serial = least(serial, o.Container)
+		}
+		if serial == "" {
+			return cmp.Or(rows.err, steps.err, ops.err, events.err)
+		}
+		k := v.replay(serial, take(events, serial))
+		if row == nil || row.Serial != serial {
+			row = nil
+			v.find("containers", serial, "", "", "", "the row is missing; events, steps or operations tell of it")
+		} else {
+			row = rows.next()
+			v.read("containers")
+		}
+		last := v.log(serial, row, k, steps, ops)
+		if row != nil {
+			v.container(*row, k, last)
+		}
+	}
+}
+
+// end is where the steps of a container lead.
+type end struct {
+	number int64
+	plan   [32]byte
+	lives  map[int64]bool // steps whose row has the life of the events
+}
+
+// container holds a container's row against its events and its steps.
+func (v *run) container(c store.RawContainer, k known, last end) {
+	const told = "the events about it"
+	if !k.registered {
+		v.find("containers", c.Serial, "", "", "", "no event says that it was registered")
+		return
+	}
+	v.same("containers", c.Serial, "serial", c.Serial, serialName(c.SigningKey, c.SealingKey), "the hash of its public keys: they were replaced, or the serial was")
+	v.same("containers", c.Serial, "kind", c.Kind, k.kind, told)
+	v.same("containers", c.Serial, "first_seen", moment(c.FirstSeen), moment(k.since), told)
+	v.same("containers", c.Serial, "issued", c.Issued, k.issued, told)
+	v.same("containers", c.Serial, "issued", c.Issued, last.number, "its last step")
+	v.same("containers", c.Serial, "issued_plan", c.IssuedPlan, last.plan[:], "the plan hash of its last step")
+	v.same("containers", c.Serial, "acked", c.Acked, k.acked, told)
+	v.same("containers", c.Serial, "acked_life", c.AckedLife, k.life, told)
+	v.same("containers", c.Serial, "flag_reason", c.FlagReason, k.flag.reason, told)
+	v.same("containers", c.Serial, "flag_time", moment(c.FlagTime), moment(k.flag.time), told)
+	v.same("containers", c.Serial, "flag_number", c.FlagNumber, k.flag.number, told)
+	v.same("containers", c.Serial, "flag_life", c.FlagLife, k.flag.life, told)
+	v.same("containers", c.Serial, "flag_acceptable", c.FlagAcceptable, k.flag.acceptable, told)
+}
+
+// log checks the steps of one container, with their operations.
+func (v *run) log(serial string, c *store.RawContainer, k known, steps *pages[signed], ops *pages[store.RawOp]) end {
+	at := end{plan: planStart(serial)}
+	var key []byte
+	if c != nil {
+		key = c.SigningKey
+	}
+	var epoch int64
+	for s := steps.peek(); s != nil && s.Container == serial; s = steps.peek() {
+		steps.next()
+		v.read("steps")
+		for n := at.number + 1; n < s.Number; n++ {
+			v.find("steps", stepKey(serial, n), "", "", "", "the row is missing: a later step is there")
+		}
+		v.step(*s, k, &at, &epoch, v.operations(serial, s.Number, ops), key)
+		at.number = s.Number
+	}
+	v.operations(serial, 1<<62, ops)
+	for n := at.number + 1; n <= k.issued; n++ {
+		v.find("steps", stepKey(serial, n), "", "", "", "the row is missing: event %s says that it was issued", k.steps[n].event)
+	}
+	return at
+}
+
+func stepKey(serial string, number int64) string { return fmt.Sprintf("%s/%d", serial, number) }
+
+func opKey(o store.RawOp) string { return fmt.Sprintf("%s/%d/%d", o.Container, o.Number, o.Place) }
+
+// operations takes those of one step; those before it belong to none.
+func (v *run) operations(serial string, number int64, ops *pages[store.RawOp]) []store.RawOp {
+	var out []store.RawOp
+	for o := ops.peek(); o != nil && o.Container == serial && o.Number <= number; o = ops.peek() {
+		ops.next()
+		v.read("step_ops")
+		if o.Number < number {
+			v.find("step_ops", opKey(*o), "", "", "", "there is no such step")
+			continue
+		}
+		out = append(out, *o)
+	}
+	return out
+}
+
+// verifySteps checks the signatures of a page of steps on every processor.
+func (v *run) verifySteps(page []signed) {
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(page); i += workers {
+				v.verifyStep(&page[i])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (v *run) verifyStep(s *signed) {
+	var err error
+	if s.document, err = parseDocument(s.Signed); err != nil {
+		s.fault = "it is no signed document"
+	} else if s.fault = v.issuedBy(s.document, "step", 0); s.fault != "" {
+		return
+	} else if s.step, err = parseStep(s.document.payload); err != nil {
+		s.fault = "what was signed is no step"
+	} else {
+		s.fault = v.issuedBy(s.document, "step", s.step.time)
+	}
+}
+
+// step holds the row of a step and those of its operations against its signed
+// bytes, and the signed bytes against the log before them.
+func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, containerKey []byte) {
+	key := stepKey(s.Container, s.Number)
+	const bytesOf = "the signed bytes of the step"
+	if s.Number < 1 {
+		v.find("steps", key, "number", show(s.Number), "", "steps are numbered from 1 on")
+	}
+	told, known := k.steps[s.Number]
+	if !known {
+		v.find("steps", key, "", "", "", "no event says that it was issued")
+	}
+	v.life(s, k, key)
+	if s.fault != "" {
+		v.find("steps", key, "signed", "", "", "%s", s.fault)
+		copy(at.plan[:], s.Plan) // so that the next step is judged by itself
+		return
+	}
+	v.same("steps", key, "container", s.Container, s.step.container, bytesOf)
+	v.same("steps", key, "number", s.Number, s.step.number, bytesOf)
+	v.same("steps", key, "time", moment(s.Time), moment(s.step.time), bytesOf)
+	if !bytes.Equal(s.step.previous, at.plan[:]) {
+		v.find("steps", key, "signed", show(s.step.previous), show(at.plan[:]), "the step does not continue the log: it names another plan hash before it")
+	}
+	if s.step.epoch < max(*epoch, 1) || s.step.epoch > v.epoch {
+		v.find("steps", key, "signed", show(s.step.epoch), "", "its epoch is not between that of the step before (%d) and the vendor's (%d)", *epoch, v.epoch)
+	}
+	*epoch = max(*epoch, s.step.epoch)
+	at.plan = nextPlan([32]byte(at.plan), s.document.payload)
+	v.same("steps", key, "plan", s.Plan, at.plan[:], "the plan hash before the step and its signed bytes")
+
+	var texts []string
+	for i, op := range s.step.ops {
+		texts = append(texts, opText(kindText(op.kind), op.phase, op.license, op.generation, op.product))
+		if i >= len(ops) || ops[i].Place != int64(i) {
+			v.find("step_ops", fmt.Sprintf("%s/%d", key, i), "", "", "", "the row is missing: the signed step has the operation %s", texts[i])
+			continue
+		}
+		v.operation(ops[i], op, s.Container, containerKey)
+	}
+	for _, o := range ops[min(len(s.step.ops), len(ops)):] {
+		v.find("step_ops", opKey(o), "", "", "", "the signed step has no such operation")
+	}
+	if known {
+		v.same("events", told.event, "details", told.ops, strings.Join(texts, "; "), "the signed step %s", key)
+		v.same("events", told.event, "time", moment(told.time), moment(s.step.time), "the signed step %s", key)
+	}
+}
+
+// life checks the life hash of a step: that which a report has proven.
+func (v *run) life(s signed, k known, key string) {
+	want, proven := k.lives[s.Number]
+	switch {
+	case proven:
+		v.same("steps", key, "life", s.Life, want, "the report that confirmed it")
+	case s.Life != nil:
+		v.find("steps", key, "life", show(s.Life), "", "no report has proven it")
+	}
+}
+
+// operation holds the row of an operation against the signed one.
+func (v *run) operation(o store.RawOp, want operation, serial string, containerKey []byte) {
+	key := opKey(o)
+	const signedStep = "the signed step"
+	v.same("step_ops", key, "kind", kindText(o.Kind), kindText(want.kind), signedStep)
+	v.same("step_ops", key, "phase", o.Phase, want.phase, signedStep)
+	v.same("step_ops", key, "license", o.License, want.license, signedStep)
+	v.same("step_ops", key, "generation", o.Generation, want.generation, signedStep)
+	v.same("step_ops", key, "product", o.Product, want.product, signedStep)
+	if want.kind != 1 {
+		if o.Body != nil || !bytes.Equal(want.body, make([]byte, sha256.Size)) {
+			v.find("step_ops", key, "body", show(o.Body), "", "an operation that puts nothing has no body")
+		}
+		return
+	}
+	hash := sha256.Sum256(o.Body)
+	if !v.same("step_ops", key, "body", "hash "+hex.EncodeToString(hash[:]), "hash "+hex.EncodeToString(want.body), "the hash in the signed step") {
+		return
+	}
+	b, err := parseBody(o.Body)
+	if err != nil {
+		v.find("step_ops", key, "body", "", "", "it is no license: %v", err)
+		return
+	}
+	const put = "the step that puts it"
+	v.same("step_ops", key, "body", b.license, want.license, put)
+	v.same("step_ops", key, "body", b.generation, want.generation, put)
+	v.same("step_ops", key, "body", b.product, want.product, put)
+	v.same("step_ops", key, "body", b.container, serial, put)
+	if containerKey != nil {
+		v.same("step_ops", key, "body", b.containerKey, containerKey, "the signing key of the container")
+	}
+}
+
+// proven checks the signed reports that are kept: the proofs of flags, and the
+// requests with their answers.
+func (v *run) proven() error {
+	proofs := &pages[store.RawProof]{load: func(last store.RawProof) ([]store.RawProof, error) { return v.tx.RawProofs(last.ID, 100) }}
+	for p := proofs.next(); p != nil; p = proofs.next() {
+		v.read("proofs")
+		want, ok := v.proofs[p.ID]
+		if delete(v.proofs, p.ID); !ok {
+			v.find("proofs", p.ID, "", "", "", "no event names it as the proof of a flag")
+			continue
+		}
+		v.same("proofs", p.ID, "container", p.Container, want.container, "the event that names it")
+		v.same("proofs", p.ID, "time", moment(p.Time), moment(want.time), "the event that names it")
+		if _, why := v.reportOf(p.Report, want.container); why != "" {
+			v.find("proofs", p.ID, "report", "", "", "%s", why)
+		}
+	}
+	if proofs.err != nil {
+		return proofs.err
+	}
+	for id, p := range v.proofs {
+		v.find("proofs", id, "", "", "", "the row is missing: it is the proof by which container %s was flagged", p.container)
+	}
+	return v.answers()
+}
+
+func (v *run) answers() error {
+	rows := &pages[store.RawAnswer]{load: func(last store.RawAnswer) ([]store.RawAnswer, error) {
+		return v.tx.RawAnswers(last.Container, last.Nonce, 200)
+	}}
+	for a := rows.next(); a != nil; a = rows.next() {
+		v.read("answers")
+		key := a.Container + "/" + hex.EncodeToString(a.Nonce)
+		raw, why := v.reportOf(a.Report, a.Container)
+		if why != "" {
+			v.find("answers", key, "report", "", "", "%s", why)
+		} else {
+			hash := sha256.Sum256(raw)
+			v.same("answers", key, "hash", a.Hash, hash[:], "the report beside it")
+		}
+		_, raw, err := unarmor(a.Answer)
+		d, err2 := parseDocument(raw)
+		if err := cmp.Or(err, err2); err != nil {
+			v.find("answers", key, "answer", "", "", "it is no signed update")
+		} else if why := v.issuedBy(d, "update", a.Time); why != "" {
+			v.find("answers", key, "answer", "", "", "%s", why)
+		}
+	}
+	return rows.err
+}
+
+// reportOf checks that a container signed a report, and gives the signed bytes.
+func (v *run) reportOf(file []byte, serial string) (raw []byte, why string) {
+	label, raw, err := unarmor(file)
+	if err != nil {
+		return nil, "it is no report"
+	}
+	d, err := parseDocument(raw)
+	if err != nil {
+		return nil, "it is no report"
+	}
+	outer, err := readCBOR(d.payload)
+	list, _ := outer.([]any)
+	if err != nil || len(list) != 3 {
+		return nil, "it is no report"
+	}
+	head, _ := list[0].([]byte)
+	h, err := readMap(head)
+	if err != nil {
+		return nil, "it is no report"
+	}
+	who, _ := h.get(uint64(8)).(cborMap)
+	switch {
+	case h.text(6) != serial || serialName(who.bytes(1), who.bytes(2)) != serial:
+		return nil, "it is the report of another container"
+	case !d.signedBy(who.bytes(1), strings.ToLower(label), v.scope):
+		return nil, "its signature is not that of the container"
+	}
+	return raw, ""
+}

@@ -1,0 +1,268 @@
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"licet/internal/store"
+)
+
+// vendor checks the vendor and its keys, down from the root whose hash is the
+// vendor's id.
+func (v *run) vendor() error {
+	row, err := v.tx.Vendor()
+	if err != nil {
+		return err
+	}
+	v.read("vendor")
+	v.scope = scope{row.ID, row.Environment}
+	v.epoch, v.created = int64(row.Epoch), int64(row.Created)
+	const bundle = "the trust bundle in the same row, signed by the root"
+	t, err := parseTrust(row.Trust)
+	if err != nil {
+		v.find("vendor", row.ID, "trust", "", "", "the trust bundle does not prove: %v", err)
+	} else {
+		v.same("vendor", row.ID, "id", row.ID, t.vendor, bundle)
+		v.same("vendor", row.ID, "environment", row.Environment, t.environment, bundle)
+		v.same("vendor", row.ID, "name", row.Name, t.name, bundle)
+		v.same("vendor", row.ID, "address", row.Address, t.address, bundle)
+	}
+	if v.opt.Trust != nil {
+		switch outside, err := parseTrust(v.opt.Trust); {
+		case err != nil:
+			return errors.Join(errors.New("the trust file from outside does not prove"), err)
+		default:
+			v.same("vendor", row.ID, "id", row.ID, outside.vendor, "the trust file outside the database")
+			v.same("vendor", row.ID, "environment", row.Environment, outside.environment, "the trust file outside the database")
+		}
+	}
+	return v.keys(t)
+}
+
+func (v *run) keys(t trust) error {
+	rows, err := v.tx.RawKeys()
+	if err != nil {
+		return err
+	}
+	for _, k := range rows {
+		if k.Use == "root" && vendorName(k.Public) == v.scope.vendor {
+			v.root = k.Public
+		}
+	}
+	if v.root == nil {
+		v.find("keys", "root", "", "", "", "no key in the table is the root that the vendor's id is the hash of")
+		v.root = t.root
+	}
+	for _, k := range rows {
+		v.read("keys")
+		id := keyID(k.Public)
+		v.same("keys", k.ID, "id", k.ID, hex.EncodeToString(id[:]), "the hash of the public key")
+		switch k.Use {
+		case "root":
+			v.same("keys", k.ID, "public", vendorName(k.Public), v.scope.vendor, "the vendor's id is the hash of the root key")
+		case "issuing", "sealing":
+			c, ok := parseCertificate(k.Certificate, v.root, v.scope)
+			if !ok {
+				v.find("keys", k.ID, "certificate", "", "", "the root did not sign it for this vendor and environment")
+				continue
+			}
+			v.same("keys", k.ID, "certificate", c.use, k.Use, "the use that the root certified")
+			v.same("keys", k.ID, "certificate", c.public, k.Public, "the key that the root certified")
+			if c.use == "issuing" {
+				v.know(c)
+			}
+		case "audit":
+			v.takeAuditKey(k)
+		default:
+			v.find("keys", k.ID, "use", k.Use, "", "there is no such use")
+		}
+	}
+	for _, doc := range t.certificates {
+		c, ok := parseCertificate(doc, v.root, v.scope)
+		if !ok {
+			v.find("vendor", v.scope.vendor, "trust", "", "", "a certificate in the trust bundle was not signed by the root")
+		} else if c.use == "issuing" {
+			v.know(c)
+		}
+	}
+	if v.auditKey == nil {
+		v.find("keys", "audit", "", "", "", "the key of the audit log is missing; the audit log was not checked")
+	}
+	return nil
+}
+
+func (v *run) know(c certificate) {
+	id := keyID(c.public)
+	i := v.issuing[id]
+	i.public, i.certificates = c.public, append(i.certificates, c)
+	v.issuing[id] = i
+}
+
+func (v *run) takeAuditKey(k store.RawKey) {
+	public := k.Public
+	if v.opt.Audit != nil {
+		v.same("keys", k.ID, "public", k.Public, []byte(v.opt.Audit), "the key of the audit log from outside the database")
+		public = v.opt.Audit
+	}
+	text, err := note.NewEd25519VerifierKey("licet/"+v.scope.vendor+"/"+v.scope.environment, public)
+	if err == nil {
+		v.auditKey, err = note.NewVerifier(text)
+	}
+	if err != nil {
+		v.find("keys", k.ID, "public", "", "", "no key for checkpoints: %v", err)
+	}
+}
+
+// issuedBy reports whether a document was signed by an issuing key that the root
+// certified and that was valid at its time; time 0 leaves that open.
+func (v *run) issuedBy(d document, purpose string, time int64) string {
+	i, ok := v.issuing[d.key]
+	switch {
+	case !ok:
+		return "no issuing key that the root certified signed it"
+	case !d.signedBy(i.public, purpose, v.scope):
+		return "the signature does not fit the bytes"
+	case time != 0 && !slices.ContainsFunc(i.certificates, func(c certificate) bool { return c.covers(time) }):
+		return "the key that signed it was not valid at its time"
+	}
+	return ""
+}
+
+// things checks what events tell of whole: the vendor, products and tokens.
+func (v *run) things() error {
+	if err := v.vendorEvents(); err != nil {
+		return err
+	}
+	if err := v.products(); err != nil {
+		return err
+	}
+	return v.tokens()
+}
+
+func (v *run) vendorEvents() error {
+	events := v.subjectEvents("vendor")
+	made := 0
+	for e := events.next(); e != nil; e = events.next() {
+		if e.Name != "vendor_created" {
+			continue
+		}
+		var d struct{ Name, Environment string }
+		if made++; v.details(*e, &d) {
+			v.same("vendor", e.Subject, "name", v.scope.environment, d.Environment, "event %s", e.ID)
+			v.same("vendor", e.Subject, "created", v.created, e.Time, "event %s", e.ID)
+		}
+		v.same("vendor", v.scope.vendor, "id", v.scope.vendor, e.Subject, "event %s", e.ID)
+	}
+	if events.err == nil && made != 1 {
+		v.find("vendor", v.scope.vendor, "", "", "", "%d events say that it was created", made)
+	}
+	return events.err
+}
+
+func (v *run) products() error {
+	rows := &pages[store.RawSpec]{load: func(last store.RawSpec) ([]store.RawSpec, error) { return v.tx.RawSpecs(last.Code, pageSize) }}
+	events := v.subjectEvents("product")
+	for {
+		var code string
+		row, e := rows.peek(), events.peek()
+		if row != nil {
+			code = row.Code
+		}
+		if e != nil {
+			code = least(code, e.Subject)
+		}
+		if code == "" {
+			return cmp.Or(rows.err, events.err)
+		}
+		var hash, last string
+		for _, e := range take(events, code) {
+			var d struct {
+				Hash string `json:"spec_hash"`
+			}
+			if (e.Name == "product_created" || e.Name == "product_changed") && v.details(e, &d) {
+				hash, last = d.Hash, e.ID
+			}
+		}
+		if row == nil || row.Code != code {
+			v.find("products", code, "", "", "", "the row is missing; event %s tells of it", last)
+			continue
+		}
+		rows.next()
+		v.read("products")
+		if is := sha256.Sum256([]byte(row.Spec)); last == "" {
+			v.find("products", code, "", "", "", "no event tells of it")
+		} else {
+			v.same("products", code, "spec", "hash "+hex.EncodeToString(is[:]), "hash "+hash, "event %s", last)
+		}
+	}
+}
+
+func (v *run) tokens() error {
+	rows := &pages[store.RawToken]{load: func(last store.RawToken) ([]store.RawToken, error) { return v.tx.RawTokens(last.ID, pageSize) }}
+	events := v.subjectEvents("token")
+	for {
+		var id string
+		row, e := rows.peek(), events.peek()
+		if row != nil {
+			id = row.ID
+		}
+		if e != nil {
+			id = least(id, e.Subject)
+		}
+		if id == "" {
+			return cmp.Or(rows.err, events.err)
+		}
+		var want store.RawToken
+		var why string
+		for _, e := range take(events, id) {
+			var d struct {
+				Name    string
+				Scopes  []string
+				Expires time.Time `json:"expires_at"`
+			}
+			switch e.Name {
+			case "vendor_created":
+				why = e.ID
+				want.Name, want.Scopes, want.Created = "admin", "admin", e.Time
+			case "token_created":
+				// No moment is an empty text.
+				e.Details = string(bytes.Replace([]byte(e.Details), []byte(`"expires_at":""`), []byte(`"expires_at":null`), 1))
+				if v.details(e, &d) {
+					why = e.ID
+					want.Name, want.Scopes, want.Created = d.Name, strings.Join(d.Scopes, " "), e.Time
+					if !d.Expires.IsZero() {
+						want.Expires = d.Expires.UnixMicro()
+					}
+				}
+			case "token_revoked":
+				want.Revoked = e.Time
+			}
+		}
+		if row == nil || row.ID != id {
+			v.find("tokens", id, "", "", "", "the row is missing; events tell of it")
+			continue
+		}
+		rows.next()
+		v.read("tokens")
+		if why == "" {
+			v.find("tokens", id, "", "", "", "no event tells of it")
+			continue
+		}
+		v.same("tokens", id, "name", row.Name, want.Name, "event %s", why)
+		v.same("tokens", id, "scopes", row.Scopes, want.Scopes, "event %s", why)
+		v.same("tokens", id, "created", moment(row.Created), moment(want.Created), "event %s", why)
+		v.same("tokens", id, "expires", moment(row.Expires), moment(want.Expires), "event %s", why)
+		v.same("tokens", id, "revoked", moment(row.Revoked), moment(want.Revoked), "the events about it")
+	}
+}
+
+var _ = json.Valid
