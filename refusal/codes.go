@@ -63,6 +63,7 @@ const (
 	ProductUnknown     Code = "product_unknown"
 	AlreadyInitialized Code = "already_initialized"
 	AuditBroken        Code = "audit_broken"
+	VerifyFailed       Code = "verify_failed"
 	AgentUnreachable   Code = "agent_unreachable"
 	Internal           Code = "internal"
 )
@@ -131,6 +132,7 @@ var Codes = []Entry{
 	{ProductUnknown, "No product has this code.", "licet-central product list names the products.", 404},
 	{AlreadyInitialized, "The folder or database is in use already; it was not touched.", "Choose another folder.", 409},
 	{AuditBroken, "The audit trail does not prove whole.", "Keep the database as it is and look at the rows named.", 409},
+	{VerifyFailed, "Rows of the database are not what the signed steps and the events make of them.", "Keep a copy of the database as it is, and look at the rows named.", 409},
 	{AgentUnreachable, "The agent of this machine does not answer.", "Start it with licet serve, or stop what holds its lock.", 503},
 	{Internal, "Something failed inside the program.", "Try again; if it stays, send the report of licet doctor or the server's log to support.", 500},
 }

@@ -65,6 +65,10 @@ func TestFakeAgent(t *testing.T) {
 	licensed := v.Machine(t)
 	licensed.Activate(v.Ticket("FREE"), v.Ticket("MONTH"))
 	licensed.StartAgent()
+	stranger := sdktest.New(t, catalog...)
+	foreign := stranger.Machine(t)
+	foreign.Activate(stranger.Ticket("FREE"))
+	foreign.StartAgent()
 	nonce := make([]byte, 16)
 	recorded := proof(t, v, licensed, "FREE", nonce)
 	if recorded.Body == nil || recorded.Answer == nil {
@@ -92,15 +96,22 @@ func TestFakeAgent(t *testing.T) {
 		"says yes": say(func(agent.OpenRequest) agent.Proof {
 			return agent.Proof{Verdict: terms.Verdict{Valid: true, Code: sdk.OK}}
 		}),
-		"plays a proof back":     say(func(agent.OpenRequest) agent.Proof { return recorded }),
-		"has no answer":          now(func(p *agent.Proof) { p.Answer = nil }),
-		"answers for another":    now(func(p *agent.Proof) { p.Answer = recorded.Answer }),
-		"alters the license":     now(func(p *agent.Proof) { p.Body[len(p.Body)/2] ^= 1 }),
-		"alters the step":        now(func(p *agent.Proof) { p.Step[len(p.Step)/2] ^= 1 }),
-		"has a foreign key":      now(func(p *agent.Proof) { p.Certificates = [][]byte{[]byte("no certificate")} }),
-		"has too many keys":      now(func(p *agent.Proof) { p.Certificates = make([][]byte, 100000) }),
-		"is of an environment":   now(func(p *agent.Proof) { p.Environment = "test" }),
-		"gives another product":  say(func(in agent.OpenRequest) agent.Proof { return proof(t, v, licensed, "MONTH", in.Nonce) }),
+		"plays a proof back":  say(func(agent.OpenRequest) agent.Proof { return recorded }),
+		"has no answer":       now(func(p *agent.Proof) { p.Answer = nil }),
+		"answers for another": now(func(p *agent.Proof) { p.Answer = recorded.Answer }),
+		"alters the license":  now(func(p *agent.Proof) { p.Body[len(p.Body)/2] ^= 1 }),
+		"alters the step":     now(func(p *agent.Proof) { p.Step[len(p.Step)/2] ^= 1 }),
+		"is of another vendor": say(func(in agent.OpenRequest) agent.Proof {
+			return proof(t, stranger, foreign, "FREE", in.Nonce)
+		}),
+		"has too many keys":     now(func(p *agent.Proof) { p.Certificates = make([][]byte, 100000) }),
+		"is of an environment":  now(func(p *agent.Proof) { p.Environment = "test" }),
+		"gives another product": say(func(in agent.OpenRequest) agent.Proof { return proof(t, v, licensed, "MONTH", in.Nonce) }),
+		"shows a license that was returned": say(func(in agent.OpenRequest) agent.Proof {
+			p := recorded // kept from before, with what the container says of another license
+			p.Answer = proof(t, v, licensed, "MONTH", in.Nonce).Answer
+			return p
+		}),
 		"answers no JSON":        func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("yes")) },
 		"fails":                  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"says there is no agent": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },

@@ -27,9 +27,9 @@ func newClock(wall func() time.Time, elapsed func() time.Duration) *clock {
 func (c *clock) now() (now license.Time, behind time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, wall := c.elapsed(), license.At(c.wall())
-	c.time = max(wall, c.time.Add(at-c.at))
-	c.at = at
+	went, wall := (c.elapsed() - c.at).Truncate(time.Microsecond), license.At(c.wall())
+	c.time = max(wall, c.time.Add(went))
+	c.at += went // what is left counts the next time
 	return c.time, time.Duration(c.time-wall) * time.Microsecond
 }
 

@@ -56,7 +56,6 @@ type judgment struct {
 
 	verdict terms.Verdict
 	until   license.Time // when it must be thought over; 0 means never
-	floor   license.Time // time does not begin before this
 	fresh   atomic.Int64 // until this time since the session's start it holds for certain
 }
 
@@ -103,7 +102,7 @@ func newWitness(p Product) (witness, error) {
 	if err != nil {
 		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
 	}
-	verifier, err := seal.NewVerifier(trust)
+	verifier, err := seal.NewVerifier(&seal.Trust{Scope: trust.Scope, Root: trust.Root})
 	if err != nil {
 		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
 	}
@@ -116,7 +115,7 @@ func newWitness(p Product) (witness, error) {
 		}
 	}
 	return witness{
-		product: p.Code, verifier: verifier,
+		product: p.Code, verifier: verifier, certificates: trust.Certificates,
 		use: terms.Use{Features: slices.Clone(p.Features), Version: p.Version, BuildDate: license.At(p.BuildDate)},
 	}, nil
 }
@@ -223,7 +222,7 @@ func (s *Session) pause() time.Duration {
 	wait += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(wait))
 	if s.steady && j.until != 0 {
 		now, _ := s.clock.now()
-		wait = min(wait, max(span(max(now, j.floor), j.until), shortest))
+		wait = min(wait, max(span(now, j.until), shortest))
 	}
 	return wait
 }
@@ -241,14 +240,14 @@ func (s *Session) current() *judgment {
 func (s *Session) settle(j *judgment) *judgment {
 	since := time.Since(s.start)
 	now, _ := s.clock.now()
-	now = max(now, j.floor)
 	if !terms.Before(now, j.until) {
 		s.publish(j, s.conclude(j.evidence, j.failed, now))
 		return s.judged.Load()
 	}
 	hold := settled
 	if j.until != 0 {
-		hold = min(hold, span(now, j.until))
+		// The session's time is in whole microseconds: the last one is looked at.
+		hold = min(hold, span(now, j.until)-time.Microsecond)
 	}
 	j.fresh.Store(int64(since + hold))
 	return j
@@ -260,14 +259,10 @@ func (s *Session) conclude(e evidence, failed error, now license.Time) *judgment
 	if !e.proven {
 		return j
 	}
-	clock := terms.Clock{Now: now, Floor: e.floor}
-	if !clock.Behind() {
-		j.floor = e.floor
-	}
 	switch {
 	case j.verdict.Valid:
 		j.until = j.verdict.ValidUntil
-	case e.body.Terms.ValidFrom > clock.Trusted():
+	case e.body.Terms.ValidFrom > now:
 		j.until = e.body.Terms.ValidFrom
 	}
 	if failed != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"go.uber.org/goleak"
 
 	"licet/license"
@@ -349,6 +350,37 @@ func TestCouldNotTell(t *testing.T) {
 	if v := want(t, again, sdk.OK); len(v.Warnings) != 0 {
 		t.Errorf("warnings %v", v.Warnings)
 	}
+}
+
+// TestLocked: a container that somebody writes for long says nothing.
+func TestLocked(t *testing.T) {
+	v := sdktest.New(t, catalog...)
+	m := v.Machine(t)
+	m.Activate(v.Ticket("FREE"))
+	s := m.Open(v.Program("FREE"))
+	lock := flock.New(filepath.Join(filepath.Dir(slots(t, m)[0]), "lock"))
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Refresh(ctx); !refusal.Is(err, refusal.Conflict) {
+		t.Errorf("refresh: %v", err)
+	}
+	want(t, s, sdk.OK, "stands until")
+}
+
+// TestFloor: what the agent saw of the time counts for programs too.
+func TestFloor(t *testing.T) {
+	v := sdktest.New(t, catalog...)
+	m := v.Machine(t)
+	m.Activate(v.Ticket("FREE"))
+	v.Clock().Advance(10 * day)
+	m.StartAgent()
+	m.StopAgent()
+	m.SetClock(-5 * day)
+	want(t, m.Open(v.Program("FREE")), sdk.ClockBehind, "2027-01-06", "2027-01-11")
 }
 
 func TestOpenWithoutTime(t *testing.T) {

@@ -2,7 +2,11 @@ package seal
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -324,6 +328,13 @@ func TestTooLarge(t *testing.T) {
 			}
 		})
 	}
+	signed, _ := w.license()
+	_, _, err := w.verifier.License(signed, big)
+	wantCode(t, err, refusal.TooLarge)
+	_, err = DecodeBody(big)
+	wantCode(t, err, refusal.TooLarge)
+	_, err = DecodeStep(big)
+	wantCode(t, err, refusal.TooLarge)
 	u := w.update()
 	u.Reissued = [][]byte{make([]byte, MaxUpdate)}
 	if _, err := SealUpdate(w.scope, w.issuing, w.keys.Identity(license.Machine), u); err == nil {
@@ -450,6 +461,14 @@ func TestSealedInside(t *testing.T) {
 	}
 	wantCode(t, update(good, header{Certificates: many}), refusal.DamagedFile)
 
+	// Sealed to the container, but the header names another key.
+	o := must(openEnvelope(Update, unarmored(w.updateFile())))
+	o.header.Recipient = bytes.Repeat([]byte{1}, 16)
+	head := mustEncode(o.header)
+	enc, box := sealUnder(forUpdate, w.scope, id.SealingKey, head, mustEncode(good))
+	_, err := w.verifier.openUpdate(must(sign(forUpdate, w.scope, w.issuing.private, mustEncode(envelope{Header: head, Enc: enc, Sealed: box}))), w.keys)
+	wantCode(t, err, refusal.DamagedFile)
+
 	report := func(r container.Report, kind Kind, h header) error {
 		h.Kind, h.Vendor, h.Environment, h.Container = kind, w.scope.Vendor, w.scope.Environment, w.serial()
 		h.Identity = &id
@@ -466,7 +485,7 @@ func TestSealedInside(t *testing.T) {
 	r.Identity.Kind = license.Token
 	wantCode(t, report(r, Request, header{}), refusal.DamagedFile)
 	// Another sealing key of the vendor's.
-	_, err := OpenReport(w.scope, w.reportFile(Receipt), must(NewSealingKey(seedOf("newer"))))
+	_, err = OpenReport(w.scope, w.reportFile(Receipt), must(NewSealingKey(seedOf("newer"))))
 	wantCode(t, err, refusal.VendorUntrusted)
 }
 
@@ -725,6 +744,88 @@ func TestPlainCOSE(t *testing.T) {
 	}
 }
 
+// TestFrame spells the frame of a document otherwise, where the signature does
+// not look: around the payload and around itself.
+func TestFrame(t *testing.T) {
+	verifiers := home.verifiers()
+	for _, d := range home.documents() {
+		m := must(parse("document", maxFile, d.bytes))
+		start := head(m.key)
+		spell := func(start, payload, signature []byte) []byte { return slices.Concat(start, payload, signature) }
+		str := func(b []byte, width int) []byte {
+			return append(writeHead(nil, 2, uint64(len(b)), width), b...)
+		}
+		endless := func(b []byte) []byte { return slices.Concat([]byte{0x5f}, appendBytes(nil, b), []byte{0xff}) }
+		payload, signature := appendBytes(nil, m.Payload), appendBytes(nil, m.Signature)
+		if !bytes.Equal(spell(start, payload, signature), d.bytes) {
+			t.Fatalf("%s: the test does not know the frame", d.name)
+		}
+		for name, doc := range map[string][]byte{
+			"long payload head":      spell(start, str(m.Payload, 4), signature),
+			"longest payload head":   spell(start, str(m.Payload, 8), signature),
+			"long signature head":    spell(start, payload, str(m.Signature, 2)),
+			"endless payload":        spell(start, endless(m.Payload), signature),
+			"endless signature":      spell(start, payload, endless(m.Signature)),
+			"payload as text":        spell(start, append([]byte{payload[0] ^ 0x20}, payload[1:]...), signature),
+			"no payload":             spell(start, []byte{0xf6}, signature),
+			"no signature":           spell(start, payload, []byte{0x40}),
+			"long array":             spell(append([]byte{0xd2, 0x98, 0x04}, start[2:]...), payload, signature),
+			"endless array":          append(spell(append([]byte{0xd2, 0x9f}, start[2:]...), payload, signature), 0xff),
+			"long tag":               append([]byte{0xd8, 18}, d.bytes[1:]...),
+			"tag twice":              append([]byte{0xd2}, d.bytes...),
+			"long protected head":    spell(slices.Concat(start[:2], []byte{0x58, 0x15}, start[3:]), payload, signature),
+			"long empty map":         spell(append(bytes.Clone(start[:len(start)-1]), 0xb8, 0), payload, signature),
+			"endless empty map":      spell(append(bytes.Clone(start[:len(start)-1]), 0xbf, 0xff), payload, signature),
+			"unprotected header":     spell(append(bytes.Clone(start[:len(start)-1]), 0xa1, 0x18, 0x63, 0x00), payload, signature),
+			"array of five":          append(append([]byte{0xd2, 0x85}, d.bytes[2:]...), 0x40),
+			"a longer signature":     spell(start, payload, appendBytes(nil, append(bytes.Clone(m.Signature), 0))),
+			"a shorter signature":    spell(start, payload, appendBytes(nil, m.Signature[:63])),
+			"the signature repeated": append(bytes.Clone(d.bytes), signature...),
+		} {
+			err := verifiers[accepts[d.name][0]](doc)
+			if strings.HasPrefix(name, "a ") {
+				wantCode(t, err, refusal.BadSignature)
+			} else if c := code(t, err); c != refusal.DamagedFile {
+				t.Errorf("%s, %s: %s", d.name, name, c)
+			}
+		}
+	}
+}
+
+// TestKeyIDIsTheKeys signs with the right key under another key's id.
+func TestKeyIDIsTheKeys(t *testing.T) {
+	w := home
+	signer := map[string]ed25519.PrivateKey{"certificate": w.root.private, "trust": w.root.private, "answer": w.keys.signing, "request": w.keys.signing, "receipt": w.keys.signing}
+	for _, d := range w.documents() {
+		private, ok := signer[d.name]
+		if !ok {
+			continue // found by its id
+		}
+		p := purpose(d.name)
+		if d.name == "certificate" {
+			p = forKey
+		}
+		m := must(parse("document", maxFile, d.bytes))
+		id := m.key
+		id[0]++
+		s := must(cose.NewSigner(cose.AlgorithmEdDSA, private))
+		doc := must(cose.Sign1(nil, s, cose.Headers{Protected: cose.ProtectedHeader{
+			cose.HeaderLabelAlgorithm: cose.AlgorithmEdDSA, cose.HeaderLabelKeyID: id[:],
+		}}, m.Payload, external(p, w.scope, suite1)))
+		wantCode(t, w.verifiers()[d.name](doc), refusal.BadSignature)
+	}
+}
+
+func TestPendingIsAWish(t *testing.T) {
+	r := home.report(Receipt)
+	r.Wishes.Pending = true
+	file := must(SealReport(home.trust, home.keys, r))
+	got, err := OpenReport(home.scope, file, home.sealing)
+	if err != nil || got.Kind != Request || !got.Wishes.Pending {
+		t.Errorf("got %v, %v", got.Kind, err)
+	}
+}
+
 func TestArmor(t *testing.T) {
 	w := home
 	good := string(w.reportFile(Receipt))
@@ -903,5 +1004,25 @@ func TestVault(t *testing.T) {
 	}
 	if _, err := NewVault(secret[:31]); err == nil {
 		t.Error("a short secret was taken")
+	}
+}
+
+// TestVaultConstruction opens a secret as docs/format.md says, by hand.
+func TestVaultConstruction(t *testing.T) {
+	secret := bytes.Repeat([]byte{5}, 32)
+	v := must(NewVault(secret))
+	sealed := must(v.Seal(Place{"tickets", "17", "code"}, []byte("secret")))
+	root := must(hkdf.Extract(sha256.New, secret, []byte("licet vault")))
+	key := must(hkdf.Expand(sha256.New, root, "\x84\x65licet\x65vault\x64seal\x58\x20"+string(sealed[1:33]), 32))
+	aead := must(cipher.NewGCM(must(aes.NewCipher(key))))
+	plain, err := aead.Open(nil, make([]byte, 12), sealed[33:], []byte("\x85\x65licet\x65vault\x67tickets\x6217\x64code"))
+	if err != nil || string(plain) != "secret" || sealed[0] != 1 {
+		t.Errorf("got %q, %v", plain, err)
+	}
+	key = must(hkdf.Expand(sha256.New, root, "\x84\x65licet\x65vault\x64hash\x46ticket", 32))
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("ABC"))
+	if got := v.KeyedHash("ticket", []byte("ABC")); !hmac.Equal(got[:], m.Sum(nil)) {
+		t.Errorf("got %x", got)
 	}
 }

@@ -143,6 +143,9 @@ func (v *Verifier) Step(signed []byte) (container.Step, error) {
 // License checks a license: a body and the signed step that puts it into its
 // container. It costs one signature verification.
 func (v *Verifier) License(signed, body []byte) (container.Step, container.Body, error) {
+	if len(body) > MaxBody {
+		return container.Step{}, container.Body{}, tooLarge("license", len(body), MaxBody)
+	}
 	s, err := v.Step(signed)
 	if err != nil {
 		return container.Step{}, container.Body{}, err

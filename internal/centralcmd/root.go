@@ -68,7 +68,7 @@ func Root(env Env) *cobra.Command {
 		initCommand(env), serveCommand(env), keysCommand(env),
 		applyCommand(env), productCommand(env),
 		orderCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
-		auditCommand(env), tokenCommand(env),
+		auditCommand(env), verifyCommand(env), tokenCommand(env),
 		cli.VersionCommand("licet-central"),
 	)
 	return root

@@ -32,6 +32,7 @@ type book struct {
 type record struct {
 	known     bool
 	acked     uint64
+	top       uint64         // the highest acked ever; less only after staff accepted a container
 	life      container.Hash // at acked
 	challenge []byte
 	flag      flag
@@ -91,7 +92,7 @@ func (b book) key() string {
 	}
 	for c, r := range b.logs {
 		plan := r.planAt(serials[c], r.issued())
-		fmt.Fprintf(&k, "%t|%d|%d|%x|%s|%d|%x;", r.known, r.issued(), r.acked, r.challenge, r.flag.reason, r.flag.number, r.flag.life[:8])
+		fmt.Fprintf(&k, "%t|%d|%d|%d|%x|%s|%d|%x;", r.known, r.issued(), r.acked, r.top, r.challenge, r.flag.reason, r.flag.number, r.flag.life[:8])
 		k.Write(plan[:8])
 		k.Write(r.life[:8])
 		for _, s := range r.steps {
@@ -241,7 +242,7 @@ func (x *exchange) takeIn() {
 			x.confirmOp(n, op)
 		}
 	}
-	r.acked, r.life = number, x.report.Life
+	r.acked, r.top, r.life = number, max(r.top, number), x.report.Life
 }
 
 func (x *exchange) confirmOp(n uint64, op container.Op) {

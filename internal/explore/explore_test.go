@@ -6,16 +6,21 @@ import (
 	"testing"
 )
 
+// The runs. The longest ones are shorter under the race detector.
 var (
-	honest   = scope{name: "honest, machines may be wiped", licenses: 1, chain: 4 - less, wipes: true}
-	together = scope{name: "two licenses", licenses: 2, chain: 2}
-	repeats  = scope{name: "repeated requests are told from fresh ones", licenses: 1, chain: 3, causes: true}
-	cheating = scope{name: "rollbacks, and staff who accept them", licenses: 1, chain: 3 - less, rollbacks: 2}
+	honest   = scope{name: "honest", licenses: 1, chain: [2]uint64{4 - less, 4 - less}}
+	long     = scope{name: "honest, long", licenses: 1, chain: [2]uint64{6 - less, 2 - less}}
+	wiped    = scope{name: "machines may be wiped", licenses: 1, chain: [2]uint64{3 - less, 3 - less}, wipes: true}
+	together = scope{name: "two licenses", licenses: 2, chain: [2]uint64{3 - less, 1}}
+	repeats  = scope{name: "repeated requests told from fresh ones", licenses: 1, chain: [2]uint64{4 - less, 1}, causes: true}
+	cheating = scope{name: "one rollback", licenses: 1, chain: [2]uint64{3 - less, 1}, rollbacks: 1, terse: true}
+	swapping = scope{name: "two rollbacks, there and back", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 2 - less, terse: true}
+	accepted = scope{name: "one rollback, and staff accept", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, accepts: true, terse: true}
 )
 
 // TestEveryState walks all states under the product's rules.
 func TestEveryState(t *testing.T) {
-	for _, s := range []scope{honest, together, repeats, cheating} {
+	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			r := newExplorer(s, production()).walk("")

@@ -157,7 +157,7 @@ var mutants = []mutant{
 			return container.Plan(s)
 		}
 	}},
-	{"R15", "a receipt counts although a later step concerns the license", "Inv5", honest, func(r *rules) {
+	{"R15", "a receipt counts although a later step concerns the license", "Inv5", long, func(r *rules) {
 		r.confirm = func(p container.Placement, s license.Serial, n uint64, op container.Op) (license.Event, bool) {
 			p.Step = n
 			return container.Confirm(p, s, n, op)

@@ -15,10 +15,12 @@ import (
 type scope struct {
 	name      string
 	licenses  int
-	chain     uint64 // steps for each container
-	wipes     bool   // a machine may be wiped
-	rollbacks uint8  // how often a container's file may be replaced by another state of it
-	causes    bool   // the book remembers which report caused a step
+	chain     [2]uint64 // steps for each container
+	wipes     bool      // a machine may be wiped
+	rollbacks uint8     // how often A's file may be replaced by another state of it
+	accepts   bool      // staff may accept a flagged container
+	causes    bool      // the book remembers which report caused a step
+	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 
 // wish is what a report asks for.
@@ -60,28 +62,46 @@ func (w wish) wishes() container.Wishes {
 // world is one state of everything. Its parts are kept once and named by number,
 // so that worlds are small, comparable, and each decision is computed once.
 type world struct {
-	book, mail int32
-	boxes      [2]int32
-	wiped      [2]bool
-	cheated    [2]bool
-	lives      [2]uint8 // how often each container was rolled back
+	book    int32
+	letters int32 // the states of containers of which reports exist
+	boxes   [2]int32
+	wiped   [2]bool
+	cheated [2]bool
+	lives   [2]uint8 // how often each container was rolled back
 }
 
 // box is a container of one of the two machines.
 type box struct {
 	c int
 	container.State
+	path    string // the life in which each step was applied
+	askedAt uint64 // the step at which the last report was made
 }
 
-// name is the nonce of every report made in this state.
+// name is the nonce of every report made at one step of one life.
 func (b box) name() container.Nonce {
-	b.Asked = container.Nonce{}
-	h := sha256.Sum256([]byte(b.key()))
+	h := sha256.Sum256(fmt.Appendf(nil, "report %d|%x", b.c, b.path))
 	return container.Nonce(h[:16])
 }
 
+// letter is the container as its reports show it, but for what it believes to
+// be acknowledged.
+func (b box) letter() box {
+	b.Asked, b.askedAt = container.Nonce{}, 0
+	return b.believing(0)
+}
+
+// believing is the container with another acknowledged number.
+func (b box) believing(acked uint64) box {
+	b.Acked, b.Nonces = acked, nil
+	for n := acked; n < b.Number; n++ {
+		b.Nonces = append(b.Nonces, nonce(b.c, n+1, b.path[n]))
+	}
+	return b
+}
+
 func (b box) key() string {
-	k := fmt.Sprintf("%d|%d|%d|%x|%x|", b.c, b.Number, b.Acked, b.Challenge, b.Asked)
+	k := fmt.Sprintf("%d|%d|%d|%d|%x|%x|%x|", b.c, b.Number, b.Acked, b.askedAt, b.Challenge, b.Asked, b.path)
 	for _, n := range b.Nonces {
 		k += string(n[:])
 	}
@@ -94,11 +114,17 @@ func (b box) key() string {
 	return k
 }
 
-// mail is every file ever made: the states in which reports were made, and the
-// updates.
-type mail struct{ letters, updates []int32 }
+// letters is a set of boxes, by number.
+type letters []int32
 
-func (m mail) key() string { return fmt.Sprint(m.letters, m.updates) }
+func (l letters) key() string { return fmt.Sprint([]int32(l)) }
+
+func (l letters) with(id int32) letters {
+	if at, found := slices.BinarySearch(l, id); !found {
+		return slices.Insert(slices.Clone(l), at, id)
+	}
+	return l
+}
 
 // pool keeps each value once.
 type pool[T interface{ key() string }] struct {
@@ -119,13 +145,6 @@ func (p *pool[T]) id(v T) int32 {
 	return id
 }
 
-func (p *pool[T]) add(ids []int32, id int32) []int32 {
-	if at, found := slices.BinarySearch(ids, id); !found {
-		return slices.Insert(slices.Clone(ids), at, id)
-	}
-	return ids
-}
-
 // explorer holds the parts of all worlds and every decision made so far.
 type explorer struct {
 	rules
@@ -133,37 +152,77 @@ type explorer struct {
 	books   pool[book]
 	boxes   pool[box]
 	updates pool[update]
-	mails   pool[mail]
+	letters pool[letters]
 
-	asks    map[int32]int32
-	imports map[importOf]imported
-	handles map[handleOf]handled
-	fills   map[world]int32
-	settles map[world]bool
+	asked    map[int32]int32
+	imported map[importOf]imported
+	handled  map[handleOf]handled
+	files    map[filesOf][]int32
+	moved    map[movesOf]moves
+	uploaded map[uploadsOf]moves
+	wrote    map[writtenOf]int32
+	answers  map[world]bool
+	checked  map[world]breaches
 }
 
+type (
+	movesOf struct {
+		book, box int32
+		life      uint8
+	}
+	uploadsOf struct{ book, letter int32 }
+	writtenOf struct{ letters, box int32 }
+)
+
 func newExplorer(s scope, r rules) *explorer {
-	return &explorer{scope: s, rules: r, asks: map[int32]int32{}, imports: map[importOf]imported{},
-		handles: map[handleOf]handled{}, fills: map[world]int32{}, settles: map[world]bool{}}
+	return &explorer{scope: s, rules: r, asked: map[int32]int32{}, imported: map[importOf]imported{}, handled: map[handleOf]handled{},
+		files: map[filesOf][]int32{}, moved: map[movesOf]moves{}, uploaded: map[uploadsOf]moves{}, wrote: map[writtenOf]int32{},
+		answers: map[world]bool{}, checked: map[world]breaches{}}
 }
 
 func (e *explorer) start() world {
-	w := world{book: e.books.id(newBook(e.licenses)), mail: e.mails.id(mail{})}
+	w := world{book: e.books.id(newBook(e.licenses)), letters: e.letters.id(nil)}
 	for c := range w.boxes {
-		w.boxes[c] = e.boxes.id(box{c, container.NewState(serials[c])})
+		w.boxes[c] = e.settled(newBox(c))
+		if e.terse {
+			w.letters = e.written(w.letters, w.book, w.boxes[c])
+		}
 	}
-	return e.filled(w)
+	return w
 }
+
+// written adds the report of a container that asks to those that exist, with the
+// ones it could have made on the way.
+func (e *explorer) written(letters, book, box int32) int32 {
+	key := writtenOf{letters, box}
+	id, ok := e.wrote[key]
+	if !ok {
+		b := e.boxes.all[box]
+		l := e.letters.all[letters].with(e.boxes.id(b.letter()))
+		steps := e.books.all[book].logs[b.c].steps
+		on := newBox(b.c)
+		for n := range min(b.Number, uint64(len(steps))) {
+			l = l.with(e.boxes.id(on.letter()))
+			on, _ = e.apply(on, update{Update: container.Update{Container: b.Serial, Acked: n}, steps: []container.Incoming{steps[n].in}}, b.path[n])
+		}
+		id = e.letters.id(l)
+		e.wrote[key] = id
+	}
+	return id
+}
+
+func newBox(c int) box { return box{c: c, State: container.NewState(serials[c])} }
 
 // ask is State.Report: the container remembers that it asked.
 func (e *explorer) ask(id int32) int32 {
-	to, ok := e.asks[id]
+	to, ok := e.asked[id]
 	if !ok {
 		b := e.boxes.all[id]
 		n := b
 		n.State, _ = b.Report(container.Identity{Kind: license.Machine}, b.name(), 1)
+		n.askedAt = b.Number
 		to = e.boxes.id(n)
-		e.asks[id] = to
+		e.asked[id] = to
 	}
 	return to
 }
@@ -180,14 +239,23 @@ type importOf struct {
 }
 
 func (e *explorer) take(of importOf) imported {
-	r, ok := e.imports[of]
+	r, ok := e.imported[of]
 	if !ok {
 		b, u := e.boxes.all[of.box], e.updates.all[of.update]
 		after, no := e.apply(b, u, of.life)
-		r = imported{box: e.boxes.id(after), broken: e.checkImport(b, after, u, no, of.life)}
-		e.imports[of] = r
+		r = imported{box: e.settled(after), broken: e.checkImport(b, after, u, no, of.life)}
+		e.imported[of] = r
 	}
 	return r
+}
+
+// settled keeps a container's new state, in a terse run the shortest one from
+// which the same reports can be made.
+func (e *explorer) settled(b box) int32 {
+	if e.terse {
+		return e.ask(e.boxes.id(b.believing(0)))
+	}
+	return e.boxes.id(b)
 }
 
 func (e *explorer) apply(b box, u update, life uint8) (box, *refusal.Refusal) {
@@ -196,7 +264,15 @@ func (e *explorer) apply(b box, u update, life uint8) (box, *refusal.Refusal) {
 		at++
 		return nonce(b.c, at, life)
 	})
-	return box{b.c, n}, no
+	b.State = n
+	b.path = b.path[:min(n.Number, uint64(len(b.path)))]
+	for uint64(len(b.path)) < n.Number {
+		b.path += string([]byte{life})
+	}
+	if n.Asked == (container.Nonce{}) {
+		b.askedAt = 0 // answered
+	}
+	return b, no
 }
 
 // handled is what the book made of a report.
@@ -207,69 +283,79 @@ type handled struct {
 
 type handleOf struct {
 	book, letter int32
+	acked        uint64 // what the container believed when it made the report
 	wish         wish
 	again        bool
 }
 
 func (e *explorer) handle(of handleOf) handled {
-	r, ok := e.handles[of]
+	r, ok := e.handled[of]
 	if !ok {
 		before := e.books.all[of.book]
-		x := &exchange{rules: &e.rules, b: before.clone(), c: e.boxes.all[of.letter].c, report: e.report(of.letter, of.wish), again: of.again}
+		x := &exchange{rules: &e.rules, b: before.clone(), c: e.boxes.all[of.letter].c, report: e.report(of.letter, of.acked, of.wish), again: of.again}
 		if e.causes {
 			x.cause = cause{of.letter, of.wish}
 		}
 		u := x.program(of.wish == receipt)
 		r = handled{book: e.books.id(x.b), update: e.updates.id(u), broken: e.checkHandled(before, x)}
-		e.handles[of] = r
+		e.handled[of] = r
 	}
 	return r
 }
 
-func (e *explorer) report(letter int32, w wish) container.Report {
-	b := e.boxes.all[letter]
+func (e *explorer) report(letter int32, acked uint64, w wish) container.Report {
+	b := e.boxes.all[letter].believing(acked)
 	_, r := b.Report(container.Identity{Kind: license.Machine}, b.name(), 1)
 	r.Wishes = w.wishes()
 	return r
 }
 
-// answered reports whether a repetition of the report may be decided apart from
-// a fresh one.
-func (e *explorer) answered(bookID, letter int32, w wish) bool {
-	if !e.causes {
-		return false
-	}
-	b := e.books.all[bookID]
-	steps := b.logs[e.boxes.all[letter].c].steps
-	at := slices.IndexFunc(steps, func(s step) bool { return s.cause == cause{letter, w} })
-	return at >= 0 && at < len(steps)-1 // else the stored answer goes out again
-}
+type filesOf struct{ book, box int32 }
 
-// filled adds the files that anybody could make here without changing anything
-// else: reports of both containers, and answers to every report that move nothing.
-func (e *explorer) filled(w world) world {
-	key := w
-	key.lives, key.cheated = [2]uint8{}, [2]bool{}
-	id, ok := e.fills[key]
-	if !ok {
-		m := e.mails.all[w.mail]
-		for c, b := range w.boxes {
-			if !w.wiped[c] {
-				m.letters = e.mails.add(m.letters, e.ask(b))
-			}
-		}
-		for _, l := range m.letters {
-			for _, wish := range e.wishes() {
-				if h := e.handle(handleOf{w.book, l, wish, false}); h.book == w.book && wish != receipt {
-					m.updates = e.mails.add(m.updates, h.update)
+// updatesFor lists the updates that may lie with a container: with any number
+// acknowledged so far and any steps issued so far, as an answer to its last report
+// or not. Those with a challenge answer a report from before that number.
+func (e *explorer) updatesFor(bookID, boxID int32) []int32 {
+	ids, ok := e.files[filesOf{bookID, boxID}]
+	if ok {
+		return ids
+	}
+	b, x := e.books.all[bookID], e.boxes.all[boxID]
+	names := []container.Nonce{{}}
+	if x.Asked != names[0] {
+		names = append(names, x.Asked)
+	}
+	for c, r := range b.logs {
+		for acked := range r.top + 1 {
+			for _, name := range names {
+				u := update{Update: container.Update{Container: serials[c], Answers: name, Acked: acked, Time: 1}}
+				for last := acked; last <= r.issued(); last++ {
+					u.steps = nil
+					for _, s := range r.steps[acked:last] {
+						u.steps = append(u.steps, s.in)
+					}
+					ids = append(ids, e.updates.id(u))
+				}
+				if u.steps = nil; x.askedAt < acked && c == x.c && name != names[0] {
+					u.Challenge = challengeFor(serials[c], acked)
+					ids = append(ids, e.updates.id(u))
 				}
 			}
 		}
-		id = e.mails.id(m)
-		e.fills[key] = id
 	}
-	w.mail = id
-	return w
+	e.files[filesOf{bookID, boxID}] = ids
+	return ids
+}
+
+// again lists the ways in which a report counts: as a fresh one, and as a
+// repetition of one that was answered with a step, other steps since.
+func (e *explorer) again(bookID, letter int32, w wish) []bool {
+	steps := e.books.all[bookID].logs[e.boxes.all[letter].c].steps
+	at := slices.IndexFunc(steps, func(s step) bool { return s.cause == cause{letter, w} })
+	if !e.causes || at < 0 || at == len(steps)-1 { // at the last one the stored answer goes out again
+		return []bool{false}
+	}
+	return []bool{false, true}
 }
 
 // action is one edge.
@@ -296,7 +382,11 @@ func (e *explorer) describe(a action) string {
 		return fmt.Sprintf("central gets a report of %s made at step %d%s: %s%s", serials[b.c], b.Number, challenged, a.wish, again)
 	case "import":
 		u := e.updates.all[a.file]
-		return fmt.Sprintf("%s imports an update with the steps %d to %d", serials[a.c], u.Acked+1, u.Acked+uint64(len(u.steps)))
+		what := "a challenge"
+		if len(u.Challenge) == 0 {
+			what = fmt.Sprintf("acknowledged %d, steps to %d", u.Acked, u.Acked+uint64(len(u.steps)))
+		}
+		return fmt.Sprintf("%s imports an update: %s", serials[a.c], what)
 	case "withdraw":
 		return fmt.Sprintf("the vendor withdraws %s", licenseID(a.c))
 	case "roll":
@@ -307,62 +397,103 @@ func (e *explorer) describe(a action) string {
 
 // edges calls yield with every world that can come next.
 func (e *explorer) edges(w world, yield func(action, world, []string)) {
-	m := e.mails.all[w.mail]
 	for c := range w.boxes {
 		if w.wiped[c] {
 			continue
 		}
-		n := w
-		n.boxes[c] = e.ask(w.boxes[c])
-		yield(action{kind: "ask", c: c}, n, nil)
-		for _, u := range m.updates {
-			r := e.take(importOf{w.boxes[c], u, w.lives[c]})
+		for _, m := range e.moves(w.book, w.boxes[c], w.lives[c]) {
 			n := w
-			n.boxes[c] = r.box
-			yield(action{kind: "import", c: c, file: u}, n, r.broken)
+			n.boxes[c] = m.to
+			if m.kind == "ask" || e.terse {
+				n.letters = e.written(w.letters, w.book, m.to)
+			}
+			yield(m.action, n, m.broken)
 		}
 		if e.wipes {
 			n := w
 			n.wiped[c] = true
 			yield(action{kind: "wiped", c: c}, n, nil)
 		}
-		if w.lives[0]+w.lives[1] < e.rollbacks {
-			e.rollBacks(w, c, m.letters, yield)
+	}
+	for _, l := range e.letters.all[w.letters] {
+		for _, m := range e.uploads(w.book, l) {
+			n := w
+			n.book = m.to
+			yield(m.action, n, m.broken)
 		}
 	}
-	for _, l := range m.letters {
-		for _, wish := range e.wishes() {
-			for _, again := range []bool{false, true} {
-				if again && !e.answered(w.book, l, wish) {
-					continue
-				}
-				h := e.handle(handleOf{w.book, l, wish, again})
-				if e.full(h.book) {
-					continue
-				}
-				n := w
-				n.book = h.book
-				if wish != receipt {
-					mm := m
-					mm.updates = e.mails.add(m.updates, h.update)
-					n.mail = e.mails.id(mm)
-				}
-				yield(action{kind: "upload", c: e.boxes.all[l].c, file: l, wish: wish, again: again}, n, h.broken)
-			}
-		}
+	if w.lives[0] < e.rollbacks {
+		e.rollBacks(w, yield)
 	}
 	e.staff(w, yield)
 }
 
-func (e *explorer) rollBacks(w world, c int, letters []int32, yield func(action, world, []string)) {
-	for _, l := range letters {
-		if l == w.boxes[c] || e.boxes.all[l].c != c {
+// move is an edge of one part of the world.
+type move struct {
+	action
+	to     int32
+	broken []string
+}
+
+type moves []move
+
+// add leaves out what changes nothing and what another edge does as well.
+func (m moves) add(from int32, next move) moves {
+	known := next.to == from || slices.ContainsFunc(m, func(o move) bool { return o.to == next.to })
+	if known && len(next.broken) == 0 {
+		return m
+	}
+	return append(m, next)
+}
+
+// moves is what a container can do: ask, and import what may lie with it.
+func (e *explorer) moves(book, box int32, life uint8) moves {
+	key := movesOf{book, box, life}
+	out, ok := e.moved[key]
+	if !ok {
+		c := e.boxes.all[box].c
+		out = out.add(box, move{action{kind: "ask", c: c}, e.ask(box), nil})
+		for _, u := range e.updatesFor(book, box) {
+			r := e.take(importOf{box, u, life})
+			out = out.add(box, move{action{kind: "import", c: c, file: u}, r.box, r.broken})
+		}
+		e.moved[key] = out
+	}
+	return out
+}
+
+// uploads is what the reports made in one state can do to the book.
+func (e *explorer) uploads(book, letter int32) moves {
+	key := uploadsOf{book, letter}
+	out, ok := e.uploaded[key]
+	if ok {
+		return out
+	}
+	b := e.boxes.all[letter]
+	for acked := range min(b.Number, e.books.all[book].logs[b.c].top) + 1 {
+		for _, wish := range e.wishes() {
+			for _, again := range e.again(book, letter, wish) {
+				h := e.handle(handleOf{book, letter, acked, wish, again})
+				if !e.full(h.book) {
+					out = out.add(book, move{action{"upload", b.c, letter, wish, again}, h.book, h.broken})
+				}
+			}
+		}
+	}
+	e.uploaded[key] = out
+	return out
+}
+
+func (e *explorer) rollBacks(w world, yield func(action, world, []string)) {
+	for _, l := range e.letters.all[w.letters] {
+		b := e.boxes.all[l]
+		if b.c != 0 {
 			continue
 		}
 		n := w
-		n.boxes[c], n.cheated[c] = l, true
-		n.lives[c]++
-		yield(action{kind: "roll", c: c, file: l}, n, nil)
+		n.boxes[0], n.cheated[0] = e.settled(b), true
+		n.lives[0]++
+		yield(action{kind: "roll", file: l}, n, nil)
 	}
 }
 
@@ -370,7 +501,7 @@ func (e *explorer) rollBacks(w world, c int, letters []int32, yield func(action,
 func (e *explorer) staff(w world, yield func(action, world, []string)) {
 	b := e.books.all[w.book]
 	for i, l := range b.licenses {
-		if l.Withdrawn {
+		if l.Withdrawn || i > 0 {
 			continue
 		}
 		after, no := b.withdraw(i)
@@ -383,7 +514,7 @@ func (e *explorer) staff(w world, yield func(action, world, []string)) {
 		yield(action{kind: "withdraw", c: i}, n, broken)
 	}
 	for c, r := range b.logs {
-		if r.flag.reason == "" || !r.flag.acceptable {
+		if r.flag.reason == "" || !r.flag.acceptable || !e.accepts {
 			continue
 		}
 		x := &exchange{rules: &e.rules, b: b.clone(), c: c}
@@ -397,7 +528,7 @@ func (e *explorer) staff(w world, yield func(action, world, []string)) {
 // full reports whether a book has more steps than the run looks at.
 func (e *explorer) full(bookID int32) bool {
 	b := e.books.all[bookID]
-	return b.logs[0].issued() > e.chain || b.logs[1].issued() > e.chain
+	return b.logs[0].issued() > e.chain[0] || b.logs[1].issued() > e.chain[1]
 }
 
 // result is what a walk found.
@@ -431,9 +562,6 @@ func (e *explorer) walk(breaks string) result {
 	}
 	for i := int32(0); int(i) < len(worlds) && res.broken == ""; i++ {
 		w := worlds[i]
-		if i%20000 == 0 && i > 0 {
-			println(e.scope.name, i, len(worlds), len(e.books.all), len(e.boxes.all), len(e.updates.all), len(e.mails.all), len(e.mails.all[w.mail].letters), len(e.mails.all[w.mail].updates))
-		}
 		broken, waits := e.check(w)
 		if waits {
 			res.waiting++
@@ -445,7 +573,6 @@ func (e *explorer) walk(breaks string) result {
 			if res.broken != "" || (len(broken) > 0 && found(broken, i, a)) {
 				return
 			}
-			n = e.filled(n)
 			if _, ok := seen[n]; ok {
 				return
 			}

@@ -67,9 +67,12 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 // is now accepted into the state that fits: confirmed up to the accepted step,
 // under way after it.
 func reopen(tx *store.Tx, c store.Container, log scribe) error {
-	x := &exchange{Registry: log.r, tx: tx, now: log.now, log: log, c: c, in: incoming{serial: c.Serial}}
+	x := &exchange{Registry: log.r, tx: tx, now: log.now, log: log, c: c, in: incoming{serial: c.Serial}, locked: map[license.ID]bool{}}
 	steps, err := tx.StepsAfter(c.Serial, min(c.Acked, c.Flag.Number))
 	if err != nil {
+		return err
+	}
+	if err := x.lock(licensesOf(steps, c.Issued)); err != nil {
 		return err
 	}
 	for _, s := range steps {
@@ -87,11 +90,8 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 	return nil
 }
 
-// reopenOp makes one operation count as not yet applied.
+// reopenOp makes one operation count as not yet applied; its license is locked.
 func (x *exchange) reopenOp(n uint64, op container.Op) error {
-	if err := x.tx.TouchLicense(op.License); err != nil {
-		return err
-	}
 	l, err := x.tx.License(op.License)
 	if err != nil {
 		return err

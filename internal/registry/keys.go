@@ -66,6 +66,10 @@ func Init(ctx context.Context, cfg Config, req InitRequest) (InitResult, error) 
 	out := InitResult{VendorID: v.ID, Trust: trust}
 	r := &Registry{cfg: cfg, keys: k, vendor: v}
 	err = r.write(ctx, func(tx *store.Tx) error {
+		// There is no vendor's row to touch first; this one is there from the start.
+		if _, err := tx.TouchAuditLog(); err != nil {
+			return err
+		}
 		if _, err := tx.Vendor(); err == nil {
 			return refusal.New(refusal.AlreadyInitialized, "The database holds a vendor already; it was not touched.")
 		} else if !errors.Is(err, store.ErrNotFound) {

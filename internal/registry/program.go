@@ -31,7 +31,10 @@ func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
 		answer, err = t.program()
 		return err
 	})
-	return answer, err
+	if err != nil {
+		return nil, err // what was not committed does not leave
+	}
+	return answer, nil
 }
 
 // Receipt takes a receipt file in. A receipt that is older than the record
@@ -70,12 +73,16 @@ type exchange struct {
 	c     store.Container
 	known bool
 
-	tickets []string // ids of the tickets of the request
+	asked     []store.Subject        // the tickets of the request and their orders
+	wishes    []container.TicketWish // the tickets of the request
+	concerned []license.ID           // what planning will look at
+	locked    map[license.ID]bool
+	first     []byte // what the same request was answered before
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
 	now := r.cfg.Now()
-	return &exchange{Registry: r, tx: tx, in: in, now: now,
+	return &exchange{Registry: r, tx: tx, in: in, now: now, locked: map[license.ID]bool{},
 		log: r.scribe(tx, Actor{Kind: "container", Name: string(in.serial)}, now)}
 }
 
@@ -90,7 +97,9 @@ func (x *exchange) program() ([]byte, error) {
 		switch {
 		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued:
 			return before.Answer, nil
-		case err == nil && !bytes.Equal(before.Hash, x.in.hash[:]):
+		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]):
+			x.first = before.Answer
+		case err == nil:
 			if err := x.flag(container.Finding{Standing: container.TwoLives,
 				Reason: "two different reports under one nonce: the container was copied"}); err != nil {
 				return nil, err
@@ -98,6 +107,9 @@ func (x *exchange) program() ([]byte, error) {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return nil, err
 		}
+	}
+	if err := x.concern(); err != nil {
+		return nil, err
 	}
 	finding, err := x.reconcile()
 	if err != nil {
@@ -210,6 +222,11 @@ func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
 	if x.in.report.Number == x.c.Acked {
 		return nil
 	}
+	// All at once, with those that planning will look at: locked one after the
+	// other they would cross with those of another container.
+	if err := x.lock(append(licensesOf(pending, x.in.report.Number), x.concerned...)); err != nil {
+		return err
+	}
 	for _, s := range pending {
 		if s.Number > x.in.report.Number {
 			break
@@ -233,10 +250,37 @@ func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
 	return err
 }
 
-func (x *exchange) confirmOp(n uint64, op container.Op) error {
-	if err := x.tx.TouchLicense(op.License); err != nil {
-		return err
+// licensesOf is the licenses of the steps up to a number.
+func licensesOf(steps []store.Step, number uint64) (ids []license.ID) {
+	for _, s := range steps {
+		for _, op := range s.Ops {
+			if s.Number <= number {
+				ids = append(ids, op.License)
+			}
+		}
 	}
+	return ids
+}
+
+// lock locks licenses, each once, in the order of their ids, so that no two
+// transactions wait for each other. One that is not there is passed over.
+func (x *exchange) lock(ids []license.ID) error {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if x.locked[id] {
+			continue
+		}
+		switch err := x.tx.TouchLicense(id); {
+		case err == nil:
+			x.locked[id] = true
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+	}
+	return nil
+}
+
+// confirmOp takes in one operation of a step; its license is locked.
+func (x *exchange) confirmOp(n uint64, op container.Op) error {
 	l, err := x.tx.License(op.License)
 	if err != nil {
 		return err
@@ -316,6 +360,11 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	ops, outcomes := container.Plan(s)
+	if len(ops) > 0 && x.first != nil {
+		// It was granted once and undone since: a repetition decides nothing anew
+		// (docs/protocol.md R2, R16).
+		return x.first, x.tx.UpdateContainer(x.c)
+	}
 	before := x.c.Issued
 	if len(ops) > 0 {
 		if err := x.issue(ops, licenses); err != nil {
@@ -353,51 +402,53 @@ func (x *exchange) step() ([]byte, error) {
 	return answer, x.tx.UpdateContainer(x.c)
 }
 
-// situation loads what planning needs; every license concerned is locked first,
-// in the order of ids.
-func (x *exchange) situation() (container.Situation, map[license.ID]store.License, error) {
+// concern finds the tickets of the request and the licenses that planning will
+// look at: those it names, those of its tickets, those the container holds.
+func (x *exchange) concern() error {
 	w := x.in.report.Wishes
-	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason,
-		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
-	loaded := map[license.ID]store.License{}
-	ids := slices.Concat(w.Activate, w.Return)
+	x.concerned = slices.Concat(w.Activate, w.Return)
 	for _, t := range w.Tickets {
 		wish := container.TicketWish{Ticket: t}
 		row, err := x.findTicket(x.tx, t)
 		if err == nil {
 			wish.Known = true
-			x.tickets = append(x.tickets, row.ID)
+			x.asked = append(x.asked, about(ofTicket, row.ID), about(ofOrder, row.OrderID))
 			of, lerr := x.tx.LicensesOfTicket(row.ID)
 			if lerr != nil {
-				return s, nil, lerr
+				return lerr
 			}
 			for _, l := range of {
 				wish.Licenses = append(wish.Licenses, l.ID)
-				ids = append(ids, l.ID)
+				x.concerned = append(x.concerned, l.ID)
 			}
 		} else if !refusal.Is(err, refusal.TicketUnknown) {
-			return s, nil, err
+			return err
 		}
-		s.Tickets = append(s.Tickets, wish)
+		x.wishes = append(x.wishes, wish)
 	}
-	if x.known {
-		held, err := x.tx.LicensesWith(x.in.serial)
-		if err != nil {
-			return s, nil, err
-		}
-		for _, l := range held {
-			ids = append(ids, l.ID)
-		}
+	if !x.known {
+		return nil
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	for _, id := range ids {
-		err := x.tx.TouchLicense(id)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // named by the user, unknown to us: planning refuses it
-		}
-		if err != nil {
-			return s, nil, err
+	held, err := x.tx.LicensesWith(x.in.serial)
+	for _, l := range held {
+		x.concerned = append(x.concerned, l.ID)
+	}
+	return err
+}
+
+// situation loads what planning needs; every license concerned is locked first,
+// in the order of ids.
+func (x *exchange) situation() (container.Situation, map[license.ID]store.License, error) {
+	w := x.in.report.Wishes
+	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason,
+		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
+	loaded := map[license.ID]store.License{}
+	if err := x.lock(x.concerned); err != nil {
+		return s, nil, err
+	}
+	for _, id := range x.concerned {
+		if _, done := loaded[id]; done || !x.locked[id] {
+			continue // what is named by the user and unknown to us, planning refuses
 		}
 		l, err := x.tx.License(id)
 		if err != nil {
@@ -557,8 +608,10 @@ func (x *exchange) noteRefusals(outcomes []container.Outcome) error {
 			subjects = append(subjects, about(ofLicense, id))
 		}
 	}
-	for _, id := range x.tickets {
-		subjects = append(subjects, about(ofTicket, id))
+	for _, s := range x.asked {
+		if !slices.Contains(subjects, s) {
+			subjects = append(subjects, s)
+		}
 	}
 	if len(refused) == 0 || (!x.known && len(subjects) == 1) {
 		return nil // strangers with unknown tickets leave no trace in the histories

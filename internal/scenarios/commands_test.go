@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"licet/internal/durable"
+	"licet/internal/machine"
 	"licet/license"
 	"licet/wire"
 )
@@ -172,6 +173,12 @@ func centralCommand(ts *testscript.TestScript, neg bool, args []string) {
 func exitsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Check(errUsage)
+	}
+	if args[0] == "any" {
+		if got := run(ts, args[1], args[2:]); got != 0 && got != 1 {
+			ts.Fatalf("exit status %d, neither 0 nor 1", got)
+		}
+		return
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -375,11 +382,12 @@ func flagsCommand(ts *testscript.TestScript, neg bool, args []string) {
 
 // serial is the serial of the machine's only container.
 func (h *host) serial() (string, error) {
-	names, err := os.ReadDir(filepath.Join(h.home, "containers"))
-	if err != nil || len(names) != 1 {
-		return "", fmt.Errorf("machine %s has %d containers (%v)", h.name, len(names), err)
+	// A container that a power cut left half made has no slot yet, and is none.
+	slots, err := filepath.Glob(filepath.Join(h.home, "containers", "*", "a"))
+	if err != nil || len(slots) != 1 {
+		return "", fmt.Errorf("machine %s has %d containers (%v)", h.name, len(slots), err)
 	}
-	return names[0].Name(), nil
+	return filepath.Base(filepath.Dir(slots[0])), nil
 }
 
 func timesCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -390,12 +398,13 @@ func timesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for i := range n {
 		line := strings.ReplaceAll(args[1], "%", strconv.Itoa(i+1))
-		words := strings.Fields(os.Expand(line, ts.Getenv))
+		line, no := strings.CutPrefix(os.Expand(line, ts.Getenv), "! ")
+		words := strings.Fields(line)
 		command := commands[words[0]]
 		if command == nil {
 			ts.Fatalf("unknown command %q", words[0])
 		}
-		command(ts, false, words[1:])
+		command(ts, no, words[1:])
 	}
 }
 
@@ -493,6 +502,12 @@ func setDisk(_ *testscript.TestScript, s *stage, args []string) error {
 			}
 			return nil
 		}
+	case args[0] == "dies" && len(args) == 2:
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		h.cutAt(n)
 	default:
 		return errUsage
 	}
@@ -567,11 +582,11 @@ func setTraits(_ *testscript.TestScript, s *stage, args []string) error {
 	defer s.mu.Unlock()
 	for _, name := range args[1:] {
 		good := usual(h.name)
-		i := slices.IndexFunc(good, func(t trait) bool { return t.Name == name })
+		i := slices.IndexFunc(good, func(t machine.Trait) bool { return t.Name == name })
 		if i < 0 {
 			return fmt.Errorf("there is no trait %q", name)
 		}
-		h.traits = slices.DeleteFunc(slices.Clone(h.traits), func(t trait) bool { return t.Name == name })
+		h.traits = slices.DeleteFunc(slices.Clone(h.traits), func(t machine.Trait) bool { return t.Name == name })
 		switch args[0] {
 		case "missing":
 		case "back":
@@ -667,6 +682,12 @@ func cut(ts *testscript.TestScript, _ *stage, args []string) error {
 }
 
 func vendorCommand(ts *testscript.TestScript, s *stage, args []string) error {
+	if len(args) == 2 && args[0] == "-stop" {
+		v, _ := s.atVendor(ts, []string{"@" + args[1]})
+		v.stop()
+		v.stop = nil
+		return nil
+	}
 	if len(args) < 1 {
 		return errUsage
 	}

@@ -13,7 +13,7 @@
 //	licet A ARGS...                runs licet on machine A
 //	central ARGS...                runs licet-central as the vendor
 //	! licet A ARGS...              the same, to be refused: exit status 1
-//	exits 2 licet A ARGS...        the same, with another exit status
+//	exits 2 licet A ARGS...        the same, with another exit status; "any" is 0 or 1
 //	sell T PRODUCT...              takes an order: $T is its ticket, $T1 $T2 ... its
 //	                               licenses, $T0 its number
 //	upload program FILE -> FILE    carries a request to the server, and the update back
@@ -35,6 +35,8 @@
 //	network A down|mute|up         no network; requests arrive and answers are lost; a good one
 //	sent A FILE                    the bytes of the last request that left A
 //	disk A full|ok                 a disk that takes nothing more
+//	disk A dies N                  from the Nth write on the disk takes nothing more, as if the
+//	                               power were cut
 //	crashes A ARGS...              runs licet with the power cut at the first write, at
 //	                               the second, and so on, and each time repeats it
 //	traits A changed|missing|back NAME...
@@ -46,7 +48,8 @@
 //	flipbit FILE OUT N             a copy of a file with bit N of its content flipped
 //	cut FILE OUT N                 the first N bytes of a file
 //	vendor NAME ARGS...            another vendor's server: $NAME is its address, $NAME_TRUST its
-//	                               trust file; central @NAME, sell @NAME and upload @NAME speak to it
+//	                               trust file; central @NAME, sell @NAME and upload @NAME speak to
+//	                               it, and vendor -stop NAME ends it
 //	call METHOD PATH [-key K] [-token T] [FILE]
 //	                               calls the management interface itself
 //	times N 'COMMAND'              repeats a command, % is 1, 2, ... N

@@ -10,11 +10,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"licet/internal/machine"
 )
-
-type trait = machine.Trait
 
 // decode reads one JSON document, and refuses what is not exactly one.
 func decode(text string) (any, error) {

@@ -1,8 +1,11 @@
 package scenarios
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -11,7 +14,17 @@ import (
 	"licet/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Scripts wait for disks more than they compute; more of them at once than
+	// processors end sooner.
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := p.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil {
+			panic(err) // the flag is go test's own
+		}
+	}
+	pgtest.Main(m)
+}
 
 // TestScripts plays every script on both databases.
 func TestScripts(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -164,7 +165,7 @@ func (v *run) containers() error {
 			out[i].RawStep = raw[i]
 		}
 		return out, err
-	}, ready: v.verifySteps}
+	}, ready: func(page []signed) { parallel(page, v.verifyStep) }}
 	ops := &pages[store.RawOp]{load: func(last store.RawOp) ([]store.RawOp, error) {
 		place := last.Place
 		if last.Container == "" {
@@ -239,7 +240,7 @@ func (v *run) container(c store.RawContainer, k known, last end) {
 func (v *run) log(serial string, c *store.RawContainer, k known, steps *pages[signed], ops *pages[store.RawOp]) end {
 	at := end{plan: planStart(serial)}
 	var key []byte
-	if c != nil {
+	if c != nil && serialName(c.SigningKey, c.SealingKey) == serial {
 		key = c.SigningKey
 	}
 	var epoch int64
@@ -278,14 +279,14 @@ func (v *run) operations(serial string, number int64, ops *pages[store.RawOp]) [
 	return out
 }
 
-// verifySteps checks the signatures of a page of steps on every processor.
-func (v *run) verifySteps(page []signed) {
+// parallel does something with each of a page, on every processor.
+func parallel[T any](page []T, do func(*T)) {
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(page); i += workers {
-				v.verifyStep(&page[i])
+				do(&page[i])
 			}
 		})
 	}
@@ -323,14 +324,24 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 		copy(at.plan[:], s.Plan) // so that the next step is judged by itself
 		return
 	}
-	v.same("steps", key, "container", s.Container, s.step.container, bytesOf)
-	v.same("steps", key, "number", s.Number, s.step.number, bytesOf)
+	if s.step.container != s.Container || s.step.number != s.Number {
+		v.find("steps", key, "signed", stepKey(s.step.container, s.step.number), key, "the signed bytes are those of another step")
+		copy(at.plan[:], s.Plan)
+		return
+	}
 	v.same("steps", key, "time", moment(s.Time), moment(s.step.time), bytesOf)
+	if s.Number != at.number+1 {
+		copy(at.plan[:], s.step.previous) // of what is missing before it
+	}
 	if !bytes.Equal(s.step.previous, at.plan[:]) {
 		v.find("steps", key, "signed", show(s.step.previous), show(at.plan[:]), "the step does not continue the log: it names another plan hash before it")
+		copy(at.plan[:], s.step.previous)
 	}
-	if s.step.epoch < max(*epoch, 1) || s.step.epoch > v.epoch {
-		v.find("steps", key, "signed", show(s.step.epoch), "", "its epoch is not between that of the step before (%d) and the vendor's (%d)", *epoch, v.epoch)
+	if s.step.epoch > v.epoch {
+		v.find("vendor", v.scope.vendor, "epoch", show(v.epoch), show(s.step.epoch)+" or more", "the signed step %s", key)
+	}
+	if s.step.epoch < max(*epoch, 1) {
+		v.find("steps", key, "signed", "epoch "+show(s.step.epoch), "", "its epoch is lower than that of the step before, %d", *epoch)
 	}
 	*epoch = max(*epoch, s.step.epoch)
 	at.plan = nextPlan([32]byte(at.plan), s.document.payload)
@@ -339,14 +350,17 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 	var texts []string
 	for i, op := range s.step.ops {
 		texts = append(texts, opText(kindText(op.kind), op.phase, op.license, op.generation, op.product))
-		if i >= len(ops) || ops[i].Place != int64(i) {
+		at := slices.IndexFunc(ops, func(o store.RawOp) bool { return o.Place == int64(i) })
+		if at < 0 {
 			v.find("step_ops", fmt.Sprintf("%s/%d", key, i), "", "", "", "the row is missing: the signed step has the operation %s", texts[i])
 			continue
 		}
-		v.operation(ops[i], op, s.Container, containerKey)
+		v.operation(ops[at], op, s.Container, containerKey)
 	}
-	for _, o := range ops[min(len(s.step.ops), len(ops)):] {
-		v.find("step_ops", opKey(o), "", "", "", "the signed step has no such operation")
+	for _, o := range ops {
+		if o.Place < 0 || o.Place >= int64(len(s.step.ops)) {
+			v.find("step_ops", opKey(o), "", "", "", "the signed step has no such operation")
+		}
 	}
 	if known {
 		v.same("events", told.event, "details", told.ops, strings.Join(texts, "; "), "the signed step %s", key)
@@ -425,29 +439,47 @@ func (v *run) proven() error {
 	return v.answers()
 }
 
+// answered is an answer after its signatures were looked at.
+type answered struct {
+	store.RawAnswer
+	hash           [32]byte // of the report
+	report, answer string   // why they do not prove, "" if they do
+}
+
 func (v *run) answers() error {
-	rows := &pages[store.RawAnswer]{load: func(last store.RawAnswer) ([]store.RawAnswer, error) {
-		return v.tx.RawAnswers(last.Container, last.Nonce, 200)
-	}}
+	rows := &pages[answered]{load: func(last answered) ([]answered, error) {
+		raw, err := v.tx.RawAnswers(last.Container, last.Nonce, 200)
+		out := make([]answered, len(raw))
+		for i := range raw {
+			out[i].RawAnswer = raw[i]
+		}
+		return out, err
+	}, ready: func(page []answered) { parallel(page, v.verifyAnswer) }}
 	for a := rows.next(); a != nil; a = rows.next() {
 		v.read("answers")
 		key := a.Container + "/" + hex.EncodeToString(a.Nonce)
-		raw, why := v.reportOf(a.Report, a.Container)
-		if why != "" {
-			v.find("answers", key, "report", "", "", "%s", why)
+		if a.report != "" {
+			v.find("answers", key, "report", "", "", "%s", a.report)
 		} else {
-			hash := sha256.Sum256(raw)
-			v.same("answers", key, "hash", a.Hash, hash[:], "the report beside it")
+			v.same("answers", key, "hash", a.Hash, a.hash[:], "the report beside it")
 		}
-		_, raw, err := unarmor(a.Answer)
-		d, err2 := parseDocument(raw)
-		if err := cmp.Or(err, err2); err != nil {
-			v.find("answers", key, "answer", "", "", "it is no signed update")
-		} else if why := v.issuedBy(d, "update", a.Time); why != "" {
-			v.find("answers", key, "answer", "", "", "%s", why)
+		if a.answer != "" {
+			v.find("answers", key, "answer", "", "", "%s", a.answer)
 		}
 	}
 	return rows.err
+}
+
+func (v *run) verifyAnswer(a *answered) {
+	raw, why := v.reportOf(a.Report, a.Container)
+	a.hash, a.report = sha256.Sum256(raw), why
+	_, raw, err := unarmor(a.Answer)
+	d, err2 := parseDocument(raw)
+	if cmp.Or(err, err2) != nil {
+		a.answer = "it is no signed update"
+	} else {
+		a.answer = v.issuedBy(d, "update", a.Time)
+	}
 }
 
 // reportOf checks that a container signed a report, and gives the signed bytes.

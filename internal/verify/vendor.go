@@ -1,12 +1,10 @@
 package verify
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -37,13 +35,12 @@ func (v *run) vendor() error {
 		v.same("vendor", row.ID, "address", row.Address, t.address, bundle)
 	}
 	if v.opt.Trust != nil {
-		switch outside, err := parseTrust(v.opt.Trust); {
-		case err != nil:
-			return errors.Join(errors.New("the trust file from outside does not prove"), err)
-		default:
-			v.same("vendor", row.ID, "id", row.ID, outside.vendor, "the trust file outside the database")
-			v.same("vendor", row.ID, "environment", row.Environment, outside.environment, "the trust file outside the database")
+		outside, err := parseTrust(v.opt.Trust)
+		if err != nil {
+			return fmt.Errorf("the trust file from outside does not prove: %w", err)
 		}
+		v.same("vendor", row.ID, "id", row.ID, outside.vendor, "the trust file outside the database")
+		v.same("vendor", row.ID, "environment", row.Environment, outside.environment, "the trust file outside the database")
 	}
 	return v.keys(t)
 }
@@ -94,6 +91,9 @@ func (v *run) keys(t trust) error {
 			v.know(c)
 		}
 	}
+	if v.opt.Keys != nil {
+		v.find("keys", "private", "", "", "", "the private keys do not open: %v", v.opt.Keys)
+	}
 	if v.auditKey == nil {
 		v.find("keys", "audit", "", "", "", "the key of the audit log is missing; the audit log was not checked")
 	}
@@ -108,17 +108,18 @@ func (v *run) know(c certificate) {
 }
 
 func (v *run) takeAuditKey(k store.RawKey) {
-	public := k.Public
-	if v.opt.Audit != nil {
-		v.same("keys", k.ID, "public", k.Public, []byte(v.opt.Audit), "the key of the audit log from outside the database")
-		public = v.opt.Audit
-	}
-	text, err := note.NewEd25519VerifierKey("licet/"+v.scope.vendor+"/"+v.scope.environment, public)
+	text, err := note.NewEd25519VerifierKey("licet/"+v.scope.vendor+"/"+v.scope.environment, k.Public)
 	if err == nil {
 		v.auditKey, err = note.NewVerifier(text)
 	}
 	if err != nil {
 		v.find("keys", k.ID, "public", "", "", "no key for checkpoints: %v", err)
+	}
+	if outside := v.opt.Audit; outside != nil {
+		if v.auditKey == nil || v.auditKey.Name() != outside.Name() || v.auditKey.KeyHash() != outside.KeyHash() {
+			v.find("keys", k.ID, "public", show(k.Public), "", "it is not the key of the audit log outside the database")
+		}
+		v.auditKey = outside
 	}
 }
 
@@ -157,7 +158,7 @@ func (v *run) vendorEvents() error {
 		}
 		var d struct{ Name, Environment string }
 		if made++; v.details(*e, &d) {
-			v.same("vendor", e.Subject, "name", v.scope.environment, d.Environment, "event %s", e.ID)
+			v.same("vendor", e.Subject, "environment", v.scope.environment, d.Environment, "event %s", e.ID)
 			v.same("vendor", e.Subject, "created", v.created, e.Time, "event %s", e.ID)
 		}
 		v.same("vendor", v.scope.vendor, "id", v.scope.vendor, e.Subject, "event %s", e.ID)
@@ -227,20 +228,18 @@ func (v *run) tokens() error {
 			var d struct {
 				Name    string
 				Scopes  []string
-				Expires time.Time `json:"expires_at"`
+				Expires string `json:"expires_at"` // empty for never
 			}
 			switch e.Name {
 			case "vendor_created":
 				why = e.ID
 				want.Name, want.Scopes, want.Created = "admin", "admin", e.Time
 			case "token_created":
-				// No moment is an empty text.
-				e.Details = string(bytes.Replace([]byte(e.Details), []byte(`"expires_at":""`), []byte(`"expires_at":null`), 1))
 				if v.details(e, &d) {
 					why = e.ID
 					want.Name, want.Scopes, want.Created = d.Name, strings.Join(d.Scopes, " "), e.Time
-					if !d.Expires.IsZero() {
-						want.Expires = d.Expires.UnixMicro()
+					if at, err := time.Parse(time.RFC3339Nano, d.Expires); err == nil {
+						want.Expires = at.UnixMicro()
 					}
 				}
 			case "token_revoked":
@@ -264,5 +263,3 @@ func (v *run) tokens() error {
 		v.same("tokens", id, "revoked", moment(row.Revoked), moment(want.Revoked), "the events about it")
 	}
 }
-
-var _ = json.Valid

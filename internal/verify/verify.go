@@ -38,9 +38,12 @@ type Options struct {
 	// Trust is a trust file from outside the database; its root must be that of
 	// the database. Nil leaves that open.
 	Trust []byte
-	// Audit is the public key of the audit log from outside the database; nil
-	// means that of the database.
-	Audit ed25519.PublicKey
+	// Audit is the key of the audit log from outside the database; nil means that
+	// of the database.
+	Audit note.Verifier
+	// Keys is why the private keys do not open with their secret, nil if they do
+	// or nobody tried.
+	Keys error
 	// Progress is told from time to time how many rows were read; it may be nil.
 	Progress func(table string, rows int64)
 }
@@ -236,8 +239,8 @@ func (v *run) trail(r audit.Report) {
 			v.find("events", p.Event, "audit", "", "", "%s", p.What)
 		case p.Sequence >= 0:
 			v.find("events", "place "+strconv.FormatInt(p.Sequence, 10)+" of the audit log", "audit", "", "", "%s", p.What)
-		default:
-			v.find("audit log", "as a whole", p.What, "", "", "%s", p.What)
+		default: // each under a key of its own
+			v.find("audit log", fmt.Sprint("problem ", len(v.bad["audit log"])+1), "", "", "", "%s", p.What)
 		}
 	}
 }

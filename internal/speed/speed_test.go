@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"licet/container"
+	"licet/internal/gateway"
+	"licet/internal/registry"
+	"licet/internal/store"
+	"licet/internal/web"
+	"licet/license"
+	"licet/seal"
+	"licet/wire"
+)
+
+// BenchmarkActivation is the first activation of new containers in one process,
+// without a network, for profiles:
+//
+//	go test ./internal/speed -run '^$' -bench Activation -benchtime 5000x -cpuprofile cpu.out
+//
+// The processor time per activation includes the audit log behind it.
+func BenchmarkActivation(b *testing.B) {
+	db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "licet.db"))
+	must(b, err)
+	defer db.Close()
+	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	must(b, err)
+	defer log.Close()
+	cfg := registry.Config{DB: db, Secret: make([]byte, 32), Now: time.Now, Random: func(p []byte) { rand.Read(p) },
+		Log: slog.New(slog.NewTextHandler(log, nil))}
+	made, err := registry.Init(b.Context(), cfg, registry.InitRequest{Vendor: "Example Software", Address: "http://127.0.0.1:1"})
+	must(b, err)
+	reg, err := registry.Open(b.Context(), cfg)
+	must(b, err)
+	admin, err := reg.Authenticate(b.Context(), made.AdminToken)
+	must(b, err)
+	_, err = reg.ApplyCatalog(b.Context(), admin, wire.CatalogRequest{YAML: catalog})
+	must(b, err)
+	trust, err := seal.ParseTrust(made.Trust)
+	must(b, err)
+	handler := gateway.New(reg, cfg.Log, web.Limits{})
+
+	files := make([][]byte, b.N)
+	must(b, parallel(8, b.N, func(i int) error {
+		o, err := reg.CreateOrder(context.Background(), admin, wire.OrderRequest{Number: fmt.Sprint("S-", i), Customer: "Example Customer",
+			Items: []wire.OrderItem{{Product: "CAD"}}}, registry.Once{})
+		if err != nil {
+			return err
+		}
+		keys, err := seal.NewContainerKeys(rand.Reader)
+		if err != nil {
+			return err
+		}
+		_, r := container.NewState(keys.Serial()).Report(keys.Identity(license.Machine), nonce(), license.At(time.Now()))
+		r.Wishes = container.Wishes{Tickets: []license.Ticket{o.Ticket}}
+		files[i], err = seal.SealReport(trust, keys, r)
+		return err
+	}))
+	_, err = reg.Sequence(b.Context())
+	must(b, err)
+	runtime.GC()
+
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	before := cpuOf(os.Getpid())
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+				reg.Sequence(b.Context()) // once more below
+			}
+		}
+	}()
+	err = parallel(64, b.N, func(i int) error {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("POST", wire.PathProgram, bytes.NewReader(files[i])))
+		if w.Code != 200 {
+			return fmt.Errorf("status %d: %s", w.Code, w.Body)
+		}
+		return nil
+	})
+	served := cpuOf(os.Getpid())
+	close(stop)
+	<-stopped
+	_, again := reg.Sequence(b.Context())
+	b.StopTimer()
+	must(b, err)
+	must(b, again)
+	b.ReportMetric(micros(served-before)/float64(b.N), "cpu-µs/op")
+	b.ReportMetric(micros(cpuOf(os.Getpid())-before)/float64(b.N), "cpu-µs-with-log/op")
+}
+
+// parallel calls fn for 0 … n-1 from so many goroutines.
+func parallel(clients, n int, fn func(int) error) error {
+	var next atomic.Int64
+	var first atomic.Pointer[error]
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n) && first.Load() == nil; i = next.Add(1) - 1 {
+				if err := fn(int(i)); err != nil {
+					first.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := first.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}

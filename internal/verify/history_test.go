@@ -1,0 +1,313 @@
+package verify_test
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"testing"
+	"time"
+
+	"licet/container"
+	"licet/internal/registry"
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// book is a real registry with a clock that the test moves.
+type book struct {
+	*registry.Registry
+	t     testing.TB
+	db    *store.DB
+	now   time.Time
+	admin registry.Actor
+	trust *seal.Trust
+	file  []byte // the trust file
+}
+
+const catalogYAML = `
+products:
+  - code: CAD
+    name: CAD Professional
+    model: perpetual_single
+    features: [render]
+  - code: TEAM
+    name: For a team
+    model: subscription_multi
+    terms: {seats: 5, expires_in: 365d, maintenance: 30d, grace: 7d, borrow: {max: 12h, seats: 2}}
+  - code: YEAR
+    name: One year
+    model: subscription_single
+    terms: {expires_in: 365d}
+`
+
+func newBook(t testing.TB, db *store.DB) *book {
+	t.Helper()
+	b := &book{t: t, db: db, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	cfg := registry.Config{DB: db, Secret: secret, Now: func() time.Time { return b.now },
+		Random: func(p []byte) { rand.Read(p) }, Log: slog.New(slog.DiscardHandler)}
+	res, err := registry.Init(t.Context(), cfg, registry.InitRequest{Vendor: "Acme", Address: "http://127.0.0.1:1"})
+	must(t, err)
+	b.file = res.Trust
+	b.trust, err = seal.ParseTrust(res.Trust)
+	must(t, err)
+	b.Registry, err = registry.Open(t.Context(), cfg)
+	must(t, err)
+	b.admin, err = b.Authenticate(t.Context(), res.AdminToken)
+	must(t, err)
+	_, err = b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: catalogYAML})
+	must(t, err)
+	return b
+}
+
+func (b *book) tick() { b.now = b.now.Add(time.Minute) }
+
+func (b *book) order(number string, items ...wire.OrderItem) wire.Order {
+	b.t.Helper()
+	b.tick()
+	o, err := b.CreateOrder(context.Background(), b.admin, wire.OrderRequest{Number: number, Customer: "Buyer", Items: items}, registry.Once{})
+	must(b.t, err)
+	return o
+}
+
+func (b *book) sequence() {
+	b.t.Helper()
+	_, err := b.Sequence(context.Background())
+	must(b.t, err)
+}
+
+func (b *book) license(id license.ID) wire.License {
+	b.t.Helper()
+	l, err := b.License(context.Background(), b.admin, id)
+	must(b.t, err)
+	return l
+}
+
+// box is a container with nothing around it: the log and its keys.
+type box struct {
+	b     *book
+	keys  *seal.ContainerKeys
+	state container.State
+	file  []byte // the last update
+}
+
+func (b *book) box() *box {
+	keys, err := seal.NewContainerKeys(rand.Reader)
+	must(b.t, err)
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial())}
+}
+
+// copy is what somebody keeps who copies the container's files.
+func (x *box) copy() *box { c := *x; return &c }
+
+func nonce() (n container.Nonce) { rand.Read(n[:]); return n }
+
+func (x *box) report(w container.Wishes) []byte {
+	x.b.t.Helper()
+	x.b.tick()
+	var r container.Report
+	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
+	r.Wishes = w
+	file, err := seal.SealReport(x.b.trust, x.keys, r)
+	must(x.b.t, err)
+	return file
+}
+
+// ask makes a request and has it answered; nothing is imported.
+func (x *box) ask(w container.Wishes) {
+	x.b.t.Helper()
+	file, err := x.b.Program(context.Background(), x.report(w))
+	must(x.b.t, err)
+	x.file = file
+}
+
+// imports takes the last update over; what is refused changes nothing.
+func (x *box) imports() []container.Outcome {
+	x.b.t.Helper()
+	v, err := seal.NewVerifier(x.b.trust)
+	must(x.b.t, err)
+	u, err := v.OpenUpdate(x.file, x.keys)
+	must(x.b.t, err)
+	var steps []container.Incoming
+	for _, s := range u.Steps {
+		in, err := v.Incoming(s)
+		must(x.b.t, err)
+		steps = append(steps, in)
+	}
+	if next, _, no := x.state.Import(u, steps, nonce, license.At(x.b.now)); no == nil {
+		x.state = next
+	}
+	return u.Outcomes
+}
+
+func (x *box) program(w container.Wishes) []container.Outcome {
+	x.b.t.Helper()
+	x.ask(w)
+	return x.imports()
+}
+
+// receipt sends a receipt; it gives the code of a refusal.
+func (x *box) receipt() refusal.Code {
+	x.b.t.Helper()
+	err := x.b.Receipt(context.Background(), x.report(container.Wishes{}))
+	if no, ok := refusal.As(err); ok {
+		return no.Code
+	}
+	must(x.b.t, err)
+	return refusal.Done
+}
+
+func (x *box) accepted() {
+	x.b.t.Helper()
+	x.b.tick()
+	_, err := x.b.AcceptContainer(context.Background(), x.b.admin, x.state.Serial, "the machine was restored")
+	must(x.b.t, err)
+}
+
+func ticket(t license.Ticket) container.Wishes {
+	return container.Wishes{Tickets: []license.Ticket{t}}
+}
+
+func returns(ids ...license.ID) container.Wishes { return container.Wishes{Return: ids} }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want[T comparable](t testing.TB, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("the history went another way: got %v, want %v", got, want)
+	}
+}
+
+// story makes a history with everything in it that can happen, and names what
+// tests speak of.
+func story(t testing.TB, db *store.DB) (*book, map[string]string) {
+	t.Helper()
+	b := newBook(t, db)
+	name := map[string]string{}
+
+	// Four licenses; one is returned and goes elsewhere, one is under way back.
+	o := b.order("1001", wire.OrderItem{Product: "CAD", Quantity: 3}, wire.OrderItem{Product: "YEAR"})
+	a, c := b.box(), b.box()
+	want(t, a.program(ticket(o.Ticket))[0].Code, refusal.Done)
+	want(t, a.receipt(), refusal.Done)
+	first, second, third, year := o.Licenses[0].ID, o.Licenses[1].ID, o.Licenses[2].ID, o.Licenses[3].ID
+	want(t, a.program(returns(first))[0].Code, refusal.Done)
+	want(t, c.program(ticket(o.Ticket))[0].Code, refusal.LicenseInUse)
+	want(t, a.receipt(), refusal.Done)
+	want(t, c.program(ticket(o.Ticket))[0].Code, refusal.Done)
+	team := b.order("1004", wire.OrderItem{Product: "TEAM", Override: []string{"seats=9"}})
+	want(t, a.program(ticket(team.Ticket))[0].Code, refusal.Done)
+	want(t, a.program(returns(second))[0].Code, refusal.Done)
+	want(t, b.license(first).State, license.Collecting)
+	want(t, b.license(second).State, license.Returning)
+	want(t, b.license(third).State, license.Collected)
+
+	// Licenses that nobody asked for, in an order that was extended.
+	waiting := b.order("1002", wire.OrderItem{Product: "TEAM", Quantity: 2})
+	waiting = b.order("1002", wire.OrderItem{Product: "TEAM", Quantity: 3}, wire.OrderItem{Product: "CAD", Override: []string{"features=render+export"}})
+
+	// A license that was returned and waits.
+	spare := b.order("1003", wire.OrderItem{Product: "CAD"})
+	want(t, c.program(ticket(spare.Ticket))[0].Code, refusal.Done)
+	want(t, c.receipt(), refusal.Done)
+	want(t, c.program(returns(spare.Licenses[0].ID))[0].Code, refusal.Done)
+	want(t, c.receipt(), refusal.Done)
+
+	// An old copy comes back, is challenged, flagged and accepted: what it had
+	// returned is under way again, but for what is elsewhere by now.
+	two := b.order("1005", wire.OrderItem{Product: "CAD", Quantity: 2})
+	d := b.box()
+	want(t, d.program(ticket(two.Ticket))[0].Code, refusal.Done)
+	want(t, d.receipt(), refusal.Done)
+	old := d.copy()
+	want(t, d.program(returns(two.Licenses[0].ID, two.Licenses[1].ID))[0].Code, refusal.Done)
+	want(t, d.receipt(), refusal.Done)
+	e := b.box()
+	want(t, e.program(container.Wishes{Tickets: []license.Ticket{two.Ticket}, Activate: []license.ID{two.Licenses[0].ID}})[0].Code, refusal.Done)
+	want(t, old.program(container.Wishes{Pending: true})[0].Code, refusal.OutOfDate)
+	want(t, old.program(container.Wishes{Pending: true})[0].Code, refusal.ContainerFlagged)
+	old.accepted()
+	want(t, b.license(two.Licenses[0].ID).Container, e.state.Serial)
+	want(t, b.license(two.Licenses[1].ID).State, license.Returning)
+
+	// Two lives of one step; one is accepted and confirms more, one stays flagged.
+	for _, settled := range []bool{true, false} {
+		more := b.order("", wire.OrderItem{Product: "CAD", Quantity: 2})
+		x := b.box()
+		x.ask(ticket(more.Ticket))
+		twin := x.copy()
+		x.imports()
+		want(t, x.receipt(), refusal.Done)
+		twin.imports()
+		want(t, twin.receipt(), refusal.ContainerFlagged)
+		if !settled {
+			name["flagged"] = string(x.state.Serial)
+			continue
+		}
+		twin.accepted()
+		want(t, twin.program(returns(more.Licenses[0].ID))[0].Code, refusal.Done)
+		want(t, twin.receipt(), refusal.Done)
+	}
+
+	// Tokens and a product that changed.
+	for _, n := range []string{"shop", "gone"} {
+		b.tick()
+		token, err := b.CreateToken(context.Background(), b.admin, wire.TokenRequest{Name: n, Scopes: []string{"read"}}, registry.Once{})
+		must(t, err)
+		name[n] = token.ID
+	}
+	_, err := b.RevokeToken(context.Background(), b.admin, name["gone"])
+	must(t, err)
+	b.tick()
+	_, err = b.ApplyCatalog(context.Background(), b.admin, wire.CatalogRequest{YAML: catalogYAML + "    deactivation: false\n"})
+	must(t, err)
+	b.sequence()
+
+	// The newest events are not yet in the audit log.
+	want(t, e.receipt(), refusal.Done)
+
+	for n, s := range map[string]string{
+		"order": o.Order, "other-order": waiting.Order, "collecting": string(first), "returning": string(second), "collected": string(third), "year": string(year),
+		"never": string(waiting.Licenses[0].ID), "spare": string(spare.Licenses[0].ID), "team": string(team.Licenses[0].ID),
+		"a": string(a.state.Serial), "c": string(c.state.Serial), "d": string(d.state.Serial), "e": string(e.state.Serial),
+	} {
+		name[n] = s
+	}
+	must(t, db.Read(t.Context(), func(tx *store.Tx) error {
+		for n, q := range map[string]string{
+			"ticket":         "select id from tickets where order_id = '" + o.Order + "'",
+			"other-ticket":   "select id from tickets where order_id = '" + waiting.Order + "'",
+			"vendor":         "select id from vendor",
+			"issuing":        "select id from keys where use = 'issuing'",
+			"sealing":        "select id from keys where use = 'sealing'",
+			"audit":          "select id from keys where use = 'audit'",
+			"root":           "select id from keys where use = 'root'",
+			"order-event":    "select event_id from event_subjects where kind = 'order' and subject_id = '" + o.Order + "' order by event_id limit 1",
+			"put-event":      "select e.id from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + string(third) + "' and e.name = 'put_confirmed'",
+			"step-event":     "select e.id from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["a"] + "' and e.name = 'step_issued' order by e.id limit 1",
+			"tail-event":     "select max(id) from events where sequence < 0",
+			"proof":          "select id from proofs where container = '" + name["flagged"] + "'",
+			"admin":          "select id from tokens where name = 'admin'",
+			"accepted-event": "select e.id from events e where e.name = 'license_reopened'",
+		} {
+			var id string
+			if err := tx.QueryRow(q).Scan(&id); err != nil {
+				t.Errorf("%s: %v", n, err)
+				return err
+			}
+			name[n] = id
+		}
+		return nil
+	}))
+	return b, name
+}

@@ -1,0 +1,330 @@
+package verify
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"licet/internal/store"
+)
+
+// transitions is the life of a license, written down a second time: event, state
+// before, state after.
+var transitions = map[[2]string]string{
+	{"put_issued", "not_collected"}: "collecting",
+	{"put_issued", "returned"}:      "collecting",
+	{"put_issued", "returning"}:     "collecting",
+	{"put_confirmed", "collecting"}: "collected",
+	{"drop_issued", "collecting"}:   "returning",
+	{"drop_issued", "collected"}:    "returning",
+	{"drop_confirmed", "returning"}: "returned",
+	{"taken_back", "returning"}:     "gone",
+	{"withdrawn", "not_collected"}:  "gone",
+	{"withdrawn", "returned"}:       "gone",
+}
+
+func withContainer(state string) bool {
+	return state == "collecting" || state == "collected" || state == "returning"
+}
+
+func withVendor(state string) bool { return state == "not_collected" || state == "returned" }
+
+// making is what an event says of the licenses that it added to an order.
+type making struct {
+	event, order, ticket string
+	time                 int64
+	Number, Customer     string
+	Added                int64
+	TicketRecord         string `json:"ticket_record"`
+	Items                []struct {
+		Product, Position string
+		Had, Asked        int64
+		Terms             json.RawMessage
+		Features          []string
+	}
+	terms []terms // of the items
+}
+
+func (v *run) making(e store.SubjectEvent) *making {
+	m := &making{event: e.ID, order: e.Find("order"), ticket: e.Find("ticket"), time: e.Time}
+	if !v.details(e, m) {
+		return m
+	}
+	m.terms = make([]terms, len(m.Items))
+	for i, it := range m.Items {
+		t, err := parseTerms(it.Terms)
+		if err != nil {
+			v.find("events", e.ID, "details", "", "", "the terms of %s cannot be read: %v", it.Position, err)
+		}
+		m.terms[i] = t
+	}
+	return m
+}
+
+// life is what the events about a license come to.
+type life struct {
+	state, holder    string
+	step, generation int64
+	activated        int64
+	withdrawn        int64
+	issued           map[string]bool // container, step and kind of what was issued
+}
+
+type licenseDetails struct {
+	From, To         string
+	Generation, Step int64
+	Product          string
+}
+
+// live folds the events about a license that already exists.
+func (v *run) live(id string, events []store.SubjectEvent) life {
+	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
+	parsed := map[string]licenseDetails{}
+	for _, e := range events {
+		var d licenseDetails
+		v.details(e, &d)
+		parsed[e.ID] = d
+	}
+	fits := func(e store.SubjectEvent) bool {
+		d, where := parsed[e.ID], e.Find("container")
+		if d.From != l.state || d.Generation != l.generation {
+			return false
+		}
+		mine := where != "" && where == l.holder
+		if e.Name == "license_reopened" {
+			return (mine || withVendor(l.state) && where != "") && (d.To == "collecting" || d.To == "returning")
+		}
+		if to, ok := transitions[[2]string{e.Name, l.state}]; !ok || to != d.To {
+			return false
+		}
+		switch e.Name {
+		case "put_issued":
+			return where != "" && (withVendor(l.state) || mine && d.Step > l.step)
+		case "drop_issued":
+			return mine && d.Step > l.step
+		case "put_confirmed", "drop_confirmed", "taken_back":
+			return mine && d.Step == l.step
+		}
+		return true
+	}
+	arrange(events, fits, func(e store.SubjectEvent, fit bool) {
+		d := parsed[e.ID]
+		if !fit {
+			v.find("events", e.ID, "", "", "", "%s (%s to %s) of license %s does not follow from the events before it, after which it is %s", e.Name, d.From, d.To, id, l.state)
+		}
+		l.state, l.generation, l.holder = d.To, d.Generation, ""
+		if e.Name != "withdrawn" {
+			l.step = d.Step
+		}
+		if withContainer(d.To) {
+			l.holder = e.Find("container")
+		}
+		switch e.Name {
+		case "put_issued", "drop_issued":
+			l.issued[fmt.Sprintf("%s %s/%d", strings.TrimSuffix(e.Name, "_issued"), e.Find("container"), d.Step)] = true
+			if l.activated == 0 && e.Name == "put_issued" {
+				l.activated = e.Time
+			}
+		case "withdrawn":
+			l.withdrawn = 1
+		}
+	})
+	return l
+}
+
+// licenses replays every license from its events and from the operations of all
+// logs, and holds the row against both.
+func (v *run) licenses() error {
+	rows := &pages[store.RawLicense]{load: func(last store.RawLicense) ([]store.RawLicense, error) {
+		return v.tx.RawLicenses(last.ID, pageSize)
+	}}
+	ops := &pages[store.RawOp]{load: func(last store.RawOp) ([]store.RawOp, error) { return v.tx.RawLicenseOps(last, pageSize) }}
+	events := v.subjectEvents("license")
+	var made *making // licenses of one order come one after the other
+	for {
+		var id string
+		row := rows.peek()
+		if row != nil {
+			id = row.ID
+		}
+		if e := events.peek(); e != nil {
+			id = least(id, e.Subject)
+		}
+		if o := ops.peek(); o != nil {
+			id = least(id, o.License)
+		}
+		if id == "" {
+			return cmp.Or(rows.err, events.err, ops.err)
+		}
+		about := take(events, id)
+		var of []store.RawOp
+		for o := ops.peek(); o != nil && o.License == id; o = ops.peek() {
+			of = append(of, *ops.next())
+		}
+		making := -1
+		for i, e := range about {
+			if e.Name != "order_created" && e.Name != "order_extended" {
+				continue
+			}
+			if making >= 0 {
+				v.find("licenses", id, "order_id", "", "", "two orders made it: events %s and %s", about[making].ID, e.ID)
+			}
+			if making = i; made == nil || made.event != e.ID {
+				made = v.making(e)
+			}
+		}
+		if row == nil || row.ID != id {
+			v.find("licenses", id, "", "", "", "the row is missing: %d events and %d operations tell of it", len(about), len(of))
+			continue
+		}
+		rows.next()
+		v.read("licenses")
+		l := v.live(id, slices.DeleteFunc(about, func(e store.SubjectEvent) bool { return e.Name == "order_created" || e.Name == "order_extended" }))
+		if making < 0 {
+			v.find("licenses", id, "", "", "", "no event says that an order made it")
+			v.license(*row, nil, l, of)
+		} else {
+			v.license(*row, made, l, of)
+		}
+	}
+}
+
+// license holds the row of a license against everything that tells of it.
+func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp) {
+	const told = "the events about it"
+	v.place(row)
+	v.same("licenses", row.ID, "state", row.State, l.state, told)
+	v.same("licenses", row.ID, "holder", row.Holder.String, l.holder, told)
+	v.same("licenses", row.ID, "step", row.Step, l.step, told)
+	v.same("licenses", row.ID, "generation", row.Generation, l.generation, told)
+	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(l.activated), told)
+	v.same("licenses", row.ID, "withdrawn", row.Withdrawn, l.withdrawn, told)
+	terms, err := parseTerms([]byte(row.Terms))
+	if err != nil {
+		v.find("licenses", row.ID, "terms", row.Terms, "", "they cannot be read: %v", err)
+	}
+	var features []string
+	if err := json.Unmarshal([]byte(row.Features), &features); err != nil {
+		v.find("licenses", row.ID, "features", row.Features, "", "they cannot be read: %v", err)
+	}
+	if m != nil {
+		v.bought(row, *m, l.activated, terms, features)
+	}
+	v.logged(row, l, ops)
+	v.held(row, m, terms, features, ops)
+}
+
+// place checks that the row puts the license in exactly one place.
+func (v *run) place(row store.RawLicense) {
+	switch {
+	case !withContainer(row.State) && !withVendor(row.State) && row.State != "gone":
+		v.find("licenses", row.ID, "state", row.State, "", "there is no such state")
+	case withContainer(row.State) != row.Holder.Valid || row.Holder.Valid && row.Holder.String == "":
+		v.find("licenses", row.ID, "holder", row.Holder.String, "", "a license that is %s is in exactly one place", row.State)
+	}
+}
+
+// bought holds what was sold against the event of the order.
+func (v *run) bought(row store.RawLicense, m making, activated int64, t terms, features []string) {
+	v.same("licenses", row.ID, "order_id", row.OrderID, m.order, "event %s", m.event)
+	v.same("licenses", row.ID, "ticket_id", row.TicketID, m.ticket, "event %s", m.event)
+	v.same("licenses", row.ID, "created", moment(row.Created), moment(m.time), "event %s", m.event)
+	for i, it := range m.Items {
+		if it.Position != row.Item {
+			continue
+		}
+		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
+		v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(it.Features, " "), "event %s", m.event)
+		if is, want := t.differs(m.terms[i].frozen(activated)); is != "" {
+			v.find("licenses", row.ID, "terms", is, want, "event %s and the first activation", m.event)
+		}
+		return
+	}
+	v.find("licenses", row.ID, "item", row.Item, "", "event %s has no such position", m.event)
+}
+
+// logged derives the place of a license from the operations of every log: the
+// last one that concerns it counts in each.
+func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
+	var with []store.RawOp // what may be where the license is
+	var left []store.RawOp // removals that are open only because staff accepted an older container
+	for i, o := range ops {
+		if v.isBad("step_ops", opKey(o)) {
+			return // told of already
+		}
+		if issued := fmt.Sprintf("%s %s/%d", kindText(o.Kind), o.Container, o.Number); !l.issued[issued] {
+			v.find("step_ops", opKey(o), "", "", "", "no event about license %s tells of it", row.ID)
+		} else {
+			delete(l.issued, issued)
+		}
+		switch {
+		case i+1 < len(ops) && ops[i+1].Container == o.Container:
+		case o.Kind == 1:
+			with = append(with, o)
+		case o.Number <= o.Acked:
+		case slices.ContainsFunc(v.accepted[o.Container], func(at int64) bool { return at < o.Number }):
+			left = append(left, o)
+		default:
+			with = append(with, o)
+		}
+	}
+	for _, o := range left {
+		if o.Container == row.Holder.String {
+			with = append(with, o)
+		}
+	}
+	for issued := range l.issued {
+		v.find("licenses", row.ID, "step", "", "", "an event says that a step was issued with its operation (%s), but no log has it", issued)
+	}
+	switch {
+	case len(with) > 1:
+		v.find("licenses", row.ID, "holder", "", "", "two containers have it by their logs: %s and %s", with[0].Container, with[1].Container)
+	case len(with) == 0 && withContainer(row.State):
+		v.find("licenses", row.ID, "holder", row.Holder.String, "", "no log says that a container has it")
+	case len(with) == 1:
+		o := with[0]
+		state := "returning"
+		if o.Kind == 1 {
+			state = "collecting"
+			if o.Number <= o.Acked {
+				state = "collected"
+			}
+		}
+		v.same("licenses", row.ID, "state", row.State, state, "operation %s", opKey(o))
+		v.same("licenses", row.ID, "holder", row.Holder.String, o.Container, "operation %s", opKey(o))
+		v.same("licenses", row.ID, "step", row.Step, o.Number, "operation %s", opKey(o))
+		v.same("licenses", row.ID, "generation", row.Generation, o.Generation, "operation %s", opKey(o))
+	}
+}
+
+// held holds the row against the signed license that was last put anywhere.
+func (v *run) held(row store.RawLicense, m *making, t terms, features []string, ops []store.RawOp) {
+	var last *store.RawOp
+	for i, o := range ops {
+		// The log of the holder is asked before others.
+		if o.Kind == 1 && (last == nil || o.Container == row.Holder.String || last.Container != row.Holder.String) {
+			last = &ops[i]
+		}
+	}
+	if last == nil || v.isBad("step_ops", opKey(*last)) {
+		return
+	}
+	b, err := parseBody(last.Body)
+	if err != nil {
+		return // told of already
+	}
+	key := opKey(*last)
+	const from = "the signed license of operation %s"
+	v.same("licenses", row.ID, "product", row.Product, b.product, from, key)
+	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(b.activated), from, key)
+	v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(b.features, " "), from, key)
+	if is, want := t.differs(b.terms); is != "" {
+		v.find("licenses", row.ID, "terms", is, want, from, key)
+	}
+	if m != nil {
+		v.same("orders", m.order, "number", m.Number, b.number, from, key)
+		v.same("orders", m.order, "customer", m.Customer, b.customer, from, key)
+	}
+}

@@ -1,0 +1,322 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"licet/internal/pgtest"
+	"licet/internal/store"
+	"licet/internal/verify"
+)
+
+// planted are changes that somebody makes behind the product's back. A name in
+// braces is one of the story's.
+var planted = []struct {
+	name string
+	sql  string
+	args []any
+	do   func(h *planting) // instead of sql
+	want string            // table, key, column; * is any
+}{
+	// Licenses.
+	{name: "a state flipped", sql: `update licenses set state = 'collecting' where id = '{collected}'`, want: "licenses {collected} state"},
+	{name: "a license freed", sql: `update licenses set state = 'returned', holder = null where id = '{collected}'`, want: "licenses {collected} holder"},
+	{name: "a return undone", sql: `update licenses set state = 'collected' where id = '{returning}'`, want: "licenses {returning} state"},
+	{name: "a license made gone", sql: `update licenses set state = 'gone' where id = '{never}'`, want: "licenses {never} state"},
+	{name: "a holder moved", sql: `update licenses set holder = '{c}' where id = '{collected}'`, want: "licenses {collected} holder"},
+	{name: "a holder invented", sql: `update licenses set state = 'collected', holder = '{c}', step = 1 where id = '{never}'`, want: "licenses {never} holder"},
+	{name: "a license's step changed", sql: `update licenses set step = step + 1 where id = '{collected}'`, want: "licenses {collected} step"},
+	{name: "a generation raised", sql: `update licenses set generation = 2 where id = '{collected}'`, want: "licenses {collected} generation"},
+	{name: "a withdrawal invented", sql: `update licenses set withdrawn = 1 where id = '{never}'`, want: "licenses {never} withdrawn"},
+	{name: "an end prolonged", sql: `update licenses set terms = replace(terms, '2027-', '2037-') where id = '{year}'`, want: "licenses {year} terms"},
+	{name: "an end taken away", sql: `update licenses set terms = '{"seats":1}' where id = '{year}'`, want: "licenses {year} terms"},
+	{name: "seats added to a license in use", sql: `update licenses set terms = replace(terms, '"seats":9', '"seats":900') where id = '{team}'`, want: "licenses {team} terms"},
+	{name: "seats added to a license never used", sql: `update licenses set terms = replace(terms, '"seats":5', '"seats":500') where id = '{never}'`, want: "licenses {never} terms"},
+	{name: "a longer term for a license never used", sql: `update licenses set terms = replace(terms, '365d', '3650d') where id = '{never}'`, want: "licenses {never} terms"},
+	{name: "more to borrow", sql: `update licenses set terms = replace(terms, '12h', '120h') where id = '{never}'`, want: "licenses {never} terms"},
+	{name: "terms destroyed", sql: `update licenses set terms = 'x' where id = '{never}'`, want: "licenses {never} terms"},
+	{name: "a feature added to a license in use", sql: `update licenses set features = '["render","export"]' where id = '{collected}'`, want: "licenses {collected} features"},
+	{name: "a feature added to a license never used", sql: `update licenses set features = '["render"]' where id = '{never}'`, want: "licenses {never} features"},
+	{name: "the first activation changed", sql: `update licenses set activated = activated + 86400000000 where id = '{year}'`, want: "licenses {year} activated"},
+	{name: "a product changed", sql: `update licenses set product = 'TEAM' where id = '{spare}'`, want: "licenses {spare} product"},
+	{name: "a position changed", sql: `update licenses set item = 'TEAM=1' where id = '{spare}'`, want: "licenses {spare} item"},
+	{name: "a license deleted", sql: `delete from licenses where id = '{never}'`, want: "licenses {never}"},
+	{name: "a license deleted, seen by the order", sql: `delete from licenses where id = '{never}'`, want: "orders {other-order} licenses"},
+	{name: "a license inserted", sql: copyLicense("'lic_00'", "order_id", "ticket_id"), want: "licenses lic_00"},
+	{name: "a license inserted, seen by the order", sql: copyLicense("'lic_00'", "order_id", "ticket_id"), want: "orders {other-order} licenses"},
+	{name: "a license copied into another order", sql: copyLicense("'lic_zz'", "'{order}'", "'{ticket}'"), want: "licenses lic_zz"},
+	{name: "a license moved to another order", sql: `update licenses set order_id = '{order}' where id = '{never}'`, want: "licenses {never} order_id"},
+	{name: "a license moved to another ticket", sql: `update licenses set ticket_id = '{ticket}' where id = '{never}'`, want: "licenses {never} ticket_id"},
+
+	// Orders and tickets.
+	{name: "a ticket moved to another order", sql: `update tickets set order_id = '{order}' where id = '{other-ticket}'`, want: "tickets {other-ticket} order_id"},
+	{name: "a ticket's look-up replaced", sql: `update tickets set lookup = $1 where id = '{ticket}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "tickets {ticket} lookup"},
+	{name: "a ticket's copy replaced", sql: `update tickets set sealed = $1 where id = '{ticket}'`, args: []any{[]byte("x")}, want: "tickets {ticket} lookup"},
+	{name: "a second ticket", sql: `insert into tickets (id, order_id, lookup, sealed, created) select 'tic_00', order_id, $1, sealed, created from tickets where id = '{ticket}'`, args: []any{[]byte("y")}, want: "tickets tic_00 order_id"},
+	{name: "a customer changed", sql: `update orders set customer = 'Thief' where id = '{order}'`, want: "orders {order} customer"},
+	{name: "an order's number changed", sql: `update orders set number = '9999' where id = '{order}'`, want: "orders {order} number"},
+	{name: "an order inserted", sql: `insert into orders (id, number, customer, created) values ('ord_00', '7', 'Thief', 1)`, want: "orders ord_00"},
+
+	// Steps.
+	{name: "a byte of a step flipped", do: flip("steps", "signed", "container = '{a}' and number = 1", 100), want: "steps {a}/1 signed"},
+	{name: "a signature replaced", do: flip("steps", "signed", "container = '{a}' and number = 1", -5), want: "steps {a}/1 signed"},
+	{name: "a step replaced by another container's", sql: `update steps set signed = (select signed from steps where container = '{c}' and number = 1) where container = '{a}' and number = 1`, want: "steps {a}/1 signed"},
+	{name: "a step replaced by a later one", sql: `update steps set signed = (select signed from steps where container = '{a}' and number = 2) where container = '{a}' and number = 1`, want: "steps {a}/1 signed"},
+	{name: "a step removed", sql: `delete from step_ops where container = '{a}' and number = 2; delete from steps where container = '{a}' and number = 2`, want: "steps {a}/2"},
+	{name: "the last step removed, and what tells of it in its container", sql: `delete from step_ops where container = '{e}' and number = 1; delete from steps where container = '{e}' and number = 1; update containers set issued = 0, acked = 0 where serial = '{e}'`, want: "steps {e}/1"},
+	{name: "a step's time changed", sql: `update steps set time = time + 1 where container = '{a}' and number = 1`, want: "steps {a}/1 time"},
+	{name: "a plan hash changed", sql: `update steps set plan = $1 where container = '{a}' and number = 1`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "steps {a}/1 plan"},
+	{name: "a life hash changed", sql: `update steps set life = $1 where container = '{a}' and number = 1`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "steps {a}/1 life"},
+	{name: "a life hash forgotten", sql: `update steps set life = null where container = '{a}' and number = 1`, want: "steps {a}/1 life"},
+	{name: "a life hash invented", sql: `update steps set life = $1 where container = '{a}' and number = (select max(number) from steps where container = '{a}')`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "steps {a}/* life"},
+
+	// Operations.
+	{name: "an operation for another license", sql: `update step_ops set license = '{never}' where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 license"},
+	{name: "an operation turned round", sql: `update step_ops set kind = 2 where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 kind"},
+	{name: "an operation's phase changed", sql: `update step_ops set phase = 3 where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 phase"},
+	{name: "an operation's generation changed", sql: `update step_ops set generation = 2 where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 generation"},
+	{name: "an operation's product changed", sql: `update step_ops set product = 'TEAM' where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 product"},
+	{name: "an operation removed", sql: `delete from step_ops where container = '{a}' and number = 1 and place = 1`, want: "step_ops {a}/1/1"},
+	{name: "an operation added", sql: `insert into step_ops select container, number, 99, kind, phase, '{never}', generation, product, body from step_ops where container = '{a}' and number = 1 and place = 1`, want: "step_ops {a}/1/99"},
+	{name: "a body swapped", sql: `update step_ops set body = (select body from step_ops where container = '{a}' and number = 1 and place = 1) where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 body"},
+	{name: "a byte of a body flipped", do: flip("step_ops", "body", "container = '{a}' and number = 1 and place = 0", 60), want: "step_ops {a}/1/0 body"},
+	{name: "a body removed", sql: `update step_ops set body = null where container = '{a}' and number = 1 and place = 0`, want: "step_ops {a}/1/0 body"},
+
+	// Containers.
+	{name: "acknowledged raised", sql: `update containers set acked = acked + 1 where serial = '{a}'`, want: "containers {a} acked"},
+	{name: "acknowledged lowered", sql: `update containers set acked = acked - 1 where serial = '{a}'`, want: "containers {a} acked"},
+	{name: "the life hash of a container changed", sql: `update containers set acked_life = $1 where serial = '{a}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "containers {a} acked_life"},
+	{name: "issued raised", sql: `update containers set issued = issued + 1 where serial = '{a}'`, want: "containers {a} issued"},
+	{name: "the plan hash of a container changed", sql: `update containers set issued_plan = $1 where serial = '{a}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "containers {a} issued_plan"},
+	{name: "a container's signing key replaced", sql: `update containers set signing_key = (select signing_key from containers where serial = '{c}') where serial = '{a}'`, want: "containers {a} serial"},
+	{name: "a container's sealing key replaced", sql: `update containers set sealing_key = (select sealing_key from containers where serial = '{c}') where serial = '{a}'`, want: "containers {a} serial"},
+	{name: "a container's kind changed", sql: `update containers set kind = 'cloud' where serial = '{a}'`, want: "containers {a} kind"},
+	{name: "a container's beginning changed", sql: `update containers set first_seen = 1 where serial = '{a}'`, want: "containers {a} first_seen"},
+	{name: "a container inserted", sql: `insert into containers (serial, kind, signing_key, sealing_key, binding, issued_plan, acked_life, first_seen, last_seen) select 'AAAA', kind, signing_key, sealing_key, binding, issued_plan, acked_life, first_seen, last_seen from containers where serial = '{a}'`, want: "containers AAAA"},
+	{name: "a flag cleared", sql: `update containers set flag_reason = '', flag_time = 0, flag_number = 0, flag_life = null, flag_acceptable = 0 where serial = '{flagged}'`, want: "containers {flagged} flag_reason"},
+	{name: "a flag invented", sql: `update containers set flag_reason = 'because' where serial = '{a}'`, want: "containers {a} flag_reason"},
+	{name: "a flag made acceptable", sql: `update containers set flag_acceptable = 1 - flag_acceptable where serial = '{flagged}'`, want: "containers {flagged} flag_acceptable"},
+	{name: "the life of a flag replaced", sql: `update containers set flag_life = $1 where serial = '{flagged}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "containers {flagged} flag_life"},
+	{name: "a proof removed", sql: `delete from proofs where id = '{proof}'`, want: "proofs {proof}"},
+	{name: "a proof replaced", sql: `update proofs set report = (select report from answers where container = '{a}' limit 1) where id = '{proof}'`, want: "proofs {proof} report"},
+	{name: "an answer replaced", sql: `update answers set answer = report where container = '{a}' and issued = 1`, want: "answers * answer"},
+	{name: "a report replaced", sql: `update answers set report = (select report from answers where container = '{c}' limit 1) where container = '{a}' and issued = 1`, want: "answers * report"},
+
+	// Events and the audit log.
+	{name: "an event deleted", sql: `delete from event_subjects where event_id = '{put-event}'; delete from events where id = '{put-event}'`, want: "events * audit"},
+	{name: "an event deleted, seen by the license", sql: `delete from event_subjects where event_id = '{put-event}'; delete from events where id = '{put-event}'`, want: "licenses {collected} state"},
+	{name: "an event not yet in the log deleted", sql: `delete from event_subjects where event_id = '{tail-event}'; delete from events where id = '{tail-event}'`, want: "containers {e} acked"},
+	{name: "an event edited", sql: `update events set details = replace(details, '"generation":1', '"generation":2') where id = '{put-event}'`, want: "events {put-event} audit"},
+	{name: "an event's actor changed", sql: `update events set actor = 'nobody' where id = '{put-event}'`, want: "events {put-event} audit"},
+	{name: "an event edited, leaf and all", do: rewrite("{put-event}"), want: "events {put-event} audit"},
+	{name: "an event about something else", sql: `update event_subjects set subject_id = '{never}' where event_id = '{put-event}' and kind = 'license'`, want: "events {put-event} audit"},
+	{name: "a step's event edited", sql: `update events set details = replace(details, 'CAD', 'CAR') where id = '{step-event}'`, want: "events {step-event} details"},
+	{name: "an event inserted", sql: `insert into events (id, time, actor, name, before_hash, after_hash, reason, request, details, leaf) select 'evt_zz', time, actor, name, before_hash, after_hash, reason, request, details, leaf from events where id = '{put-event}'`, want: "events evt_zz audit"},
+	{name: "a receipt invented, with event and state", do: invent, want: "licenses {returning} state"},
+	{name: "a sale invented, with event and license", do: sell, want: "events * subjects"},
+	{name: "the order of events changed", sql: `update events set sequence = 100000 where sequence = 5; update events set sequence = 5 where sequence = 6; update events set sequence = 6 where sequence = 100000`, want: "events * audit"},
+	{name: "a hash of the audit log changed", sql: `update audit_hashes set hash = $1 where position = 3`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "events * audit"},
+	{name: "a hash of the audit log deleted", sql: `delete from audit_hashes where position = 0`, want: "events * audit"},
+	{name: "a leaf changed", sql: `update events set leaf = $1 where id = '{put-event}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "events {put-event} audit"},
+	{name: "a checkpoint changed", sql: `update audit_checkpoints set note = replace(note, 'licet', 'licit')`, want: "audit-log * "},
+	{name: "the checkpoints deleted", sql: `delete from audit_checkpoints`, want: "audit-log * "},
+	{name: "the audit log cut", sql: `update audit_state set size = size - 1`, want: "events * audit"},
+
+	// Keys, products, tokens.
+	{name: "a certificate swapped", sql: `update keys set certificate = (select certificate from keys where id = '{sealing}') where id = '{issuing}'`, want: "keys {issuing} certificate"},
+	{name: "a key replaced", sql: `update keys set public = $1 where id = '{issuing}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "keys {issuing} id"},
+	{name: "a key inserted", sql: `insert into keys (id, use, public, private, certificate, created) select 'k', use, public, private, null, created from keys where id = '{issuing}'`, want: "keys k certificate"},
+	{name: "the root replaced", sql: `update keys set public = $1 where id = '{root}'`, args: []any{bytes.Repeat([]byte{7}, 32)}, want: "keys {root} public"},
+	{name: "the audit key replaced", sql: `update keys set public = (select public from keys where id = '{root}') where id = '{audit}'`, want: "keys {audit} id"},
+	{name: "the vendor's name changed", sql: `update vendor set name = 'Thief'`, want: "vendor {vendor} name"},
+	{name: "the vendor's address changed", sql: `update vendor set address = 'http://thief'`, want: "vendor {vendor} address"},
+	{name: "the trust bundle destroyed", do: flip("vendor", "trust", "true", 120), want: "vendor {vendor} trust"},
+	{name: "the epoch lowered", sql: `update vendor set epoch = 0`, want: "vendor {vendor} epoch"},
+	{name: "a product changed behind the catalog", sql: `update products set spec = replace(spec, '"deactivation":true', '"deactivation":false') where code = 'CAD'`, want: "products CAD spec"},
+	{name: "a product inserted", sql: `insert into products (code, spec) select 'FREE', spec from products where code = 'CAD'`, want: "products FREE"},
+	{name: "a token's scopes widened", sql: `update tokens set scopes = 'admin' where id = '{shop}'`, want: "tokens {shop} scopes"},
+	{name: "a revoked token revived", sql: `update tokens set revoked = 0 where id = '{gone}'`, want: "tokens {gone} revoked"},
+	{name: "a token inserted", sql: `insert into tokens (id, name, scopes, hash, created) values ('tok_00', 'thief', 'admin', $1, 1)`, args: []any{[]byte("h")}, want: "tokens tok_00"},
+	{name: "the first token deleted", sql: `delete from tokens where id = '{admin}'`, want: "tokens {admin}"},
+}
+
+func copyLicense(id, order, ticket string) string {
+	return `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, created)
+select ` + id + `, ` + order + `, ` + ticket + `, product, item, features, terms, state, generation, created from licenses where id = '{never}'`
+}
+
+// planting is one change, in one transaction.
+type planting struct {
+	t    testing.TB
+	tx   *store.Tx
+	name map[string]string
+}
+
+// fill puts the story's names in.
+func fill(text string, name map[string]string) string {
+	for n, v := range name {
+		text = strings.ReplaceAll(text, "{"+n+"}", v)
+	}
+	return text
+}
+
+// exec runs statements, each of which changes something.
+func (h *planting) exec(statements string, args ...any) {
+	h.t.Helper()
+	for _, s := range strings.Split(statements, "; ") {
+		n, err := h.tx.Exec(fill(s, h.name), args...)
+		must(h.t, err)
+		if n == 0 {
+			h.t.Fatalf("changed nothing: %s", s)
+		}
+	}
+}
+
+// flip changes a byte in the middle of a value, from its end if at is negative.
+func flip(table, column, where string, at int) func(*planting) {
+	return func(h *planting) {
+		var b []byte
+		must(h.t, h.tx.QueryRow(fill("select "+column+" from "+table+" where "+where, h.name)).Scan(&b))
+		if at < 0 {
+			at += len(b)
+		}
+		b[at] ^= 1
+		h.exec("update "+table+" set "+column+" = $1 where "+where, b)
+	}
+}
+
+// rewrite changes an event and gives it the leaf that fits.
+func rewrite(id string) func(*planting) {
+	return func(h *planting) {
+		all, err := h.tx.AllEvents("", 1000)
+		must(h.t, err)
+		for _, e := range all {
+			if e.ID == fill(id, h.name) {
+				e.Actor = "nobody"
+				leaf := e.LeafHash()
+				h.exec("update events set actor = 'nobody', leaf = $1 where id = '"+id+"'", leaf[:])
+			}
+		}
+	}
+}
+
+// invent frees a license as the product would, with an event that fits: only the
+// container's receipt is missing.
+func invent(h *planting) {
+	h.exec(`update licenses set state = 'returned', holder = null where id = '{returning}'`)
+	var step, now int64
+	must(h.t, h.tx.QueryRow(fill(`select step from licenses where id = '{returning}'`, h.name)).Scan(&step))
+	must(h.t, h.tx.QueryRow(`select max(time) from events`).Scan(&now))
+	details, err := json.Marshal(map[string]any{"from": "returning", "to": "returned", "generation": 1, "step": step, "product": "CAD"})
+	must(h.t, err)
+	must(h.t, h.tx.AppendEvent(store.Event{ID: "evt_zz", Time: now, Actor: "container:" + h.name["a"], Name: "drop_confirmed", Details: details,
+		Subjects: []store.Subject{{Kind: "license", ID: h.name["returning"]}, {Kind: "container", ID: h.name["a"]}, {Kind: "order", ID: h.name["order"]}}}))
+}
+
+// sell adds a license that nobody bought, with an event that does not say so.
+func sell(h *planting) {
+	h.exec(copyLicense("'lic_zz'", "order_id", "ticket_id"))
+	must(h.t, h.tx.AppendEvent(store.Event{ID: "evt_zz", Time: 1, Actor: "staff:admin", Name: "order_extended",
+		Details:  json.RawMessage(`{"number":"1002","customer":"Buyer","items":[],"added":0}`),
+		Subjects: []store.Subject{{Kind: "order", ID: h.name["other-order"]}, {Kind: "ticket", ID: h.name["other-ticket"]}, {Kind: "license", ID: "lic_zz"}}}))
+}
+
+// matches reports whether a finding is the one wanted.
+func matches(f verify.Finding, want string) bool {
+	parts := strings.SplitN(want, " ", 3)
+	if parts[0] == "audit-log" {
+		return f.Table == "audit log"
+	}
+	ok := f.Table == parts[0]
+	if pattern, is := strings.CutSuffix(parts[1], "*"); is {
+		ok = ok && strings.HasPrefix(f.Key, pattern)
+	} else {
+		ok = ok && f.Key == parts[1]
+	}
+	if len(parts) == 2 {
+		return ok && f.Column == ""
+	}
+	return ok && f.Column == parts[2]
+}
+
+func TestPlantedCorruptionsAreNamed(t *testing.T) {
+	for engine, prepare := range map[string]func(t *testing.T) (template string, copy func(t *testing.T) string){
+		"sqlite": sqliteCopies, "postgres": postgresCopies,
+	} {
+		t.Run(engine, func(t *testing.T) {
+			template, copy := prepare(t)
+			db, err := store.Open(t.Context(), template)
+			must(t, err)
+			b, name := story(t, db)
+			must(t, db.Close())
+			for i, p := range planted {
+				if engine == "postgres" && i%6 != 0 && os.Getenv("LICET_TEST_LONG") == "" {
+					continue // what is found does not depend on the engine; a copy takes half a second there
+				}
+				t.Run(p.name, func(t *testing.T) {
+					db, err := store.Open(t.Context(), copy(t))
+					must(t, err)
+					defer db.Close()
+					must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+						h := &planting{t, tx, name}
+						if p.do != nil {
+							p.do(h)
+						} else {
+							h.exec(p.sql, p.args...)
+						}
+						return nil
+					}))
+					r, err := verify.Run(t.Context(), db, verify.Options{Trust: b.file})
+					must(t, err)
+					wanted, found := fill(p.want, name), false
+					for _, f := range r.Findings {
+						t.Log(f)
+						found = found || matches(f, wanted)
+					}
+					if !found {
+						t.Errorf("not found: %s", wanted)
+					}
+				})
+			}
+		})
+	}
+}
+
+func sqliteCopies(t *testing.T) (string, func(t *testing.T) string) {
+	template := filepath.Join(t.TempDir(), "story.db")
+	return "sqlite:" + template, func(t *testing.T) string {
+		b, err := os.ReadFile(template)
+		must(t, err)
+		path := filepath.Join(t.TempDir(), "copy.db")
+		must(t, os.WriteFile(path, b, 0o600))
+		return "sqlite:" + path
+	}
+}
+
+func postgresCopies(t *testing.T) (string, func(t *testing.T) string) {
+	template := pgtest.URL(t)
+	of := func(address string) string {
+		u, err := url.Parse(address)
+		must(t, err)
+		return strings.TrimPrefix(u.Path, "/")
+	}
+	admin, err := sql.Open("pgx", pgtest.URL(t))
+	must(t, err)
+	t.Cleanup(func() { admin.Close() })
+	return template, func(t *testing.T) string {
+		address := pgtest.URL(t)
+		for _, s := range []string{"drop database %[1]s", "create database %[1]s template %[2]s"} {
+			_, err := admin.ExecContext(context.Background(), fmt.Sprintf(s, of(address), of(template)))
+			must(t, err)
+		}
+		return address
+	}
+}
