@@ -27,7 +27,7 @@ type State struct {
 	Held        map[license.ID]Holding `cbor:"8,keyasint"`
 	Kept        []KeptStep             `cbor:"9,keyasint"`  // the last KeptSteps steps and those that put what is held
 	Floor       license.Time           `cbor:"10,keyasint"` // latest time known to have passed
-	LastContact license.Time           `cbor:"11,keyasint"` // vendor's time of the latest answer to this container
+	LastContact license.Time           `cbor:"11,keyasint"` // vendor's time of the latest answer that renews
 	Challenge   []byte                 `cbor:"12,keyasint"` // to be answered by the next report
 	Asked       Nonce                  `cbor:"13,keyasint"` // nonce of the last report
 }
@@ -88,6 +88,9 @@ func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license
 	if u.Epoch < s.Epoch {
 		return s, nil, refusal.New(refusal.OutOfDate, "The update was made before the vendor's server was recovered. Nothing was changed.")
 	}
+	if u.Acked > s.Number && !answers {
+		return s, nil, stepsMissing(u.Acked+1, s.Number)
+	}
 	n := s.clone()
 	var changes []Change
 	for _, in := range steps {
@@ -103,14 +106,13 @@ func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license
 	n.acknowledge(u.Acked)
 	n.Epoch = max(n.Epoch, u.Epoch)
 	n.Floor = max(n.Floor, u.Time, now)
-	if n.Number > s.Number {
+	if u.Renews && (answers || n.Number > s.Number) {
 		n.LastContact = max(n.LastContact, u.Time)
 	}
 	if answers {
 		// Only an answer to this container's own latest nonce may lower the
 		// floor, after a clock that ran ahead was set right (docs/protocol.md R23).
 		n.Floor = u.Time
-		n.LastContact = max(n.LastContact, u.Time)
 		n.Challenge = bytes.Clone(u.Challenge)
 		n.Asked = Nonce{}
 	}
@@ -121,6 +123,10 @@ func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license
 	return n, changes, nil
 }
 
+func stepsMissing(first, number uint64) *refusal.Refusal {
+	return refusal.New(refusal.StepsMissing, "The update starts at step %d; this container needs step %d first.", first, number+1)
+}
+
 // apply takes one step over, or refuses it whole.
 func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 	step := in.Step
@@ -129,7 +135,7 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 		return nil, refusal.New(refusal.WrongContainer, "A step of the update was made for container %s; this is container %s.", step.Container, s.Serial).
 			With("made_for", string(step.Container)).With("this_is", string(s.Serial))
 	case step.Number != s.Number+1:
-		return nil, refusal.New(refusal.StepsMissing, "The update starts at step %d; this container needs step %d first.", step.Number, s.Number+1)
+		return nil, stepsMissing(step.Number, s.Number)
 	case step.Epoch < s.Epoch:
 		return nil, refusal.New(refusal.OutOfDate, "Step %d was signed before the vendor's server was recovered.", step.Number)
 	case step.Previous != s.Plan:

@@ -177,6 +177,11 @@ type Update struct {
 	Epoch     uint64         `cbor:"8,keyasint"`
 	Keys      [][]byte       `cbor:"9,keyasint"`  // certificates of the keys that signed
 	Reissued  [][]byte       `cbor:"10,keyasint"` // bodies asked for by Report.Reissue
+	// Renews says that the contact counts for licenses that need one from time to
+	// time. The answer to a report that is behind the record, or to a container
+	// that contradicts it, renews nothing: an old copy of a container must not
+	// live on by asking.
+	Renews bool `cbor:"11,keyasint,omitempty"`
 }
 
 // PlanStart is the plan hash before the first step.

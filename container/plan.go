@@ -318,6 +318,9 @@ func (p *planner) judge(w *wish) {
 	switch {
 	case !known:
 		w.no = refusal.New(refusal.LicenseUnknown, "There is no license %s.", w.license)
+	case p.held[w.license] && slices.Contains(p.s.Return, w.license):
+		w.no = refusal.New(refusal.NotDone, "%s (%s) is returned by the same request.", c.Product, c.License).
+			Hinted("Ask for one of the two.")
 	case p.held[w.license]:
 		w.already = true
 	case c.State == license.Gone || p.leaving(w.license):
@@ -356,14 +359,30 @@ func inUse(c Candidate) *refusal.Refusal {
 }
 
 // needs checks prerequisites on what the container would hold in the end
-// (T10): a license that would lack another is refused, a return that would break
-// another one too. Refusing one can break the next, so it repeats until nothing
-// changes.
-func (p *planner) needs(groups ...[]wish) {
-	returns, named, tickets := groups[0], groups[1], groups[2]
+// (T10): a return that would break a license of the container is refused, a
+// license that would lack another one too. Refusing one can break or mend the
+// next, so it repeats until nothing changes; returns come first, because what
+// they leave in place may be what a wish needs.
+func (p *planner) needs(returns, named, tickets []wish) {
 	for changed := true; changed; {
 		changed = false
 		after := p.after(returns, slices.Concat(named, tickets))
+		for i := range returns {
+			w := &returns[i]
+			if w.no != nil || w.already {
+				continue
+			}
+			if broken := p.broken(p.s.Licenses[w.license].Product, after); len(broken) > 0 {
+				w.no = refusal.New(refusal.BreaksOtherLicense, "%s cannot be returned alone: %s needs it.", p.s.Licenses[w.license].Product, joinIDs(broken)).
+					With("license", string(w.license)).With("licenses", idNames(broken))
+				changed = true
+			}
+		}
+		if changed {
+			leaveUndone(returns)
+			leaveUndone(named)
+			continue
+		}
 		for _, g := range [][]wish{named, tickets} {
 			for i := range g {
 				w := &g[i]
@@ -379,22 +398,6 @@ func (p *planner) needs(groups ...[]wish) {
 			}
 		}
 		if changed && slices.ContainsFunc(named, conflicts) {
-			leaveUndone(returns)
-			leaveUndone(named)
-			continue
-		}
-		for i := range returns {
-			w := &returns[i]
-			if w.no != nil || w.already {
-				continue
-			}
-			if broken := p.broken(p.s.Licenses[w.license].Product, after); len(broken) > 0 {
-				w.no = refusal.New(refusal.BreaksOtherLicense, "%s cannot be returned alone: %s needs it.", p.s.Licenses[w.license].Product, joinIDs(broken)).
-					With("license", string(w.license)).With("licenses", idNames(broken))
-				changed = true
-			}
-		}
-		if changed && slices.ContainsFunc(returns, conflicts) {
 			leaveUndone(returns)
 			leaveUndone(named)
 		}
@@ -434,12 +437,12 @@ func lacking(c Candidate, held map[license.ID]string) []string {
 	return missing
 }
 
-// broken lists the licenses of held that would lack the product returned.
+// broken lists the licenses of the container that would lack the product returned.
 func (p *planner) broken(product string, held map[license.ID]string) []license.ID {
 	var out []license.ID
 	for id := range held {
 		c := p.s.Licenses[id]
-		if slices.Contains(c.Requires, product) && slices.Contains(lacking(c, held), product) {
+		if p.held[id] && slices.Contains(c.Requires, product) && slices.Contains(lacking(c, held), product) {
 			out = append(out, id)
 		}
 	}

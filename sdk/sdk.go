@@ -32,7 +32,7 @@
 // not valid. A session that has seen one keeps it, when a later look fails for
 // a reason that says nothing about the license (a disk, an agent that hangs),
 // until the license's own end; the verdict carries the failure as a warning. A
-// license that is gone, altered or returned ends at once.
+// license that is gone, altered or returned ends with the next look.
 //
 // # Time
 //

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/sha256"
 
 	"licet/container"
@@ -27,7 +28,7 @@ func DecodeStep(unsigned []byte) (container.Step, error) {
 			return container.Step{}, damaged("step")
 		}
 	}
-	s.Unsigned = unsigned
+	s.Unsigned = bytes.Clone(unsigned)
 	return s, nil
 }
 

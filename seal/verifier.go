@@ -14,8 +14,9 @@ import (
 // certificates it has checked, so that a document costs one verification. It is
 // safe for concurrent use.
 type Verifier struct {
-	scope Scope
-	root  publicKey
+	scope    Scope
+	root     publicKey
+	external map[purpose][]byte // the external data of what issuing keys sign
 
 	mu      sync.RWMutex
 	issuing map[KeyID]issuer
@@ -44,7 +45,10 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 	if !ok || VendorOf(t.Root) != t.Scope.Vendor {
 		return nil, badSignature()
 	}
-	v := &Verifier{scope: t.Scope, root: root, issuing: map[KeyID]issuer{}}
+	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}}
+	for _, p := range []purpose{forStep, forUpdate, forTime} {
+		v.external[p] = external(p, t.Scope, suite1)
+	}
 	if err := v.Add(t.Certificates...); err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func (v *Verifier) check(p purpose, m *message) (issuer, error) {
 	if !ok {
 		return i, badSignature()
 	}
-	return i, m.verify(p, v.scope, i.publicKey)
+	return i, m.verifyUnder(v.external[p], i.publicKey)
 }
 
 // open verifies a document and gives its payload.

@@ -63,6 +63,29 @@ func TestOldRequestAgain(t *testing.T) {
 	})
 }
 
+// TestStrangerWithWrongLog sends requests of containers that nobody knows and that
+// do not begin where a log begins: a refusal, and nothing is kept.
+func TestStrangerWithWrongLog(t *testing.T) {
+	both(t, func(t *testing.T, b *book) {
+		ticket, ids := b.order("1", 1)
+		for name, spoil := range map[string]func(*box){
+			"plan": func(x *box) { x.state.Plan[0]++ },
+			"life": func(x *box) { x.state.Life[0]++ },
+		} {
+			x := b.box(b)
+			spoil(x)
+			_, err := x.program(ask(ticket))
+			if _, refused := refusal.As(err); !refused {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if l := b.license(ids[0]); l.State != license.NotCollected {
+			t.Errorf("the license is %s", l.State)
+		}
+		must(t, b.whole())
+	})
+}
+
 // TestOneVendor sets up a vendor from several processes at once: one does it, the
 // others are told that it is done.
 func TestOneVendor(t *testing.T) {

@@ -71,7 +71,14 @@ func loadCatalog(tx *store.Tx) (catalog.Catalog, error) {
 func applyChange(tx *store.Tx, log scribe, c catalog.Change, next catalog.Catalog) error {
 	if c.Kind == "category" {
 		k, _ := next.Category(c.Code)
-		return tx.PutCategory(store.Category{Code: k.Code, Name: k.Name})
+		if err := tx.PutCategory(store.Category{Code: k.Code, Name: k.Name}); err != nil {
+			return err
+		}
+		name := evCategoryCreated
+		if c.Action == catalog.Changed {
+			name = evCategoryChanged
+		}
+		return log.note(name, map[string]any{"name": k.Name}, about(ofCategory, k.Code))
 	}
 	p, _ := next.Product(c.Code)
 	if err := tx.PutProduct(p); err != nil {

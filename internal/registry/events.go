@@ -15,6 +15,8 @@ import (
 // What can happen, each with the sentence that people read in a history.
 const (
 	evVendorCreated     = "vendor_created"
+	evCategoryCreated   = "category_created"
+	evCategoryChanged   = "category_changed"
 	evProductCreated    = "product_created"
 	evProductChanged    = "product_changed"
 	evOrderCreated      = "order_created"
@@ -40,6 +42,8 @@ const (
 // the event; a sentence whose details are absent ends before them.
 var sentences = map[string]string{
 	evVendorCreated:     "The vendor {name} and its keys were created.",
+	evCategoryCreated:   "The category {name} was created.",
+	evCategoryChanged:   "The category was renamed to {name}.",
 	evProductCreated:    "The product was created.",
 	evProductChanged:    "The product was changed.",
 	evOrderCreated:      "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
@@ -119,6 +123,7 @@ const (
 	ofTicket    = "ticket"
 	ofLicense   = "license"
 	ofContainer = "container"
+	ofCategory  = "category"
 	ofProduct   = "product"
 	ofToken     = "token"
 )

@@ -374,7 +374,7 @@ func (x *exchange) step() ([]byte, error) {
 	if err := x.noteRefusals(outcomes); err != nil {
 		return nil, err
 	}
-	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes}
+	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == ""}
 	if x.c.Flag.Reason == "" || x.c.Issued > before {
 		if u.Steps, err = x.pending(); err != nil {
 			return nil, err

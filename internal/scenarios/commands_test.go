@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,7 @@ func init() {
 		"flipbit":   plain(flipBit),
 		"cut":       plain(cut),
 		"vendor":    plain(vendorCommand),
+		"hides":     plain(hides),
 	}
 }
 
@@ -697,5 +699,25 @@ func vendorCommand(ts *testscript.TestScript, s *stage, args []string) error {
 	}
 	ts.Setenv(args[0], v.url)
 	ts.Setenv(args[0]+"_TRUST", v.trust())
+	return nil
+}
+
+// hides looks into the bytes that a file carries for texts that must not be
+// readable in it.
+func hides(ts *testscript.TestScript, _ *stage, args []string) error {
+	if len(args) < 2 {
+		return errUsage
+	}
+	_, rest, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
+	body, _, _ := strings.Cut(rest, "-----END")
+	raw, err := base64.StdEncoding.DecodeString(body)
+	if err != nil {
+		return err
+	}
+	for _, secret := range args[1:] {
+		if bytes.Contains(raw, []byte(secret)) {
+			return fmt.Errorf("%q can be read in %s", secret, args[0])
+		}
+	}
 	return nil
 }

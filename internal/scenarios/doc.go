@@ -47,6 +47,7 @@
 //	agent A on|off                 the background agent of A
 //	flipbit FILE OUT N             a copy of a file with bit N of its content flipped
 //	cut FILE OUT N                 the first N bytes of a file
+//	hides FILE TEXT...             none of the texts can be read in what the file carries
 //	vendor NAME ARGS...            another vendor's server: $NAME is its address, $NAME_TRUST its
 //	                               trust file; central @NAME, sell @NAME and upload @NAME speak to
 //	                               it, and vendor -stop NAME ends it

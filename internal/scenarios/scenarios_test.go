@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			testscript.Run(t, testscript.Params{
-				Dir:                filepath.Join("testdata"),
+				Dir:                "testdata",
 				Setup:              func(e *testscript.Env) error { return setUp(e, database) },
 				Cmds:               commands,
 				RequireUniqueNames: true,

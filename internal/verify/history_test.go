@@ -28,15 +28,21 @@ type book struct {
 }
 
 const catalogYAML = `
+categories:
+  - {code: DESIGN, name: Design}
 products:
   - code: CAD
     name: CAD Professional
+    category: DESIGN
     model: perpetual_single
     features: [render]
   - code: TEAM
     name: For a team
     model: subscription_multi
     terms: {seats: 5, expires_in: 365d, maintenance: 30d, grace: 7d, borrow: {max: 12h, seats: 2}}
+  - code: SPARE
+    name: Never sold
+    model: demo
   - code: YEAR
     name: One year
     model: subscription_single

@@ -143,7 +143,7 @@ func (v *run) things() error {
 	if err := v.vendorEvents(); err != nil {
 		return err
 	}
-	if err := v.products(); err != nil {
+	if err := v.catalog(); err != nil {
 		return err
 	}
 	return v.tokens()
@@ -169,9 +169,30 @@ func (v *run) vendorEvents() error {
 	return events.err
 }
 
-func (v *run) products() error {
-	rows := &pages[store.RawSpec]{load: func(last store.RawSpec) ([]store.RawSpec, error) { return v.tx.RawSpecs(last.Code, pageSize) }}
-	events := v.subjectEvents("product")
+// catalog checks products and categories against the newest event about each.
+func (v *run) catalog() error {
+	err := v.specs("products", "product", v.tx.RawSpecs, func(e store.SubjectEvent) string {
+		var d struct {
+			Hash string `json:"spec_hash"`
+		}
+		v.details(e, &d)
+		return d.Hash
+	})
+	if err != nil {
+		return err
+	}
+	return v.specs("categories", "category", v.tx.RawCategories, func(e store.SubjectEvent) string {
+		var d struct{ Name string }
+		v.details(e, &d)
+		h := sha256.Sum256([]byte(d.Name))
+		return hex.EncodeToString(h[:])
+	})
+}
+
+// specs holds rows of one text against the hash that the newest event gives.
+func (v *run) specs(table, kind string, load func(after string, limit int) ([]store.RawSpec, error), hash func(store.SubjectEvent) string) error {
+	rows := &pages[store.RawSpec]{load: func(last store.RawSpec) ([]store.RawSpec, error) { return load(last.Code, pageSize) }}
+	events := v.subjectEvents(kind)
 	for {
 		var code string
 		row, e := rows.peek(), events.peek()
@@ -184,25 +205,23 @@ func (v *run) products() error {
 		if code == "" {
 			return cmp.Or(rows.err, events.err)
 		}
-		var hash, last string
+		var want, last string
 		for _, e := range take(events, code) {
-			var d struct {
-				Hash string `json:"spec_hash"`
-			}
-			if (e.Name == "product_created" || e.Name == "product_changed") && v.details(e, &d) {
-				hash, last = d.Hash, e.ID
+			if e.Name == kind+"_created" || e.Name == kind+"_changed" {
+				want, last = hash(e), e.ID
 			}
 		}
 		if row == nil || row.Code != code {
-			v.find("products", code, "", "", "", "the row is missing; event %s tells of it", last)
+			v.find(table, code, "", "", "", "the row is missing; event %s tells of it", last)
 			continue
 		}
 		rows.next()
-		v.read("products")
+		v.read(table)
 		if is := sha256.Sum256([]byte(row.Spec)); last == "" {
-			v.find("products", code, "", "", "", "no event tells of it")
+			v.find(table, code, "", "", "", "no event tells of it")
 		} else {
-			v.same("products", code, "spec", "hash "+hex.EncodeToString(is[:]), "hash "+hash, "event %s", last)
+			column := map[string]string{"products": "spec", "categories": "name"}[table]
+			v.same(table, code, column, "hash "+hex.EncodeToString(is[:]), "hash "+want, "event %s", last)
 		}
 	}
 }

@@ -257,7 +257,7 @@ func (v *Vendor) Program(file []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	u.Acked, u.Outcomes = rec.log.Acked, outcomes
+	u.Acked, u.Outcomes, u.Renews = rec.log.Acked, outcomes, rec.flagged == ""
 	u.Steps = rec.steps[rec.log.Acked:]
 	for _, id := range r.Reissue {
 		body, _, err := seal.EncodeBody(v.sold[id].body)
