@@ -133,7 +133,9 @@ func containerPage(p *cli.Page, env Env, x wire.Container) {
 	p.Field("kind", "%s", x.Kind)
 	p.Field("status", "%s", x.Status)
 	if f := x.Flag; f != nil {
-		p.Field("flagged", "%s, at step %d, %s", f.Reason, f.Number, cli.When(f.Time, now))
+		p.Field("flagged", "%s", cli.When(f.Time, now))
+		p.Field("why", "%s", f.Reason)
+		p.Field("it says", "its last step is %d", f.Number)
 		p.Field("", "%s", either(f.Acceptable, "It keeps what it has and gets nothing new until you decide.", "Accepting cannot mend it: it follows another plan than the record."))
 	}
 	p.Field("steps", "%s", steps(x))
@@ -163,6 +165,9 @@ func acceptCommand(env Env) *cobra.Command {
 		Args:    cli.Args("SERIAL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reason, _ := cmd.Flags().GetString("reason")
+			if strings.TrimSpace(reason) == "" {
+				return cli.Usage("--reason is empty: say why, for the history.")
+			}
 			c, err := central(cmd, env)
 			if err != nil {
 				return err

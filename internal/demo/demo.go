@@ -87,7 +87,7 @@ func run(cmd *cobra.Command, env centralcmd.Env, dir string, keep bool) error {
 			return refusal.New(refusal.AlreadyInitialized, "The folder %s is not empty; it was not touched.", dir)
 		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+			return refusal.New(refusal.InvalidInput, "The folder %s cannot be made: %v.", dir, err).Hinted("Name a folder that can be made, or none.")
 		}
 	}
 	dir, err := filepath.Abs(dir)
@@ -156,7 +156,7 @@ func (s *stage) play() (stop func(), err error) {
 		return stop, err
 	}
 	if order.Ticket == "" || len(order.Licenses) != 1 {
-		return stop, fmt.Errorf("demo: the order has no ticket or license: %s", s.last)
+		return stop, s.failed("the order has no ticket or license:\n%s", s.last)
 	}
 	ticket, license := string(order.Ticket), string(order.Licenses[0].ID)
 
@@ -228,6 +228,12 @@ func (s *stage) inOrder(parts ...func() error) error {
 	return nil
 }
 
+// failed is the error of a step that did not do what it says.
+func (s *stage) failed(format string, args ...any) error {
+	return refusal.New(refusal.Internal, "Step %d did not do what it says: %s", s.number, strings.TrimRight(s.short(fmt.Sprintf(format, args...)), "\n")).
+		Hinted("Run the demo with --data DIR in an empty folder to keep its files, and look at them.")
+}
+
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *stage) say(format string, args ...any) {
@@ -288,7 +294,7 @@ func (s *stage) both(want int, name string, args []string, run func([]string, cl
 	s.last = out.String() + errs.String()
 	s.output(s.last)
 	if got != want {
-		return fmt.Errorf("demo: %s %s ended with status %d, not %d:\n%s", name, quoted(args), got, want, s.last)
+		return s.failed("%s %s ended with status %d, not %d:\n%s", name, quoted(args), got, want, s.last)
 	}
 	return nil
 }
@@ -310,7 +316,7 @@ func (s *stage) ask(answer any, args ...string) error {
 // expect checks that the last command said what the step promises.
 func (s *stage) expect(sentence string) error {
 	if !strings.Contains(s.last, sentence) {
-		return fmt.Errorf("demo: the answer does not say %q:\n%s", sentence, s.last)
+		return s.failed("the answer does not say %q:\n%s", sentence, s.last)
 	}
 	return nil
 }
@@ -344,7 +350,7 @@ func (s *stage) serve(address string) (stop func(), err error) {
 		return stop, nil
 	case status := <-ended:
 		cancel()
-		return func() {}, fmt.Errorf("demo: the server ended with status %d:\n%s", status, errs.String())
+		return func() {}, s.failed("the server ended with status %d:\n%s", status, errs.String())
 	}
 }
 
@@ -374,7 +380,7 @@ func (s *stage) carry(file, path, answer string) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("demo: %s answered %s: %s", path, resp.Status, got)
+		return s.failed("%s answered %s: %s", path, resp.Status, got)
 	}
 	if answer == "" {
 		s.output(string(got))

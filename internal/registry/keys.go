@@ -265,6 +265,9 @@ func (r *Registry) SignTime(_ context.Context, nonce []byte) ([]byte, error) {
 // openReport checks and opens a file from a container.
 func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
 	in, err := seal.OpenReport(r.keys.scope, file, r.keys.sealing...)
+	if no, ok := refusal.As(err); ok && no.Code == refusal.VendorUntrusted {
+		return incoming{}, no.Hinted("Send the file to the server of the vendor it was made for; this is %s.", r.vendor.Name)
+	}
 	if err != nil {
 		return incoming{}, err
 	}

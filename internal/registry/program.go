@@ -206,6 +206,9 @@ func (x *exchange) reconcile() (container.Finding, error) {
 	}
 	f := l.Reconcile(r)
 	switch {
+	case f.Convicts() && !x.known:
+		// There is no container to flag, and no honest one begins elsewhere.
+		return f, refusal.New(refusal.DamagedFile, "The report does not begin where the log of a new container begins. Nothing was changed.")
 	case f.Convicts():
 		return f, x.flag(f)
 	case f.Standing == container.Ahead:
