@@ -224,8 +224,13 @@ func TestImportEpoch(t *testing.T) {
 	if s.Epoch != 2 {
 		t.Fatalf("epoch %d", s.Epoch)
 	}
+	s.Asked = container.Nonce{9}
 	before := deep(s)
-	for name, u := range map[string]update{"update of an older epoch": old, "step of an older epoch": {c.update(0, 2).Update, c.steps}} {
+	for name, u := range map[string]update{
+		"update of an older epoch": old,
+		"answer of an older epoch": {old.answering(s.Asked).Update, nil},
+		"step of an older epoch":   {c.update(0, 2).Update, c.steps},
+	} {
 		got, _, no := takes(s, u)
 		if no == nil || no.Code != refusal.OutOfDate {
 			t.Errorf("%s: %v", name, no)
@@ -374,26 +379,25 @@ func TestChallenge(t *testing.T) {
 // falls only by an answer to the container's own nonce (R23).
 func TestFloor(t *testing.T) {
 	tests := []struct {
-		name         string
-		clock        license.Time // at the report before
-		answers      bool
-		now          license.Time
-		last         int
-		floor, heard license.Time
+		name    string
+		clock   license.Time // at the report before
+		answers bool
+		now     license.Time
+		last    int
+		want    license.Time
 	}{
-		{"vendor's time lifts it", 0, false, 0, 3, 301, 301},
-		{"clock lifts it", 0, false, 5000, 3, 5000, 301},
-		{"report lifts it", 5000, false, 0, 3, 5000, 301},
-		{"an answer lowers it", 5000, true, 0, 3, 301, 301},
-		{"an answer without steps lowers it", 5000, true, 0, 2, 201, 201},
-		{"an answer beats the clock", 0, true, 5000, 3, 301, 301},
+		{"vendor's time lifts it", 0, false, 0, 3, 301},
+		{"clock lifts it", 0, false, 5000, 3, 5000},
+		{"report lifts it", 5000, false, 0, 3, 5000},
+		{"an answer lowers it", 5000, true, 0, 3, 301},
+		{"an answer without steps lowers it", 5000, true, 0, 2, 201},
+		{"an answer beats the clock", 0, true, 5000, 3, 301},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := three()
 			s, _ := at(t, c, 0, 2).Report(container.Identity{}, container.Nonce{8}, tt.clock)
 			u := c.update(0, tt.last)
-			u.Renews = true
 			if tt.answers {
 				u = u.answering(container.Nonce{8})
 			}
@@ -401,27 +405,46 @@ func TestFloor(t *testing.T) {
 			if no != nil {
 				t.Fatal(no)
 			}
-			if got.Floor != tt.floor || got.LastContact != tt.heard {
-				t.Errorf("floor %d, heard %d; want %d, %d", got.Floor, got.LastContact, tt.floor, tt.heard)
+			if got.Floor != tt.want {
+				t.Errorf("floor %d, want %d", got.Floor, tt.want)
 			}
 		})
 	}
 }
 
-// An answer that refuses, to an old copy or a flagged container, sets the clock
-// right but renews nothing.
-func TestRefusalRenewsNothing(t *testing.T) {
-	c := three()
-	s, _ := at(t, c, 0, 2).Report(container.Identity{}, container.Nonce{8}, 0)
-	heard := s.LastContact
-	u := c.update(0, 2).answering(container.Nonce{8})
-	u.Challenge = []byte("answer me")
-	got, _, no := s.Import(u.Update, u.steps, numbered(s), 0)
-	if no != nil {
-		t.Fatal(no)
+// A contact counts for check-in if the vendor says so, and the update brings a
+// step or answers this container's report; it never counts backward.
+func TestLastContact(t *testing.T) {
+	tests := []struct {
+		name    string
+		renews  bool
+		answers byte // the container asked under 8
+		last    int
+		before  license.Time
+		want    license.Time
+	}{
+		{"an answer", true, 8, 2, 0, 201},
+		{"an answer with a step", true, 8, 3, 0, 301},
+		{"a step that answers nothing", true, 0, 3, 0, 301},
+		{"the vendor does not renew", false, 8, 3, 150, 150},
+		{"older than the last contact", true, 8, 2, 900, 900},
 	}
-	if got.LastContact != heard {
-		t.Errorf("contact moved from %d to %d", heard, got.LastContact)
+	for _, tt := range tests {
+		c := three()
+		s, _ := at(t, c, 0, 2).Report(container.Identity{}, container.Nonce{8}, 0)
+		s.LastContact = tt.before
+		u := c.update(0, tt.last).answering(container.Nonce{tt.answers})
+		u.Renews = tt.renews
+		if got := taken(t, s, u); got.LastContact != tt.want {
+			t.Errorf("%s: last contact %d, want %d", tt.name, got.LastContact, tt.want)
+		}
+	}
+	c := three()
+	s := at(t, c, 0, 2)
+	u := c.update(0, 2).answering(container.Nonce{7})
+	u.Renews = true
+	if got, _, no := takes(s, u); no == nil || no.Code != refusal.AlreadyApplied || got.LastContact != s.LastContact {
+		t.Errorf("an answer to another report, with nothing new: %v, last contact %d", no, got.LastContact)
 	}
 }
 
@@ -437,7 +460,9 @@ func TestKeptSteps(t *testing.T) {
 	inOne := taken(t, container.NewState(me), c.update(0, last))
 	oneByOne := container.NewState(me)
 	for n := 1; n <= last; n++ {
-		oneByOne = taken(t, oneByOne, c.update(n-1, n))
+		before, given := deep(oneByOne), oneByOne
+		oneByOne = taken(t, given, c.update(n-1, n))
+		same(t, "state given", before, given)
 		if len(oneByOne.Kept) > container.KeptSteps+len(oneByOne.Held) {
 			t.Fatalf("%d steps kept at step %d", len(oneByOne.Kept), n)
 		}

@@ -120,15 +120,15 @@ type wish struct {
 }
 
 func (w wish) outcome() Outcome {
-	switch {
-	case w.no != nil:
-		return Outcome{Wish: w.text, Code: w.no.Code, Message: w.no.Message, Hint: w.no.NextStep(), Details: w.no.Details}
-	case w.already:
-		return Outcome{Wish: w.text, Code: refusal.AlreadyApplied}
-	}
 	o := Outcome{Wish: w.text, Code: refusal.Done}
 	if w.license != "" {
 		o.Details = map[string]any{"license": string(w.license)}
+	}
+	switch {
+	case w.no != nil:
+		o.Code, o.Message, o.Hint, o.Details = w.no.Code, w.no.Message, w.no.NextStep(), w.no.Details
+	case w.already:
+		o.Code = refusal.AlreadyApplied
 	}
 	return o
 }

@@ -55,10 +55,40 @@ func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result De
 			return err
 		}
 		result.Left = len(b.State.Held)
-		result.SafeToWipe = result.Left == 0 && b.receipt() != waiting
+		result.Remaining = a.remaining(ctx)
+		result.SafeToWipe = len(result.Remaining) == 0
 		return nil
 	})
 	return result, storage(err)
+}
+
+// remaining says of every container of this machine, whoever its vendor is, why
+// a license would be lost with it. What cannot be told counts.
+func (a *Agent) remaining(ctx context.Context) []Remaining {
+	entries, err := a.entries("")
+	if err != nil {
+		return []Remaining{{Closed: problemOf(err).Detail}}
+	}
+	list := []Remaining{}
+	traits := a.traits()
+	for _, e := range entries {
+		r := Remaining{Container: license.Serial(e.Serial)}
+		b, err := a.open(ctx, r.Container, traits)
+		switch {
+		case refusal.Is(err, refusal.ContainerUnknown): // deleted a moment ago
+			continue
+		case err != nil:
+			r.Closed = problemOf(storage(err)).Detail
+		default:
+			r.Licenses = b.held()
+			r.Receipt = b.receipt() == waiting
+			if len(r.Licenses) == 0 && !r.Receipt {
+				continue
+			}
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 // Update asks the vendors what is pending, carries it out, and delivers
@@ -81,7 +111,9 @@ func (a *Agent) Update(ctx context.Context, in UpdateRequest) (results []Updated
 			u := Updated{Programming: wire.Programming{Container: serial, Applied: []container.Change{}, Outcomes: []container.Outcome{}}}
 			b, v, err := a.named(ctx, serial)
 			if err == nil {
+				waited := b.receipt() == waiting
 				u.Programming, err = a.exchange(ctx, b, v, in.Central, container.Wishes{})
+				u.Delivered = waited && b.receipt() != waiting
 			}
 			if err != nil {
 				p := problemOf(storage(err))

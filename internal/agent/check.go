@@ -91,6 +91,8 @@ func (a *Agent) find(ctx context.Context, in CheckRequest) (found, error) {
 	f.result.Source = "container " + string(c.box.serial())
 	if !f.result.Valid {
 		f.result.Hint = c.hint(f.result.Code)
+		// A container that does not open may hold a better license.
+		f.result.Reasons = append(f.result.Reasons, closed...)
 	}
 	return f, nil
 }

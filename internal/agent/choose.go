@@ -109,7 +109,8 @@ func (a *Agent) forActivation(ctx context.Context, serial license.Serial, which 
 }
 
 // forReturn finds the container that licenses go out of: the one named, the one
-// that holds the first of them, or, for all, the only one that holds any.
+// that holds the first of them, or, for all, the only one that holds any. Where
+// all are empty, one that has a receipt to deliver goes first.
 func (a *Agent) forReturn(ctx context.Context, serial license.Serial, want []license.ID) (*box, vendor, error) {
 	if serial != "" {
 		return a.named(ctx, serial)
@@ -133,8 +134,9 @@ func (a *Agent) forReturn(ctx context.Context, serial license.Serial, want []lic
 			fit = append(fit, b)
 		}
 	}
-	if len(fit) == 0 && len(want) == 0 {
-		fit = opened
+	if len(fit) == 0 && len(want) == 0 && len(opened) > 0 {
+		at := max(0, slices.IndexFunc(opened, func(b *box) bool { return b.receipt() == waiting }))
+		fit = opened[at : at+1]
 	}
 	switch {
 	case len(fit) == 1:

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"licet/container"
@@ -138,10 +139,13 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 		return wire.Programming{}, err
 	}
 	result := wire.Programming{
-		Container: b.serial(), Counter: state.Number, Applied: empty(changes), Outcomes: empty(update.Outcomes),
+		Container: b.serial(), Counter: state.Number, Applied: empty(slices.Concat(changes, filled)), Outcomes: empty(update.Outcomes),
 	}
-	if no != nil && filled == 0 {
-		result.Outcomes = []container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}
+	if no != nil && len(filled) == 0 {
+		// Nothing is new in the container. That the vendor refused a wish is told all
+		// the same: it may be the only time that the person hears of it.
+		refused := slices.DeleteFunc(slices.Clone(update.Outcomes), func(o container.Outcome) bool { return !o.Refused() })
+		result.Outcomes = append([]container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}, refused...)
 		return result, nil
 	}
 	next.settle(b, update)
@@ -183,9 +187,13 @@ func (b *box) put(data []byte) error {
 	return nil
 }
 
+// OpReissued is what happened to a license that the container held and whose
+// body came again, beside the operations put and drop.
+const OpReissued = "reissued"
+
 // fill takes in bodies that were lost to a repair. A body is what the signed
 // step says if its hash is the one the container kept.
-func (b *box) fill(reissued [][]byte) (filled int, err error) {
+func (b *box) fill(reissued [][]byte) (filled []container.Change, err error) {
 	lost := b.reissue()
 	for _, data := range reissued {
 		hash := container.Hash(sha256.Sum256(data))
@@ -196,7 +204,7 @@ func (b *box) fill(reissued [][]byte) (filled int, err error) {
 			if err := b.put(data); err != nil {
 				return filled, err
 			}
-			filled++
+			filled = append(filled, container.Change{Op: OpReissued, License: id, Product: b.State.Held[id].Product})
 		}
 	}
 	return filled, nil

@@ -63,6 +63,9 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 			return c, err
 		}
 		c.Reason, c.Status = r.Message, StatusDamaged
+		if v, err := a.vendor(c.VendorID); err == nil {
+			c.Vendor = v.name()
+		}
 		if r.Code == refusal.OtherMachine {
 			c.Status = StatusOther
 		}

@@ -32,9 +32,20 @@ type Deactivation struct {
 	wire.Programming
 	// Left is how many licenses are still in the container.
 	Left int `json:"left"`
-	// SafeToWipe says that the vendor has the proof that nothing is left, so that
-	// the machine may be erased without losing a license.
+	// SafeToWipe says that no container of this machine has anything left and the
+	// vendors have the proof, so that the machine may be erased without losing a
+	// license.
 	SafeToWipe bool `json:"safe_to_wipe"`
+	// Remaining lists every container that stands against it.
+	Remaining []Remaining `json:"remaining"`
+}
+
+// Remaining is a container with which something would be lost.
+type Remaining struct {
+	Container license.Serial `json:"container"`
+	Licenses  []license.ID   `json:"licenses,omitempty"`        // that it holds
+	Receipt   bool           `json:"receipt_waiting,omitempty"` // the vendor does not know yet what was returned
+	Closed    string         `json:"closed,omitempty"`          // why it cannot be told what is in it
 }
 
 // UpdateRequest asks the vendor what is pending.
@@ -46,7 +57,9 @@ type UpdateRequest struct {
 // Updated is what an update did to one container, or why it did not.
 type Updated struct {
 	wire.Programming
-	Error *wire.Problem `json:"error,omitempty"`
+	// Delivered says that a receipt had waited and the vendor has it now.
+	Delivered bool          `json:"delivered,omitempty"`
+	Error     *wire.Problem `json:"error,omitempty"`
 }
 
 // RequestRequest makes a request file.
@@ -125,13 +138,17 @@ type Container struct {
 	Status      string         `json:"status"`
 	Reason      string         `json:"reason,omitempty"` // why the status is not ok
 	Counter     uint64         `json:"counter"`
-	Acked       uint64         `json:"acked"`             // last step the vendor is known to have a receipt for
+	Acked       uint64         `json:"acked"`             // last step the vendor is known to have a receipt for; unknown while Closed
 	Receipt     string         `json:"receipt"`           // delivered, waiting, or none
 	Waiting     string         `json:"waiting,omitempty"` // a request whose answer has not been imported
 	LastContact license.Time   `json:"last_contact,omitzero"`
 	Binding     *Binding       `json:"binding,omitempty"`
 	Licenses    []License      `json:"licenses"`
 }
+
+// Closed reports whether the container does not open here, so that it cannot be
+// told what is in it.
+func (c Container) Closed() bool { return c.Status == StatusOther || c.Status == StatusDamaged }
 
 // Binding is how a container is bound to the machine; it names traits and never
 // tells their values.

@@ -127,7 +127,7 @@ func (a *Agent) Delete(ctx context.Context, in ContainerRequest) (gone Container
 		}
 		switch {
 		case in.Force:
-		case gone.Status == StatusOther || gone.Status == StatusDamaged:
+		case gone.Closed():
 			return refusal.New(refusal.ContainerNotEmpty, "Container %s does not open here, so there may still be licenses in it. Nothing was changed.", gone.Serial).
 				Hinted("Delete it with --force if they are not needed.").With("container", string(gone.Serial))
 		case len(gone.Licenses) > 0:

@@ -76,17 +76,26 @@ func (a *Agent) request(ctx context.Context, in RequestRequest) (File, error) {
 	var b *box
 	var v vendor
 	var err error
+	certain := in.Container // there is no doubt which container is meant
 	switch returns := in.All || len(in.Deactivate) > 0; {
-	case returns && len(in.Tickets) == 0 && len(in.Activate) == 0:
-		b, v, err = a.forReturn(ctx, in.Container, in.Deactivate)
 	case returns && in.Container == "":
-		b, v, err = a.forReturn(ctx, "", in.Deactivate)
+		if certain, err = a.sole(in.Vendor); err != nil {
+			return File{}, err
+		}
+		b, v, err = a.forReturn(ctx, certain, in.Deactivate)
+		if certain == "" && refusal.Is(err, refusal.LicenseUnknown) {
+			err = withoutUpdate(err)
+		}
 	default:
 		b, v, err = a.forActivation(ctx, in.Container, func() (vendor, error) {
 			if in.Vendor != "" {
 				return a.vendor(in.Vendor)
 			}
-			return a.vendorFor(ctx, "")
+			v, err := a.vendorFor(ctx, "")
+			if r, ok := refusal.As(err); ok && r.Code == refusal.InvalidInput {
+				r.Hinted("Say which one is meant with --vendor ID or --container SERIAL; licet trust list names them.")
+			}
+			return v, err
 		})
 	}
 	if err != nil {
@@ -96,8 +105,12 @@ func (a *Agent) request(ctx context.Context, in RequestRequest) (File, error) {
 		in.Deactivate = b.held()
 	}
 	wishes := container.Wishes{Tickets: in.Tickets, Activate: in.Activate, Return: in.Deactivate}
-	if err := knownReturns(b, wishes.Return); err != nil {
-		return File{}, err
+	// A license whose update was never imported is the container's in the vendor's
+	// book alone (docs/protocol.md R9), so the vendor decides.
+	if certain == "" {
+		if err := knownReturns(b, wishes.Return); err != nil {
+			return File{}, withoutUpdate(err)
+		}
 	}
 	data, err := a.ask(ctx, b, v, wishes)
 	if err != nil {
@@ -107,6 +120,25 @@ func (a *Agent) request(ctx context.Context, in RequestRequest) (File, error) {
 		Container: b.serial(), Counter: b.State.Number, Data: data,
 		Wishes: len(wishes.Tickets) + len(wishes.Activate) + len(wishes.Return),
 	}, nil
+}
+
+// sole is the serial of the only container of a vendor on this machine (of any
+// if none is named), or nothing.
+func (a *Agent) sole(vendor string) (license.Serial, error) {
+	entries, err := a.entries(vendor)
+	if err != nil || len(entries) != 1 {
+		return "", err
+	}
+	return license.Serial(entries[0].Serial), nil
+}
+
+// withoutUpdate adds how a license is returned that no container holds yet.
+func withoutUpdate(err error) error {
+	r, ok := refusal.As(err)
+	if !ok {
+		return err
+	}
+	return r.Hinted("licet list names what there is. If the update that brings it was never imported, add --container SERIAL.")
 }
 
 // Receipt makes the file that proves to the vendor what was imported, offline

@@ -278,7 +278,7 @@ func (x *exchange) convict() {
 // of the container whose withdrawal is ordered.
 func (x *exchange) situation() container.Situation {
 	w := x.report.Wishes
-	if x.again {
+	if x.again { // the registry goes on from what it answered then
 		w = x.repeated(w)
 	}
 	s := container.Situation{Serial: x.serial(), Kind: license.Machine, Flagged: x.record().flag.reason,

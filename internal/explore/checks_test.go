@@ -103,10 +103,10 @@ func fold(steps []step) map[license.ID]bool {
 }
 
 func (e *explorer) memo(w world, answer func(world) bool) bool {
-	yes, ok := e.answers[w]
+	yes, ok := e.shown[w]
 	if !ok {
 		yes = answer(w)
-		e.answers[w] = yes
+		e.shown[w] = yes
 	}
 	return yes
 }

@@ -18,13 +18,13 @@ var (
 	accepted = scope{name: "one rollback, and staff accept", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, accepts: true, terse: true}
 )
 
-// TestEveryState walks all states under the product's rules.
+// TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
 	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			r := newExplorer(s, production()).walk("")
-			t.Logf("%d states, %d of them with a license in a wiped machine", r.states, r.waiting)
+			t.Logf("%d states, %d of them wait for a restore", r.states, r.waiting)
 			if r.broken != "" {
 				t.Errorf("%s\n%s", r.broken, strings.Join(r.trace, "\n"))
 			}
@@ -32,7 +32,7 @@ func TestEveryState(t *testing.T) {
 	}
 }
 
-// TestMutants takes one rule away at a time.
+// TestMutants takes one rule away at a time, and demands that it is missed.
 func TestMutants(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(fmt.Sprintf("%s %s", m.rule, m.text), func(t *testing.T) {

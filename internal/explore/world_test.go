@@ -154,15 +154,15 @@ type explorer struct {
 	updates pool[update]
 	letters pool[letters]
 
-	asked    map[int32]int32
-	imported map[importOf]imported
-	handled  map[handleOf]handled
-	files    map[filesOf][]int32
-	moved    map[movesOf]moves
-	uploaded map[uploadsOf]moves
-	wrote    map[writtenOf]int32
-	answers  map[world]bool
-	checked  map[world]breaches
+	asked    map[int32]int32       // boxes after a report
+	imported map[importOf]imported // boxes after an update
+	handled  map[handleOf]handled  // books after a report
+	files    map[filesOf][]int32   // updates for a box
+	moved    map[movesOf]moves     // edges of a box
+	uploaded map[uploadsOf]moves   // edges of a book
+	wrote    map[writtenOf]int32   // letters after a report
+	checked  map[world]breaches    // one box against its record
+	shown    map[world]bool        // getsOn or convicts
 }
 
 type (
@@ -177,13 +177,13 @@ type (
 func newExplorer(s scope, r rules) *explorer {
 	return &explorer{scope: s, rules: r, asked: map[int32]int32{}, imported: map[importOf]imported{}, handled: map[handleOf]handled{},
 		files: map[filesOf][]int32{}, moved: map[movesOf]moves{}, uploaded: map[uploadsOf]moves{}, wrote: map[writtenOf]int32{},
-		answers: map[world]bool{}, checked: map[world]breaches{}}
+		shown: map[world]bool{}, checked: map[world]breaches{}}
 }
 
 func (e *explorer) start() world {
 	w := world{book: e.books.id(newBook(e.licenses)), letters: e.letters.id(nil)}
 	for c := range w.boxes {
-		w.boxes[c] = e.settled(newBox(c))
+		w.boxes[c] = e.kept(newBox(c))
 		if e.terse {
 			w.letters = e.written(w.letters, w.book, w.boxes[c])
 		}
@@ -243,21 +243,22 @@ func (e *explorer) take(of importOf) imported {
 	if !ok {
 		b, u := e.boxes.all[of.box], e.updates.all[of.update]
 		after, no := e.apply(b, u, of.life)
-		r = imported{box: e.settled(after), broken: e.checkImport(b, after, u, no, of.life)}
+		r = imported{box: e.kept(after), broken: e.checkImport(b, after, u, no, of.life)}
 		e.imported[of] = r
 	}
 	return r
 }
 
-// settled keeps a container's new state, in a terse run the shortest one from
-// which the same reports can be made.
-func (e *explorer) settled(b box) int32 {
+// kept is a container's new state, in a terse run the shortest one from which the
+// same reports can be made.
+func (e *explorer) kept(b box) int32 {
 	if e.terse {
 		return e.ask(e.boxes.id(b.believing(0)))
 	}
 	return e.boxes.id(b)
 }
 
+// apply imports an update in one life of the container.
 func (e *explorer) apply(b box, u update, life uint8) (box, *refusal.Refusal) {
 	at := b.Number
 	n, no := e.rules.take(b.State, u, func() container.Nonce {
@@ -491,7 +492,7 @@ func (e *explorer) rollBacks(w world, yield func(action, world, []string)) {
 			continue
 		}
 		n := w
-		n.boxes[0], n.cheated[0] = e.settled(b), true
+		n.boxes[0], n.cheated[0] = e.kept(b), true
 		n.lives[0]++
 		yield(action{kind: "roll", file: l}, n, nil)
 	}

@@ -13,7 +13,7 @@ import (
 func (c *commands) doctor() *cobra.Command {
 	var reach bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Write one report for support, secrets left out", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Write one report for support, secrets left out", Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := c.client().Doctor(cmd.Context(), agent.DoctorRequest{Reach: reach})
 			if err != nil {
@@ -49,7 +49,7 @@ func (c *commands) report(p *cli.Page, r agent.Report) {
 	for _, one := range r.Containers {
 		p.Title("Container %s", one.Serial)
 		c.summary(p, one)
-		p.Field("Step", "%d, confirmed by the vendor up to %d", one.Counter, one.Acked)
+		step(p, one)
 		p.Field("Last contact", "%s", cli.When(one.LastContact, c.env.Now()))
 		if one.Binding != nil {
 			p.Field("Binding", "%s. %s", one.Binding.Strength, one.Binding.Sentence)

@@ -28,7 +28,7 @@ func (c *commands) request() *cobra.Command {
 			"update file: licet import takes it in. Without wishes the file asks for what the\n" +
 			"vendor has pending.",
 		Example: "  licet request --ticket K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF -o machine7.licet-request",
-		Args:    cobra.NoArgs,
+		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := tickets(ticketTexts)
 			if err != nil {
@@ -45,12 +45,12 @@ func (c *commands) request() *cobra.Command {
 		},
 	}
 	outFlag(cmd, &out)
-	w.containerFlag(cmd, "container it is for (default: this machine's first of the vendor; \"new\" makes another)")
-	cmd.Flags().StringArrayVar(&ticketTexts, "ticket", nil, "ticket whose licenses are wanted; may be repeated")
-	cmd.Flags().StringArrayVar(&activate, "activate", nil, "only this license of the tickets; may be repeated")
-	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license to give back; may be repeated")
+	w.containerFlag(cmd, "container `SERIAL` it is for (default: this machine's first of the vendor; \"new\" makes another)")
+	cmd.Flags().StringArrayVar(&ticketTexts, "ticket", nil, "`TICKET` whose licenses are wanted; may be repeated")
+	cmd.Flags().StringArrayVar(&activate, "activate", nil, "only the license `ID` of the tickets; may be repeated")
+	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license `ID` to give back; may be repeated")
 	cmd.Flags().BoolVar(&all, "deactivate-all", false, "give back everything in the container")
-	cmd.Flags().StringVar(&vendor, "vendor", "", "vendor id, where this machine trusts several")
+	cmd.Flags().StringVar(&vendor, "vendor", "", "vendor `ID`, where this machine trusts several")
 	return cmd
 }
 
@@ -62,7 +62,7 @@ func (c *commands) receipt() *cobra.Command {
 		Short: "Write a receipt file, to be carried to the vendor (offline step 3)",
 		Long: "Writes the proof of what was imported. Only with it does the vendor count returned\n" +
 			"licenses as free. A receipt that is lost does no harm: any later request does its work.",
-		Args: cobra.NoArgs,
+		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := c.client().Receipt(cmd.Context(), agent.ReceiptRequest{Container: w.serial()})
 			if err != nil {
@@ -72,12 +72,12 @@ func (c *commands) receipt() *cobra.Command {
 		},
 	}
 	outFlag(cmd, &out)
-	w.containerFlag(cmd, "container it is of (default: the only one)")
+	w.containerFlag(cmd, "container `SERIAL` it is of (default: the only one)")
 	return cmd
 }
 
 func outFlag(cmd *cobra.Command, out *string) {
-	cmd.Flags().StringVarP(out, "out", "o", "", "file to write; - for standard output")
+	cmd.Flags().StringVarP(out, "out", "o", "", "`FILE` to write; - for standard output")
 	if err := cmd.MarkFlagRequired("out"); err != nil {
 		panic(err) // the flag was defined a line above
 	}
@@ -102,7 +102,7 @@ func (c *commands) importFile() *cobra.Command {
 		Short: "Take in an update file that the vendor answered (offline step 2)",
 		Long: "Applies an update file to the container it was made for and says what changed. A\n" +
 			"file that is refused changes nothing. \"-\" reads standard input.",
-		Args: cobra.ExactArgs(1),
+		Args: cli.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := readInput(cmd, args[0], seal.MaxUpdate)
 			if err != nil {
@@ -129,7 +129,7 @@ func (c *commands) trust() *cobra.Command {
 			Short: "Accept a vendor's licenses from now on",
 			Long: "Takes in a vendor's trust file, or fetches it from the vendor's server. Compare the\n" +
 				"vendor id with the one the vendor told you: whoever is trusted can put licenses here.",
-			Args: cobra.ExactArgs(1),
+			Args: cli.Args("FILE-or-URL"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				var req agent.TrustRequest
 				var err error
@@ -157,7 +157,7 @@ func (c *commands) trust() *cobra.Command {
 		&cobra.Command{
 			Use:   "list",
 			Short: "List the vendors whose licenses this machine accepts",
-			Args:  cobra.NoArgs,
+			Args:  cli.Args(),
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				list, err := c.client().TrustList(cmd.Context())
 				if err != nil {

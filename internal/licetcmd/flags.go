@@ -63,6 +63,15 @@ func ids(texts []string) []license.ID {
 	return list
 }
 
+// texts turns license ids into texts.
+func texts(ids []license.ID) []string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, string(id))
+	}
+	return list
+}
+
 // where is the part of a command line that says which container and server are
 // meant.
 type where struct {
@@ -75,7 +84,7 @@ func (w *where) containerFlag(cmd *cobra.Command, usage string) {
 }
 
 func (w *where) centralFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&w.central, "central", "", "address of the vendor's server (default: the trust file's)")
+	cmd.Flags().StringVar(&w.central, "central", "", "address `URL` of the vendor's server (default: the trust file's)")
 }
 
 func (w *where) serial() license.Serial { return license.Serial(w.container) }

@@ -2,6 +2,7 @@ package licetcmd
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,12 +19,12 @@ func (c *commands) activate() *cobra.Command {
 	var w where
 	var chosen []string
 	cmd := &cobra.Command{
-		Use:   "activate TICKET...",
+		Use:   "activate TICKET…",
 		Short: "Activate the licenses of a ticket on this machine",
 		Long: "Fetches the licenses of one or more tickets from the vendor's server and sends the\n" +
 			"receipt. If it is interrupted, run it again: it goes on, and nothing is taken twice.",
 		Example: "  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cli.Args("TICKET…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := tickets(args)
 			if err != nil {
@@ -40,8 +41,8 @@ func (c *commands) activate() *cobra.Command {
 		},
 	}
 	w.centralFlag(cmd)
-	w.containerFlag(cmd, "container they go into (default: this machine's first of the vendor; \"new\" makes another)")
-	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only this license of the tickets; may be repeated")
+	w.containerFlag(cmd, "container `SERIAL` they go into (default: this machine's first of the vendor; \"new\" makes another)")
+	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only the license `ID` of the tickets; may be repeated")
 	return cmd
 }
 
@@ -49,11 +50,11 @@ func (c *commands) deactivate() *cobra.Command {
 	var w where
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "deactivate [ID...]",
+		Use:   "deactivate [ID…]",
 		Short: "Give licenses back to the vendor, so that they can be used elsewhere",
 		Long: "Returns the licenses named, or with --all everything in a container, and says\n" +
 			"whether the machine may be erased then.",
-		Args: cobra.ArbitraryArgs,
+		Args: cli.Args("[ID…]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return cli.Usage("Name the licenses, or give --all, not both.")
@@ -63,28 +64,72 @@ func (c *commands) deactivate() *cobra.Command {
 				Licenses: ids(args), All: all, Central: w.central, Container: w.serial(),
 			})
 			if err != nil {
-				return offline(err, "licet request --deactivate ID -o FILE.licet-request")
+				how := "licet request --deactivate ID -o FILE.licet-request"
+				if all {
+					how = "licet request --deactivate-all -o FILE.licet-request"
+				}
+				return offline(err, how)
+			}
+			if all {
+				hintOthers(result.Outcomes)
 			}
 			return printProgramming(cmd, result, result.Programming, wipe(result, all)...)
 		},
 	}
 	w.centralFlag(cmd)
-	w.containerFlag(cmd, "container they are in (default: the one that holds them)")
+	w.containerFlag(cmd, "container `SERIAL` they are in (default: the one that holds them)")
 	cmd.Flags().BoolVar(&all, "all", false, "everything in the container")
 	return cmd
 }
 
 // wipe says whether the machine may be erased after a return.
 func wipe(d agent.Deactivation, all bool) []string {
-	switch {
-	case d.SafeToWipe:
+	if d.SafeToWipe {
 		return []string{"The container is empty and the vendor knows: this machine may be erased."}
-	case all && d.Left > 0:
-		return []string{"Do not erase this machine yet: the container is not empty."}
-	case all:
-		return []string{"Do not erase this machine yet: the receipt has to reach the vendor first (licet update, or licet receipt -o FILE)."}
 	}
-	return nil
+	if !all {
+		return nil
+	}
+	var lines []string
+	for _, r := range d.Remaining {
+		why := ""
+		switch {
+		case r.Closed != "" && r.Container == "":
+			why = "its containers cannot be listed: " + r.Closed
+		case r.Closed != "":
+			why = fmt.Sprintf("container %s may hold licenses: %s", r.Container, r.Closed)
+		case len(r.Licenses) > 0:
+			why = fmt.Sprintf("container %s still holds %s.", r.Container, strings.Join(texts(r.Licenses), ", "))
+		default:
+			why = fmt.Sprintf("the receipt of container %s has to reach the vendor first (licet update, or licet receipt --container %s -o FILE).", r.Container, r.Container)
+		}
+		lines = append(lines, "Do not erase this machine yet: "+why)
+	}
+	return lines
+}
+
+// hintOthers adds to the refusal of a return how the licenses are returned that
+// it held back: returns are all or nothing.
+func hintOthers(outcomes []container.Outcome) {
+	var others []string
+	for _, o := range outcomes {
+		if id, ok := strings.CutPrefix(o.Wish, "return "); ok && o.Code == refusal.NotDone {
+			others = append(others, id)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	for i, o := range outcomes {
+		if !o.Refused() || o.Code == refusal.NotDone {
+			continue
+		}
+		hint := o.Hint
+		if hint == "" {
+			hint = refusal.Lookup(o.Code).Hint
+		}
+		outcomes[i].Hint = strings.TrimSpace(hint + " Return the others by their ids: licet deactivate " + strings.Join(others, " ") + ".")
+	}
 }
 
 func (c *commands) update() *cobra.Command {
@@ -92,7 +137,7 @@ func (c *commands) update() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update",
 		Short: "Carry out what the vendor has pending, and deliver receipts",
-		Args:  cobra.NoArgs,
+		Args:  cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cli.Progress(cmd, "Asking the vendor…")
 			results, err := c.client().Update(cmd.Context(), agent.UpdateRequest{Central: w.central, Container: w.serial()})
@@ -103,13 +148,13 @@ func (c *commands) update() *cobra.Command {
 				if p := results[0].Error; p != nil {
 					return offline(p.Refusal(), "licet request -o FILE.licet-request")
 				}
-				return printProgramming(cmd, results[0].Programming, results[0].Programming)
+				return printProgramming(cmd, results[0], results[0].Programming, delivered(results[0])...)
 			}
 			return printUpdates(cmd, results)
 		},
 	}
 	w.centralFlag(cmd)
-	w.containerFlag(cmd, "only this container (default: all)")
+	w.containerFlag(cmd, "only the container `SERIAL` (default: all)")
 	return cmd
 }
 
@@ -126,7 +171,7 @@ func printUpdates(cmd *cobra.Command, results []agent.Updated) error {
 				p.Line("Not updated: %s", r.Error.Detail)
 				continue
 			}
-			programming(p, r.Programming)
+			programming(p, r.Programming, delivered(r)...)
 		}
 	})
 	var failed []error
@@ -140,6 +185,14 @@ func printUpdates(cmd *cobra.Command, results []agent.Updated) error {
 	return errors.Join(err, first(failed))
 }
 
+// delivered says that a receipt that had waited is with the vendor now.
+func delivered(r agent.Updated) []string {
+	if !r.Delivered {
+		return nil
+	}
+	return []string{"The receipt was delivered."}
+}
+
 func first(errs []error) error {
 	if len(errs) == 0 {
 		return nil
@@ -151,10 +204,7 @@ func first(errs []error) error {
 // command fail, after what was done was told.
 func printProgramming(cmd *cobra.Command, value any, result wire.Programming, notes ...string) error {
 	err := cli.Print(cmd, value, func(p *cli.Page) {
-		programming(p, result)
-		for _, n := range notes {
-			p.Line("%s", n)
-		}
+		programming(p, result, notes...)
 	})
 	if err != nil {
 		return err
@@ -165,13 +215,16 @@ func printProgramming(cmd *cobra.Command, value any, result wire.Programming, no
 	return nil
 }
 
-// programming writes what a transaction did.
-func programming(p *cli.Page, r wire.Programming) {
+// programming writes what a transaction did, and notes on it.
+func programming(p *cli.Page, r wire.Programming, notes ...string) {
 	products := map[license.ID]string{}
 	for _, c := range r.Applied {
 		what := "Activated"
-		if c.Op == container.Drop.String() {
+		switch c.Op {
+		case container.Drop.String():
 			what = "Returned"
+		case agent.OpReissued:
+			what = "Sent again"
 		}
 		products[c.License] = c.Product
 		p.Field(what, "%s  %s", c.Product, c.License)
@@ -188,7 +241,7 @@ func programming(p *cli.Page, r wire.Programming) {
 		p.Line("Nothing was changed.")
 	case len(r.Outcomes) == 1 && r.Outcomes[0].Message != "":
 		p.Line("%s", r.Outcomes[0].Message)
-	default:
+	case len(notes) == 0:
 		p.Line("Nothing to do: everything is as it should be.")
 	}
 	if left > 1 { // a single refusal is told as the command's error
@@ -200,6 +253,9 @@ func programming(p *cli.Page, r wire.Programming) {
 	}
 	p.Field("Container", "%s, step %d", r.Container, r.Counter)
 	p.Field("Receipt", "%s", r.Receipt)
+	for _, n := range notes {
+		p.Line("%s", n)
+	}
 }
 
 // wishName names a wish without telling a whole ticket.
@@ -211,11 +267,21 @@ func wishName(wish string) string {
 	return wish
 }
 
-// refused is the first wish that was refused for a reason of its own.
+// refused is the first wish that was refused for a reason of its own. A ticket
+// that is unknown is the reason for whatever else was asked with it.
 func refused(outcomes []container.Outcome) error {
+	rank := func(o container.Outcome) int {
+		switch o.Code {
+		case refusal.TicketUnknown:
+			return 0
+		case refusal.NotDone:
+			return 2
+		}
+		return 1
+	}
 	var found *container.Outcome
 	for i, o := range outcomes {
-		if o.Refused() && (found == nil || found.Code == refusal.NotDone && o.Code != refusal.NotDone) {
+		if o.Refused() && (found == nil || rank(o) < rank(*found)) {
 			found = &outcomes[i]
 		}
 	}

@@ -63,12 +63,22 @@ func Root(env Env) *cobra.Command {
 		Long: "licet keeps the licenses of this machine: it activates and returns them, online\n" +
 			"or by files that are carried by hand, and says whether a program may run.",
 	}
-	root.PersistentFlags().StringVar(&c.home, "home", "", "folder that holds the containers (default "+home.Default(env.Streams.Getenv)+")")
+	root.PersistentFlags().StringVar(&c.home, "home", "", "`FOLDER` that holds the containers (default "+home.Default(env.Streams.Getenv)+")")
 	root.AddCommand(
 		c.trust(), c.activate(), c.deactivate(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
 		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.version(),
 	)
+	// Cobra lists the command help even where it is hidden.
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		for _, sub := range cmd.Commands() {
+			if sub.Name() == "help" && sub.Hidden {
+				cmd.RemoveCommand(sub)
+			}
+		}
+		show(cmd, args)
+	})
 	return root
 }
 
@@ -92,7 +102,7 @@ func (c *commands) client() *agent.Client { return agent.Connect(c.config(nil)) 
 
 func (c *commands) version() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Show the version of this program", Args: cobra.NoArgs,
+		Use: "version", Short: "Show the version of this program", Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			value := map[string]string{"version": agent.Version, "go": runtime.Version(), "system": runtime.GOOS + "/" + runtime.GOARCH}
 			return cli.Print(cmd, value, func(p *cli.Page) { p.Line("licet %s", agent.Version) })
@@ -107,7 +117,7 @@ func (c *commands) serve() *cobra.Command {
 		Short: "Run the agent: keep licenses up to date, answer programs and commands",
 		Long: "The agent holds this machine's containers. It asks the vendors from time to time\n" +
 			"what is pending, answers programs, and does what the other commands ask.",
-		Args: cobra.NoArgs,
+		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			every := time.Duration(refresh.Duration)

@@ -14,7 +14,7 @@ import (
 
 func (c *commands) list() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the licenses on this machine", Args: cobra.NoArgs,
+		Use: "list", Short: "List the licenses on this machine", Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := c.client().List(cmd.Context())
 			if err != nil {
@@ -52,6 +52,17 @@ func (c *commands) summary(p *cli.Page, one agent.Container) {
 	p.Field("Waiting", "%s", one.Waiting)
 }
 
+// step says how far a container got. What the vendor has confirmed stands inside,
+// so it is not told of one that does not open.
+func step(p *cli.Page, one agent.Container) {
+	switch {
+	case !one.Closed():
+		p.Field("Step", "%d, confirmed by the vendor up to %d", one.Counter, one.Acked)
+	case one.Counter > 0:
+		p.Field("Step", "%d", one.Counter)
+	}
+}
+
 func (c *commands) licenses(p *cli.Page, one agent.Container) {
 	rows := [][]string{}
 	for _, l := range one.Licenses {
@@ -66,7 +77,7 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 		rows = append(rows, []string{l.Product, string(l.ID), state, until, strings.Join(l.Features, ", ")})
 	}
 	none := "No licenses."
-	if one.Status == agent.StatusOther || one.Status == agent.StatusDamaged {
+	if one.Closed() {
 		none = ""
 	}
 	p.Table(none, []string{"PRODUCT", "LICENSE", "STATE", "UNTIL", "FEATURES"}, rows)
@@ -81,7 +92,7 @@ func (c *commands) check() *cobra.Command {
 		Short: "Say whether a product may be used now (exit 0 if so)",
 		Long: "Verifies the licenses on this machine by itself: it asks nobody and writes nothing.\n" +
 			"The exit status is 0 only if the product may be used.",
-		Args: cobra.ExactArgs(1),
+		Args: cli.Args("PRODUCT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := c.client().Check(cmd.Context(), agent.CheckRequest{
 				Vendor: vendor, Product: args[0],
@@ -99,10 +110,10 @@ func (c *commands) check() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&features, "feature", nil, "feature that is needed; may be repeated")
-	cmd.Flags().StringVar(&version, "version", "", "version of the program, such as 4.2")
+	cmd.Flags().StringArrayVar(&features, "feature", nil, "`FEATURE` that is needed; may be repeated")
+	cmd.Flags().StringVar(&version, "version", "", "`VERSION` of the program, such as 4.2")
 	cmd.Flags().Var(&built, "build-date", "when the program was built, such as 2026-11-30")
-	cmd.Flags().StringVar(&vendor, "vendor", "", "only licenses of this vendor id")
+	cmd.Flags().StringVar(&vendor, "vendor", "", "only licenses of this vendor `ID`")
 	return cmd
 }
 
@@ -135,7 +146,7 @@ func (c *commands) container() *cobra.Command {
 
 func (c *commands) containerList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the containers on this machine", Args: cobra.NoArgs,
+		Use: "list", Short: "List the containers on this machine", Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := c.client().List(cmd.Context())
 			if err != nil {
@@ -159,7 +170,7 @@ func (c *commands) containerList() *cobra.Command {
 
 func (c *commands) containerShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show [SERIAL]", Short: "Explain a container: its binding, its state, its licenses", Args: cobra.MaximumNArgs(1),
+		Use: "show [SERIAL]", Short: "Explain a container: its binding, its state, its licenses", Args: cli.Args("[SERIAL]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			one, err := c.client().Show(cmd.Context(), agent.ContainerRequest{Container: license.Serial(strings.Join(args, ""))})
 			if err != nil {
@@ -170,7 +181,7 @@ func (c *commands) containerShow() *cobra.Command {
 				c.summary(p, one)
 				p.Field("Kind", "%s", one.Kind)
 				p.Field("Environment", "%s", one.Environment)
-				p.Field("Step", "%d, confirmed by the vendor up to %d", one.Counter, one.Acked)
+				step(p, one)
 				p.Field("Last contact", "%s", cli.When(one.LastContact, c.env.Now()))
 				if b := one.Binding; b != nil {
 					p.Title("Binding")
@@ -198,7 +209,7 @@ func (c *commands) containerRepair() *cobra.Command {
 		Use: "repair [SERIAL]", Short: "Bind a container anew to this machine, which changed a little",
 		Long: "Binds a container to the machine as it is now, if enough of it is still the same and\n" +
 			"the licenses allow it. Licenses that the change had locked are sent again by the vendor.",
-		Args: cobra.MaximumNArgs(1),
+		Args: cli.Args("[SERIAL]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := c.client().Repair(cmd.Context(), agent.ContainerRequest{Container: license.Serial(strings.Join(args, "")), Central: w.central})
 			if err != nil {
@@ -228,7 +239,7 @@ func (c *commands) containerRepair() *cobra.Command {
 func (c *commands) containerDelete() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "delete SERIAL", Short: "Remove an empty container from this machine", Args: cobra.ExactArgs(1),
+		Use: "delete SERIAL", Short: "Remove an empty container from this machine", Args: cli.Args("SERIAL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			gone, err := c.client().Delete(cmd.Context(), agent.ContainerRequest{Container: license.Serial(args[0]), Force: force})
 			if err != nil {

@@ -3,7 +3,6 @@ package races
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"licet/internal/pgtest"
 	"licet/internal/registry"
 	"licet/internal/store"
+	"licet/internal/verify"
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
@@ -413,8 +413,9 @@ func fromTo(details string) (from, to license.State) {
 
 // whole holds the record, the audit trail and the containers given to each
 // other: every license in exactly one place, every container's log without a gap
-// and signed, one answer for each step, one event for each change. The containers
-// are honest, so none may be flagged.
+// and signed, one answer for each step, one event for each change. The verifier,
+// which has eyes of its own, must find nothing either. The containers are honest,
+// so none may be flagged.
 func (b *book) whole(boxes ...*box) error {
 	rec, err := b.read()
 	if err != nil {
@@ -494,6 +495,9 @@ func (b *book) whole(boxes ...*box) error {
 	}
 	if rep, err := b.VerifyAudit(context.Background(), b.admin); err != nil || !rep.Whole || rep.Tail != 0 {
 		bad("audit: %+v %w", rep, err)
+	}
+	if rep, err := verify.Run(context.Background(), b.db, verify.Options{}); err != nil || !rep.OK() {
+		bad("verifier: %v %w", rep.Findings[:min(len(rep.Findings), 5)], err)
 	}
 	return errors.Join(errs...)
 }
@@ -599,5 +603,3 @@ func everywhere(t *testing.T, fn func(t *testing.T, b *book, server func(i int) 
 		fn(t, b, func(i int) server { return servers[i%2].from(i) })
 	})
 }
-
-func hashOf(file []byte) [32]byte { return sha256.Sum256(file) }

@@ -14,6 +14,7 @@ import (
 	"licet/internal/store"
 	"licet/license"
 	"licet/refusal"
+	"licet/wire"
 )
 
 // both runs a test on a book on SQLite and on one on PostgreSQL, in this process.
@@ -81,6 +82,47 @@ func TestStrangerWithWrongLog(t *testing.T) {
 		}
 		if l := b.license(ids[0]); l.State != license.NotCollected {
 			t.Errorf("the license is %s", l.State)
+		}
+		must(t, b.whole())
+	})
+}
+
+// TestOrderTakenOnce sends an order from many places at once: with one key, all
+// get one answer; with the order's number alone, no license is added twice.
+func TestOrderTakenOnce(t *testing.T) {
+	both(t, func(t *testing.T, b *book) {
+		const shops, licenses = 12, 5
+		for _, c := range []struct {
+			name, number string
+			once         registry.Once
+		}{
+			{"a key and no number", "", registry.Once{Key: "key"}},
+			{"a number and no key", "N1", registry.Once{}},
+			{"both", "N2", registry.Once{Key: "other"}},
+		} {
+			req := wire.OrderRequest{Number: c.number, Customer: "Buyer", Items: []wire.OrderItem{{Product: "CAD", Quantity: licenses}}}
+			orders, errs := make([]wire.Order, shops), make([]error, shops)
+			var wg sync.WaitGroup
+			for i := range shops {
+				wg.Go(func() { orders[i], errs[i] = b.CreateOrder(t.Context(), b.admin, req, c.once) })
+			}
+			wg.Wait()
+			added := 0
+			for i, o := range orders {
+				must(t, errs[i])
+				if o.Order != orders[0].Order || o.Ticket != orders[0].Ticket || len(o.Licenses) != licenses {
+					t.Errorf("%s: %+v, the first was %+v", c.name, o, orders[0])
+				}
+				added += o.Added
+			}
+			if c.once.Key == "" && added != licenses {
+				t.Errorf("%s: %d licenses were added", c.name, added)
+			}
+		}
+		var n int64
+		must(t, b.db.Read(t.Context(), func(tx *store.Tx) error { return tx.QueryRow("select count(*) from licenses").Scan(&n) }))
+		if n != 3*licenses {
+			t.Errorf("there are %d licenses", n)
 		}
 		must(t, b.whole())
 	})

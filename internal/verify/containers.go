@@ -211,7 +211,6 @@ func (v *run) containers() error {
 type end struct {
 	number int64
 	plan   [32]byte
-	lives  map[int64]bool // steps whose row has the life of the events
 }
 
 // container holds a container's row against its events and its steps.
