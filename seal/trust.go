@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/ed25519"
 
 	"licet/license"
@@ -78,6 +79,29 @@ type Trust struct {
 	Number       uint64       // grows with every new bundle
 	Time         license.Time // of signing
 	Certificates [][]byte     // of one sealing key and of the issuing keys
+
+	proven proven
+}
+
+// proven are certificates whose signatures were verified, by their exact bytes,
+// and under what they were. It is filled when a bundle is read and only read
+// afterwards, so that no certificate in it costs a second verification.
+type proven struct {
+	scope        Scope
+	root         string
+	certificates map[string]Certificate
+}
+
+// certificate checks a certificate against the root, or knows that it passed
+// before: the same bytes, under the same root and in the same scope.
+func (t *Trust) certificate(root publicKey, doc []byte) (Certificate, error) {
+	if t.proven.scope == t.Scope && t.proven.root == string(t.Root) {
+		if c, ok := t.proven.certificates[string(doc)]; ok {
+			c.Public = bytes.Clone(c.Public)
+			return c, nil
+		}
+	}
+	return openCertificate(t.Scope, root, doc)
 }
 
 // bundle is a trust bundle as it is written.
@@ -148,6 +172,15 @@ func openTrust(raw []byte) (*Trust, error) {
 	if err := m.verify(forTrust, t.Scope, root); err != nil {
 		return nil, err
 	}
+	proven := proven{scope: t.Scope, root: string(t.Root), certificates: map[string]Certificate{}}
+	for _, doc := range t.Certificates {
+		c, err := openCertificate(t.Scope, root, doc)
+		if err != nil {
+			return nil, err
+		}
+		proven.certificates[string(doc)] = c
+	}
+	t.proven = proven
 	if _, err := t.sealing(); err != nil {
 		return nil, err
 	}
@@ -185,7 +218,7 @@ func (t *Trust) sealing() (Certificate, error) {
 	}
 	var found Certificate
 	for _, doc := range t.Certificates {
-		c, err := openCertificate(t.Scope, root, doc)
+		c, err := t.certificate(root, doc)
 		if err != nil {
 			return Certificate{}, err
 		}

@@ -20,6 +20,7 @@ type Verifier struct {
 
 	mu      sync.RWMutex
 	issuing map[KeyID]issuer
+	others  map[string]bool // certificates of other keys that were checked, by their bytes
 }
 
 // issuer is an issuing key and what the root says of it.
@@ -45,12 +46,16 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 	if !ok || VendorOf(t.Root) != t.Scope.Vendor {
 		return nil, badSignature()
 	}
-	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}}
+	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}, others: map[string]bool{}}
 	for _, p := range []purpose{forStep, forUpdate, forTime} {
 		v.external[p] = external(p, t.Scope, suite1)
 	}
-	if err := v.Add(t.Certificates...); err != nil {
-		return nil, err
+	for _, doc := range t.Certificates {
+		c, err := t.certificate(root, doc)
+		if err != nil {
+			return nil, err
+		}
+		v.learn(c, doc)
 	}
 	return v, v.Add(certificates...)
 }
@@ -69,29 +74,38 @@ func (v *Verifier) Add(certificates ...[]byte) error {
 		if err != nil {
 			return err
 		}
-		if c.Use != Issuing {
-			continue
-		}
-		k, _ := newPublicKey(c.Public)
-		v.mu.Lock()
-		i := v.issuing[k.id]
-		if !slices.ContainsFunc(i.signed, func(b []byte) bool { return bytes.Equal(b, doc) }) {
-			// Slices are copied: a reader may hold the old ones.
-			v.issuing[k.id] = issuer{
-				publicKey:    k,
-				certificates: append(slices.Clone(i.certificates), c),
-				signed:       append(slices.Clone(i.signed), bytes.Clone(doc)),
-			}
-		}
-		v.mu.Unlock()
+		v.learn(c, doc)
 	}
 	return nil
+}
+
+// learn remembers a certificate that was checked.
+func (v *Verifier) learn(c Certificate, doc []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.Use != Issuing {
+		v.others[string(doc)] = true
+		return
+	}
+	k, _ := newPublicKey(c.Public)
+	i := v.issuing[k.id]
+	if !slices.ContainsFunc(i.signed, func(b []byte) bool { return bytes.Equal(b, doc) }) {
+		// Slices are copied: a reader may hold the old ones.
+		v.issuing[k.id] = issuer{
+			publicKey:    k,
+			certificates: append(slices.Clone(i.certificates), c),
+			signed:       append(slices.Clone(i.signed), bytes.Clone(doc)),
+		}
+	}
 }
 
 // knows reports whether the very same certificate was checked before.
 func (v *Verifier) knows(doc []byte) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	if v.others[string(doc)] {
+		return true
+	}
 	for _, i := range v.issuing {
 		for _, b := range i.signed {
 			if bytes.Equal(b, doc) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -32,6 +33,11 @@ type private struct {
 	Receipted    uint64              `cbor:"8,keyasint"`  // last step whose receipt was delivered
 	Rebound      bool                `cbor:"9,keyasint"`  // repaired since the vendor last answered
 	Returned     uint64              `cbor:"10,keyasint"` // last step that dropped a license
+
+	// The public halves of Keys. To compute them costs more than all the rest of a
+	// check, so they stand here; empty in a container that was written without.
+	SigningKey []byte `cbor:"11,keyasint"`
+	SealingKey []byte `cbor:"12,keyasint"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -56,7 +62,7 @@ type box struct {
 	file   *containerfile.File
 	header containerfile.Header
 	match  machine.Match
-	keys   *seal.ContainerKeys
+	keys   func() (*seal.ContainerKeys, error) // derived when they are first needed
 	private
 	bodies map[license.ID]containerfile.Body
 	traits []machine.Trait
@@ -113,12 +119,14 @@ func (a *Agent) create(ctx context.Context, v vendor) (*box, error) {
 		return nil, err
 	}
 	serial := keys.Serial()
+	identity := keys.Identity(license.Machine)
 	b := &box{
-		keys: keys, traits: traits,
+		keys: func() (*seal.ContainerKeys, error) { return keys, nil }, traits: traits,
 		header: containerfile.Header{Vendor: string(v.scope().Vendor), Serial: string(serial), Kind: string(license.Machine)},
 		private: private{
 			Keys: keys.Bytes(), Environment: v.scope().Environment, Created: a.now(),
 			State: container.NewState(serial), Facts: map[license.ID]fact{},
+			SigningKey: identity.SigningKey, SealingKey: identity.SealingKey,
 		},
 		bodies: map[license.ID]containerfile.Body{},
 	}
@@ -159,11 +167,32 @@ func (b *box) read(content containerfile.Content) error {
 	if err := privateDecoding.Unmarshal(content.State, &b.private); err != nil {
 		return boxError(b.header.Serial, fmt.Errorf("%w: %w", containerfile.ErrDamaged, err))
 	}
-	keys, err := seal.ParseContainerKeys(b.Keys)
-	if err != nil || string(keys.Serial()) != b.header.Serial || b.State.Serial != keys.Serial() {
-		return boxError(b.header.Serial, fmt.Errorf("%w: its keys are another container's", containerfile.ErrDamaged))
+	raw, signing, sealing := b.Keys, b.SigningKey, b.SealingKey
+	foreign := boxError(b.header.Serial, fmt.Errorf("%w: its keys are another container's", containerfile.ErrDamaged))
+	b.keys = sync.OnceValues(func() (*seal.ContainerKeys, error) {
+		keys, err := seal.ParseContainerKeys(raw)
+		if err != nil {
+			return nil, foreign
+		}
+		// The private keys must be those of the public ones, on which the serial and
+		// every license rest.
+		own := keys.Identity("")
+		if signing != nil && (!bytes.Equal(own.SigningKey, signing) || !bytes.Equal(own.SealingKey, sealing)) {
+			return nil, foreign
+		}
+		return keys, nil
+	})
+	if signing == nil {
+		keys, err := b.keys()
+		if err != nil {
+			return err
+		}
+		own := keys.Identity("")
+		b.SigningKey, b.SealingKey = own.SigningKey, own.SealingKey
 	}
-	b.keys = keys
+	if serial := seal.SerialOf(b.identity()); string(serial) != b.header.Serial || b.State.Serial != serial {
+		return foreign
+	}
 	b.bodies = map[license.ID]containerfile.Body{}
 	for _, body := range content.Bodies {
 		b.bodies[license.ID(body.License)] = body
@@ -172,6 +201,11 @@ func (b *box) read(content containerfile.Content) error {
 		b.Facts = map[license.ID]fact{}
 	}
 	return nil
+}
+
+// identity is the public part of the container's keys.
+func (b *box) identity() container.Identity {
+	return container.Identity{SigningKey: b.SigningKey, SealingKey: b.SealingKey, Kind: b.kind()}
 }
 
 // content is what the file is to hold: the state and the bodies of what is held.

@@ -109,7 +109,11 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	if err != nil {
 		return wire.Programming{}, err
 	}
-	update, err := verifier.OpenUpdate(file, b.keys)
+	keys, err := b.keys()
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	update, err := verifier.OpenUpdate(file, keys)
 	if err != nil {
 		return wire.Programming{}, err
 	}

@@ -17,7 +17,7 @@ func (a *Agent) ask(ctx context.Context, b *box, v vendor, wishes container.Wish
 	if p := b.waiting(); p != nil && p.Trust == v.hash && sameWishes(p.Wishes, wishes) {
 		return p.File, nil
 	}
-	state, report := b.State.Report(b.keys.Identity(b.kind()), a.nonce(), a.now())
+	state, report := b.State.Report(b.identity(), a.nonce(), a.now())
 	report.Wishes = wishes
 	file, err := a.seal(b, v, report)
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *Agent) confirm(ctx context.Context, b *box, v vendor) ([]byte, error) {
 			return nil, boxError(b.header.Serial, err)
 		}
 	}
-	_, report := b.State.Report(b.keys.Identity(b.kind()), a.nonce(), a.now())
+	_, report := b.State.Report(b.identity(), a.nonce(), a.now())
 	return a.seal(b, v, report)
 }
 
@@ -52,8 +52,11 @@ func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) 
 	report.Rebound = b.Rebound
 	report.Reissue = b.reissue()
 	report.Program = Program
-	file, err := seal.SealReport(v.trust, b.keys, report)
-	return file, err
+	keys, err := b.keys()
+	if err != nil {
+		return nil, err
+	}
+	return seal.SealReport(v.trust, keys, report)
 }
 
 // nonce draws 128 random bits.
