@@ -37,6 +37,7 @@ type evidence struct {
 	contact   license.Time // signed time of the container's last contact
 	floor     license.Time // latest time the container knows to have passed
 	container license.Serial
+	closed    []terms.Reason // why a better license may have stayed unseen
 
 	reasons []terms.Reason // if nothing was proven
 	hint    string
@@ -52,18 +53,12 @@ func (e evidence) newer(old evidence) bool {
 	return e.proven && old.proven && e.container == old.container && e.contact > old.contact
 }
 
-// prover is the agent that runs, or the files themselves.
-type prover interface {
-	Prove(context.Context, agent.OpenRequest) (agent.Proof, error)
-}
-
 // witness looks for evidence and believes only what it verified.
 type witness struct {
-	product      string
-	use          terms.Use
-	verifier     *seal.Verifier
-	certificates [][]byte // of the program's trust file
-	config       agent.Config
+	product  string
+	use      terms.Use
+	verifier *seal.Verifier // knows the keys of the program's trust file
+	config   agent.Config
 }
 
 // look asks the agent, if there is one, and reads the files if that brings no
@@ -81,15 +76,50 @@ func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) 
 			return asked, nil
 		}
 	}
-	read, err := w.ask(ctx, agent.Open(w.config))
+	read, err := w.read(ctx)
 	if err != nil && failed == nil {
 		return asked, nil
 	}
 	return read, err
 }
 
-// ask has one prover answer a fresh nonce.
-func (w *witness) ask(ctx context.Context, from prover) (evidence, error) {
+// read looks at the containers' files itself.
+func (w *witness) read(ctx context.Context) (evidence, error) {
+	seen, err := agent.Open(w.config).Look(ctx, agent.LookRequest{
+		Scope: w.verifier.Scope(), Product: w.product, Use: w.use,
+		License: func(step, body []byte, certificates [][]byte) (container.Body, error) {
+			return w.license(agent.Proof{Step: step, Body: body, Certificates: certificates})
+		},
+	})
+	switch {
+	case err != nil:
+		return evidence{}, err
+	case seen.Body == nil:
+		return w.nothing(seen.Verdict, seen.Hint)
+	case seen.Body.Product != w.product: // what the agent looked for
+		return evidence{}, forged()
+	}
+	return evidence{
+		proven: true, body: *seen.Body, container: seen.Body.Container,
+		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed,
+	}, nil
+}
+
+// nothing is what a verdict brings for which nothing was proven.
+func (w *witness) nothing(v terms.Verdict, hint string) (evidence, error) {
+	for _, r := range v.Reasons {
+		if couldNotTell(r.Code) {
+			return evidence{}, &refusal.Refusal{Code: r.Code, Message: r.Message, Hint: hint}
+		}
+	}
+	if len(v.Reasons) == 0 { // whatever answered, it proves nothing
+		return because(refusal.NoLicense, "No license for "+w.product+" is on this machine.", hint), nil
+	}
+	return evidence{reasons: v.Reasons, hint: hint}, nil
+}
+
+// ask has the agent answer a fresh nonce.
+func (w *witness) ask(ctx context.Context, from *agent.Client) (evidence, error) {
 	nonce := container.Nonce{}
 	_, _ = rand.Read(nonce[:]) // never fails (crypto/rand)
 	p, err := from.Prove(ctx, agent.OpenRequest{
@@ -106,15 +136,7 @@ func (w *witness) ask(ctx context.Context, from prover) (evidence, error) {
 		}
 		return e, nil
 	}
-	for _, r := range p.Verdict.Reasons {
-		if couldNotTell(r.Code) {
-			return evidence{}, &refusal.Refusal{Code: r.Code, Message: r.Message, Hint: p.Hint}
-		}
-	}
-	if len(p.Verdict.Reasons) == 0 { // whatever answered, it proves nothing
-		return because(refusal.NoLicense, "No license for "+w.product+" is on this machine.", p.Hint), nil
-	}
-	return evidence{reasons: p.Verdict.Reasons, hint: p.Hint}, nil
+	return w.nothing(p.Verdict, p.Hint)
 }
 
 // verify proves a license: the vendor's signature over the step, the step's
@@ -150,11 +172,11 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error)
 	}, nil
 }
 
-// license checks the vendor's documents. Certificates of issuing keys are
+// license checks the vendor's documents. Certificates that come with them are
 // verified one by one as they are needed: each costs as much as the license.
 func (w *witness) license(p agent.Proof) (container.Body, error) {
 	_, body, err := w.verifier.License(p.Step, p.Body)
-	for _, c := range slices.Concat(w.certificates, p.Certificates) {
+	for _, c := range p.Certificates {
 		if err == nil {
 			break
 		}
@@ -171,9 +193,13 @@ func (e evidence) judge(use terms.Use, now license.Time) terms.Verdict {
 	if !e.proven {
 		return terms.Verdict{Code: e.reasons[0].Code, Reasons: slices.Clone(e.reasons)}
 	}
-	return terms.Check(
+	v := terms.Check(
 		terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact},
 		use, terms.Clock{Now: now, Floor: e.floor})
+	if !v.Valid {
+		v.Reasons = slices.Concat(v.Reasons, e.closed)
+	}
+	return v
 }
 
 // couldNotTell reports whether a code says nothing about the licenses

@@ -55,11 +55,11 @@ func TestKeyThatTheProgramDoesNotKnow(t *testing.T) {
 		"no certificate":    {[][]byte{[]byte("certificate")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			verifier, err := seal.NewVerifier(&seal.Trust{Scope: scopeOf(root), Root: root.Public()})
+			verifier, err := seal.NewVerifier(&seal.Trust{Scope: scopeOf(root), Root: root.Public(), Certificates: [][]byte{certify(root, old)}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := witness{verifier: verifier, certificates: [][]byte{certify(root, old)}}
+			w := witness{verifier: verifier}
 			got, err := w.license(agent.Proof{Step: step, Body: body, Certificates: c.certificates})
 			if got.License != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("got %q, %v", got.License, err)

@@ -102,7 +102,7 @@ func newWitness(p Product) (witness, error) {
 	if err != nil {
 		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
 	}
-	verifier, err := seal.NewVerifier(&seal.Trust{Scope: trust.Scope, Root: trust.Root})
+	verifier, err := seal.NewVerifier(trust)
 	if err != nil {
 		return witness{}, fmt.Errorf("sdk: the program's trust file: %w", err)
 	}
@@ -115,7 +115,7 @@ func newWitness(p Product) (witness, error) {
 		}
 	}
 	return witness{
-		product: p.Code, verifier: verifier, certificates: trust.Certificates,
+		product: p.Code, verifier: verifier,
 		use: terms.Use{Features: slices.Clone(p.Features), Version: p.Version, BuildDate: license.At(p.BuildDate)},
 	}, nil
 }

@@ -497,3 +497,44 @@ func sealUnder(p purpose, s Scope, to, head, plain []byte) (enc, sealed []byte) 
 	}
 	return enc, must(sender.Seal(head, plain))
 }
+
+// TestTakeBytes compares the reader of byte strings with the library, for every
+// head around every length at which the head grows.
+func TestTakeBytes(t *testing.T) {
+	taken := 0
+	for _, n := range []int{0, 1, 22, 23, 24, 25, 254, 255, 256, 257, 1<<16 - 1, 1 << 16, 1<<16 + 1} {
+		s := bytes.Repeat([]byte{0xa5}, n)
+		for _, width := range []int{-1, 1, 2, 4, 8} {
+			if width == 1 && n > 255 || width == 2 && n > 1<<16-1 {
+				continue
+			}
+			for _, major := range []byte{0, 1, 2, 3, 4, 5, 6, 7} {
+				for _, cut := range []int{0, 1, 2, n, n + 1} {
+					b := append(writeHead(nil, major, uint64(n), width), s...)
+					b = b[:max(len(b)-cut, 0)]
+					var want []byte
+					err := decoding.Unmarshal(b, &want)
+					canonical := err == nil && major == 2 && bytes.Equal(mustEncode(want), b)
+					got, rest, ok := takeBytes(append(b, 0x99)[:len(b)])
+					if ok && len(rest) != 0 {
+						continue // something follows: not for the library
+					}
+					if ok != canonical || ok && !bytes.Equal(got, want) {
+						t.Errorf("%d bytes, head %x: %v, want %v", n, b[:min(len(b), 9)], ok, canonical)
+					}
+					if ok {
+						taken++
+					}
+				}
+			}
+		}
+	}
+	if taken < 13 {
+		t.Errorf("only %d were taken", taken)
+	}
+	for _, b := range []string{"", "\x58", "\x59\x01", "\x5a\x00\x00\x01", "\x5b", "\x5c", "\x5d", "\x5e", "\x5f\x41a\xff", "\x5b\xff\xff\xff\xff\xff\xff\xff\xff", "\x5a\xff\xff\xff\xff", "\x58\x17aaaaaaaaaaaaaaaaaaaaaaa"} {
+		if _, _, ok := takeBytes([]byte(b)); ok {
+			t.Errorf("%x is taken", b)
+		}
+	}
+}

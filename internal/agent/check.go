@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"sync"
 
 	"licet/container"
 	"licet/license"
@@ -16,14 +17,27 @@ import (
 // Check says whether a product may be used now. It reads, verifies and decides
 // by itself; it asks nobody and never writes.
 func (a *Agent) Check(ctx context.Context, in CheckRequest) (CheckResult, error) {
-	f, err := a.find(ctx, in)
+	f, err := a.find(ctx, in, a.trusted)
 	return f.result, err
 }
+
+// judge is who checks the documents of a vendor.
+type judge struct {
+	// license checks the vendor's signature over the step, and the step's hash of
+	// the body.
+	license func(step, body []byte) (container.Body, error)
+	// certificates are the vendor's that it knows besides the container's.
+	certificates [][]byte
+}
+
+// trust finds who judges the licenses of a container, or says why none of them
+// counts here.
+type trust func(*box) (judge, *refusal.Refusal)
 
 // candidate is one license that could serve, as found on this machine.
 type candidate struct {
 	box     *box
-	vendor  vendor
+	by      judge
 	id      license.ID
 	step    []byte // signed
 	data    []byte // the license's body
@@ -37,10 +51,11 @@ type candidate struct {
 type found struct {
 	result CheckResult
 	best   *candidate
+	closed []terms.Reason // why a container that might have done better was not seen
 }
 
 // find looks through the containers of this machine for a product.
-func (a *Agent) find(ctx context.Context, in CheckRequest) (found, error) {
+func (a *Agent) find(ctx context.Context, in CheckRequest, who trust) (found, error) {
 	f := found{result: CheckResult{Product: in.Product}}
 	if in.Product == "" {
 		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
@@ -68,12 +83,12 @@ func (a *Agent) find(ctx context.Context, in CheckRequest) (found, error) {
 			}
 			continue
 		}
-		v, no := a.trusted(b)
+		by, no := who(b)
 		for _, id := range b.held() {
 			if b.State.Held[id].Product != in.Product {
 				continue
 			}
-			c := b.examine(v, id, no)
+			c := b.examine(by, id, no)
 			candidates = append(candidates, c)
 			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
@@ -92,13 +107,23 @@ func (a *Agent) find(ctx context.Context, in CheckRequest) (found, error) {
 	if !f.result.Valid {
 		f.result.Hint = c.hint(f.result.Code)
 		// A container that does not open may hold a better license.
-		f.result.Reasons = append(f.result.Reasons, closed...)
+		f.closed = closed
+		f.result.Reasons = slices.Concat(f.result.Reasons, closed)
 	}
 	return f, nil
 }
 
-// trusted reads the trust in a container's vendor.
-func (a *Agent) trusted(b *box) (vendor, *refusal.Refusal) {
+// trusted judges by what this machine trusts.
+func (a *Agent) trusted(b *box) (judge, *refusal.Refusal) {
+	v, no := a.vendorOf(b)
+	if no != nil {
+		return judge{}, no
+	}
+	return b.judge(v), nil
+}
+
+// vendorOf reads the trust in a container's vendor.
+func (a *Agent) vendorOf(b *box) (vendor, *refusal.Refusal) {
 	v, err := a.vendor(b.header.Vendor)
 	if err == nil {
 		err = b.belongs(v)
@@ -113,10 +138,23 @@ func (a *Agent) trusted(b *box) (vendor, *refusal.Refusal) {
 	return v, r
 }
 
+// judge judges a container's licenses by the trust in its vendor.
+func (b *box) judge(v vendor) judge {
+	known := sync.OnceValues(func() (*seal.Verifier, error) { return v.verifier(b.Certificates) })
+	return judge{certificates: v.trust.Certificates, license: func(step, body []byte) (container.Body, error) {
+		verifier, err := known()
+		if err != nil {
+			return container.Body{}, err
+		}
+		_, got, err := verifier.License(step, body)
+		return got, err
+	}}
+}
+
 // examine looks at one license that is held: whether its body opens, and
 // whether the vendor signed it for this container.
-func (b *box) examine(v vendor, id license.ID, no *refusal.Refusal) candidate {
-	c := candidate{box: b, vendor: v, id: id, no: no}
+func (b *box) examine(by judge, id license.ID, no *refusal.Refusal) candidate {
+	c := candidate{box: b, by: by, id: id, no: no}
 	body, ok := b.bodies[id]
 	switch {
 	case !ok || body.Reissue:
@@ -135,13 +173,13 @@ func (b *box) examine(v vendor, id license.ID, no *refusal.Refusal) candidate {
 		return c
 	}
 	c.data = body.Data
-	c.body, c.step, c.no = b.verify(v, id, body.Data)
+	c.body, c.step, c.no = b.verify(by, id, body.Data)
 	return c
 }
 
 // verify proves one license: the vendor's signature over the step, the step's
 // hash of the body, and that both are for this container and its key.
-func (b *box) verify(v vendor, id license.ID, data []byte) (container.Body, []byte, *refusal.Refusal) {
+func (b *box) verify(by judge, id license.ID, data []byte) (container.Body, []byte, *refusal.Refusal) {
 	forged := func(why string) (container.Body, []byte, *refusal.Refusal) {
 		return container.Body{}, nil, refusal.New(refusal.BadSignature, "The license %s in container %s cannot be used: %s.", id, b.serial(), why).
 			Hinted("Run licet update; if it stays, ask the vendor.")
@@ -151,16 +189,12 @@ func (b *box) verify(v vendor, id license.ID, data []byte) (container.Body, []by
 	if !ok {
 		return forged("the signed step that brought it is missing")
 	}
-	verifier, err := v.verifier(b.Certificates)
-	if err != nil {
-		return forged("the vendor's keys cannot be verified")
-	}
-	_, body, err := verifier.License(signed, data)
+	body, err := by.license(signed, data)
 	switch {
 	case err != nil:
 		return forged("its signature does not fit")
-	case body.License != id, body.Generation != held.Generation, sha256.Sum256(data) != held.Body,
-		body.Container != b.serial(), !bytes.Equal(body.ContainerKey, b.keys.Identity(b.kind()).SigningKey):
+	case body.License != id, body.Generation != held.Generation, body.Product != held.Product, sha256.Sum256(data) != held.Body,
+		body.Container != b.serial(), !bytes.Equal(body.ContainerKey, b.SigningKey):
 		return forged("it was made for another place")
 	}
 	return body, signed, nil

@@ -80,7 +80,11 @@ func storage(err error) error {
 	case isRefusal(err):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EFBIG):
-		return refusal.New(refusal.StorageFull, "The disk is full or cannot be written (%v). The old state was kept.", reason(err))
+		kept := "The old state was kept."
+		if errors.Is(err, durable.ErrUnsure) {
+			kept = "The new state is written, but a power cut may bring the old one back."
+		}
+		return refusal.New(refusal.StorageFull, "The disk is full or cannot be written (%v). %s", reason(err), kept)
 	case errors.Is(err, fs.ErrPermission):
 		var p *fs.PathError
 		what := "The folder of the licenses"

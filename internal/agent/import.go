@@ -150,7 +150,8 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 		// the same: it may be the only time that the person hears of it.
 		refused := slices.DeleteFunc(slices.Clone(update.Outcomes), func(o container.Outcome) bool { return !o.Refused() })
 		result.Outcomes = append([]container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}, refused...)
-		return result, nil
+		// The program that wrote it may have died before it would outlast a power cut.
+		return result, boxError(b.header.Serial, b.file.Settle(ctx))
 	}
 	next.settle(b, update)
 	if err := a.save(ctx, &next); err != nil {

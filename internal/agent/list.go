@@ -71,9 +71,10 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 		}
 		return c, nil
 	}
-	v, no := a.trusted(b)
+	v, no := a.vendorOf(b)
+	var by judge
 	if no == nil {
-		c.Vendor = v.name()
+		by, c.Vendor = b.judge(v), v.name()
 	} else {
 		c.Reason = no.Message
 	}
@@ -84,7 +85,7 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 		c.Waiting = "A request of " + p.Created.String() + " waits for its answer."
 	}
 	for _, id := range b.held() {
-		one := b.examine(v, id, no)
+		one := b.examine(by, id, no)
 		c.Licenses = append(c.Licenses, one.describe(a.now()))
 		if one.locked || one.reissue {
 			c.Status, c.Reason = StatusChanged, one.no.Message

@@ -52,11 +52,16 @@ type Facts struct {
 }
 
 // Prove answers a program. It reads as a check does and never writes.
+//
+// It shows one license, the best it could see. Where that one may not be used and
+// a container could not be opened (another program holds it, it is damaged), a
+// better license may lie in there: the verdict then has the reason of that
+// container too. The answer stays no: "could not tell" never means yes.
 func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if len(in.Nonce) != len(container.Nonce{}) {
 		return Proof{}, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(container.Nonce{}))
 	}
-	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use})
+	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -70,7 +75,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	}
 	b := c.box
 	p.Environment, p.Step, p.Body = b.Environment, c.step, c.data
-	p.Certificates = addCertificates(b.Certificates, c.vendor.trust.Certificates)
+	p.Certificates = addCertificates(b.Certificates, c.by.certificates)
 	held := b.State.Held[c.id]
 	said, err := json.Marshal(Facts{
 		License: c.id, Generation: held.Generation, Body: held.Body[:], Counter: b.State.Number,
@@ -79,6 +84,68 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if err != nil {
 		return Proof{}, fmt.Errorf("agent: encode facts: %w", err)
 	}
-	p.Answer, err = seal.SignAnswer(b.scope(), b.keys, container.Nonce(in.Nonce), said)
+	keys, err := b.keys()
+	if err != nil {
+		return Proof{}, err
+	}
+	p.Answer, err = seal.SignAnswer(b.scope(), keys, container.Nonce(in.Nonce), said)
 	return p, err
+}
+
+// LookRequest is the question of a program that reads the files itself.
+type LookRequest struct {
+	Scope   seal.Scope // whose licenses count, and in which environment
+	Product string
+	Use     terms.Use
+	// License checks the vendor's documents: his signature over the step, under the
+	// root that the program was built with, and the step's hash of the body. The
+	// certificates are those that the container keeps.
+	License func(step, body []byte, certificates [][]byte) (container.Body, error)
+}
+
+// Seen is what a program saw by itself.
+type Seen struct {
+	Verdict terms.Verdict
+	Hint    string
+	// Body is the license, nil if none was proven; the rest is there with it.
+	Body        *container.Body
+	Floor       license.Time   // latest time known to have passed
+	LastContact license.Time   // vendor's time of the latest answer
+	Closed      []terms.Reason // why a container that may hold a better license did not open
+}
+
+// Look is Prove for the program in whose process it runs. Nothing is signed: the
+// program has opened the container itself, with the traits of the machine it
+// runs on, and a signature to itself would prove no more. What ties a license to
+// the container stays: the serial is the hash of the container's public keys,
+// the license names the key, and the program checks the vendor's signature over
+// that. The machine's list of trusted vendors plays no part.
+func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
+	f, err := a.find(ctx, CheckRequest{Vendor: string(in.Scope.Vendor), Product: in.Product, Use: in.Use}, func(b *box) (judge, *refusal.Refusal) {
+		if b.scope() != in.Scope {
+			return judge{}, refusal.New(refusal.WrongEnvironment, "The license of this machine belongs to environment %q; the program to %q.", b.Environment, in.Scope.Environment).
+				With("made_for", b.Environment).With("this_is", in.Scope.Environment)
+		}
+		return judge{license: func(step, body []byte) (container.Body, error) {
+			got, err := in.License(step, body, b.Certificates)
+			if err == nil {
+				return got, nil
+			}
+			// The machine may know a newer key of the vendor; the program's root has to
+			// have certified it all the same.
+			v, no := a.vendorOf(b)
+			if no != nil {
+				return got, err
+			}
+			return in.License(step, body, v.trust.Certificates)
+		}}, nil
+	})
+	if err != nil {
+		return Seen{}, err
+	}
+	s := Seen{Verdict: f.result.Verdict, Hint: f.result.Hint, Closed: f.closed}
+	if c := f.best; c != nil && c.no == nil {
+		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.LastContact
+	}
+	return s, nil
 }

@@ -338,6 +338,12 @@ func (f *File) Scrub(ctx context.Context) error {
 	})
 }
 
+// Settle makes what the container holds outlast a power cut. A program that died,
+// or whose last fsync failed, may have left a new slot that does not yet.
+func (f *File) Settle(ctx context.Context) error {
+	return f.exclusive(ctx, f.disk.SyncDir)
+}
+
 // Lock takes the container for this process alone until [File.Unlock], and
 // reads it again. Writes by this file then need no lock of their own. Locks do
 // not nest, and another File of the same process has to wait as well.

@@ -60,6 +60,10 @@ var ErrTooLarge = errors.New("durable: file is too large")
 // where a plain file is expected.
 var ErrNotRegular = errors.New("durable: not a regular file")
 
+// ErrUnsure says that the new data is under its name, and may not be there any
+// more after a power cut.
+var ErrUnsure = errors.New("durable: written, but it may not outlast a power cut")
+
 // Disk is where files are written. The zero value, and a nil *Disk, is the
 // real disk.
 type Disk struct {
@@ -83,19 +87,28 @@ func (d *Disk) fault(op Op, name string) error {
 // WriteFile puts data under name in the folder dir, replacing what was there.
 // If it fails before the rename, name is untouched and the temporary file is
 // removed; if only the last fsync fails, name holds the new data but may not
-// after a power cut. name is a single path element. A symbolic link under
-// name is replaced, not followed.
+// after a power cut, and the error is [ErrUnsure]. name is a single path element.
+// A symbolic link under name is replaced, not followed.
 func (d *Disk) WriteFile(dir *os.Root, name string, data []byte, perm fs.FileMode) error {
 	temp, err := d.writeTemp(dir, name, data, perm)
 	if err != nil {
 		return err
 	}
 	if err := d.rename(dir, temp, name); err != nil {
-		_ = d.unlink(dir, temp)
+		if errors.Is(d.unlink(dir, temp), fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrUnsure, err) // it was renamed all the same
+		}
 		return err
 	}
-	return d.syncDir(dir)
+	if err := d.syncDir(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
+	}
+	return nil
 }
+
+// SyncDir makes what was renamed, made or removed in dir last, also by a program
+// that died before it could.
+func (d *Disk) SyncDir(dir *os.Root) error { return d.syncDir(dir) }
 
 // CreateFile is [Disk.WriteFile] for a name that must not exist yet: of several
 // processes that try at the same time one wins, the others get [fs.ErrExist].

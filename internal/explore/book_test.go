@@ -345,7 +345,7 @@ func (x *exchange) accept() {
 				continue
 			}
 			i := licenseNumber(op.License)
-			if next, mine := container.Reopened(x.b.licenses[i], x.serial(), op); mine {
+			if next, mine := x.reopened(x.b.licenses[i], x.serial(), op); mine {
 				l := &x.b.licenses[i]
 				l.State, l.Holder, l.Step = next, x.serial(), n
 			}

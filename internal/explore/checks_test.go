@@ -72,10 +72,11 @@ func (e *explorer) checkLog(out *breaches, w world, c int) {
 			out.when(has != held[licenseID(i)], "Inv12: %s at step %d: holds %s: %t, by its steps %t", s, x.Number, licenseID(i), has, held[licenseID(i)])
 		}
 	}
-	if r.known && x.Number == r.acked && r.acked == r.issued() && x.Life == r.life {
+	if r.known && r.flag.reason == "" && x.Number == r.acked && x.Life == r.life {
 		for i, l := range b.licenses {
 			_, has := x.Held[licenseID(i)]
-			out.when(has != (l.State == license.Collected && l.Holder == s), "settled: %s is in step; it holds %s: %t, the record says %s with %q", s, licenseID(i), has, l.State, l.Holder)
+			out.when(has && l.State.Available(), "Inv5: %s has shown that it holds %s, which is %s", s, licenseID(i), l.State)
+			out.when(r.acked == r.issued() && has != (l.State == license.Collected && l.Holder == s), "settled: %s is in step; it holds %s: %t, the record says %s with %q", s, licenseID(i), has, l.State, l.Holder)
 		}
 	}
 	if w.wiped[c] || r.flag.reason != "" {

@@ -2,5 +2,5 @@
 
 package explore
 
-// less is how many steps shorter the longest runs are.
+// less is how many steps shorter the chains of TestEveryState are.
 const less = 0

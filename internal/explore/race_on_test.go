@@ -2,6 +2,6 @@
 
 package explore
 
-// less is how many steps shorter the longest runs are: the race detector makes
-// them ten times slower, and nothing here runs side by side.
+// less is how many steps shorter the chains of TestEveryState are. The race
+// detector is slow and finds nothing here: a run is one goroutine.
 const less = 1

@@ -12,6 +12,7 @@ type rules struct {
 	take      func(container.State, update, func() container.Nonce) (container.State, *refusal.Refusal)
 	reconcile func(container.Log, container.Report) container.Finding
 	confirm   func(container.Placement, license.Serial, uint64, container.Op) (license.Event, bool)
+	reopened  func(container.Placement, license.Serial, container.Op) (license.State, bool)
 	next      func(license.State, license.Event) (license.State, *refusal.Refusal)
 
 	// What the book does around them.
@@ -28,6 +29,7 @@ func production() rules {
 		take:      take,
 		reconcile: container.Log.Reconcile,
 		confirm:   container.Confirm,
+		reopened:  container.Reopened,
 		next:      license.Next,
 		repeated:  func(container.Wishes) container.Wishes { return container.Wishes{Pending: true} },
 		resent:    func(all []container.Incoming, _ int) []container.Incoming { return all },
@@ -155,6 +157,14 @@ var mutants = []mutant{
 		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
 			s.Flagged = ""
 			return container.Plan(s)
+		}
+	}},
+	{"R13", "a license that lay with the vendor stays there when its container is accepted", "Inv5", accepted, func(r *rules) {
+		r.reopened = func(p container.Placement, s license.Serial, op container.Op) (license.State, bool) {
+			if p.State.Available() {
+				return p.State, false
+			}
+			return container.Reopened(p, s, op)
 		}
 	}},
 	{"R15", "a receipt counts although a later step concerns the license", "Inv5", long, func(r *rules) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -269,7 +270,10 @@ func TestPlantedCorruptionsAreNamed(t *testing.T) {
 				exec("create table kept_%s as select * from %[1]s", table)
 			}
 		})
-		for _, p := range planted {
+		for i, p := range planted {
+			if db.Engine() == "sqlite" && i%5 != 0 && os.Getenv("LICET_TEST_LONG") == "" {
+				continue // what is found does not depend on the engine; this one is slow with the race detector
+			}
 			t.Run(p.name, func(t *testing.T) {
 				must(t, db.Write(t.Context(), func(tx *store.Tx) error {
 					h := &planting{t, tx, name}

@@ -1,7 +1,9 @@
 package verify_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -18,6 +20,10 @@ import (
 // TestRandomHistoriesAreClean does anything in any order, old copies of
 // containers and lost answers included: what the product writes is clean.
 func TestRandomHistoriesAreClean(t *testing.T) {
+	if os.Getenv("LICET_TEST_LONG") == "" {
+		defer flag.Set("rapid.checks", flag.Lookup("rapid.checks").Value.String())
+		must(t, flag.Set("rapid.checks", "20"))
+	}
 	folder := t.TempDir()
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
