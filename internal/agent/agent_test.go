@@ -580,14 +580,72 @@ func TestSeveralVendors(t *testing.T) {
 	if err != nil || len(results) != 2 || results[0].Error != nil || results[1].Error != nil {
 		t.Fatalf("%+v %v", results, err)
 	}
-	// Returning to one leaves the other alone.
+	// Returning to one leaves the other alone, and the machine is not empty yet.
 	r, err := c.Deactivate(t.Context(), agent.DeactivateRequest{Licenses: []license.ID{ids[w.ID()]}})
-	if err != nil || !r.SafeToWipe {
+	if err != nil || r.SafeToWipe || r.Left != 0 || len(r.Remaining) != 1 || !reflect.DeepEqual(r.Remaining[0].Licenses, []license.ID{ids[v.ID()]}) {
 		t.Fatalf("%+v %v", r, err)
 	}
 	got := c.check(refusal.Valid)
-	if got.Vendor != v.ID() {
+	if got.Vendor != v.ID() || got.Container != r.Remaining[0].Container {
 		t.Fatalf("%+v", got)
+	}
+	all := agent.DeactivateRequest{All: true}
+	if r, err = c.Deactivate(t.Context(), all); err != nil || !r.SafeToWipe || len(r.Remaining) != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+
+	// What does not open may hold a license.
+	slots, err := filepath.Glob(filepath.Join(c.home, "containers", string(got.Container), "[ab]"))
+	if err != nil || len(slots) == 0 {
+		t.Fatal(slots, err)
+	}
+	for _, name := range slots {
+		if err := os.WriteFile(name, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err = c.Deactivate(t.Context(), all); err != nil || r.SafeToWipe || len(r.Remaining) != 1 || r.Remaining[0].Closed == "" {
+		t.Fatalf("%+v %v", r, err)
+	}
+}
+
+// TestBetterOneUnseen: the license that was seen has expired, and the container
+// with a good one does not open. The answer is no and names both.
+func TestBetterOneUnseen(t *testing.T) {
+	clk := newClock()
+	v, w := newVendor(t, clk), newVendor(t, clk)
+	c := newComputer(t, clk, v, w)
+	short := cad()
+	short.Terms.ExpiresAt = license.At(clk.Now().Add(time.Hour))
+	for one, body := range map[*vendortest.Vendor]container.Body{v: cad(), w: short} {
+		if _, err := c.Activate(t.Context(), agent.ActivateRequest{Tickets: []license.Ticket{one.Sell(body)}, Central: one.URL}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clk.move(2 * time.Hour)
+	good := c.check(refusal.Valid)
+	slots, err := filepath.Glob(filepath.Join(c.home, "containers", string(good.Container), "[ab]"))
+	if err != nil || len(slots) == 0 {
+		t.Fatal(slots, err)
+	}
+	for _, name := range slots {
+		if err := os.WriteFile(name, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	codes := func(reasons []terms.Reason) (list []refusal.Code) {
+		for _, r := range reasons {
+			list = append(list, r.Code)
+		}
+		return list
+	}
+	both := []refusal.Code{refusal.Expired, refusal.ContainerDamaged}
+	if r := c.check(refusal.Expired); !reflect.DeepEqual(codes(r.Reasons), both) {
+		t.Errorf("check: %+v", r.Reasons)
+	}
+	p, err := c.Prove(t.Context(), agent.OpenRequest{Product: "CAD-PRO", Nonce: make([]byte, 16)})
+	if err != nil || p.Verdict.Valid || !reflect.DeepEqual(codes(p.Verdict.Reasons), both) {
+		t.Errorf("proof: %+v %v", p.Verdict, err)
 	}
 }
 
