@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"path/filepath"
 	"testing"
 	"time"
@@ -109,6 +110,20 @@ func TestPrivateKeysWait(t *testing.T) {
 	f.check("CAD-PRO", refusal.Valid)
 	if _, err := f.Prove(t.Context(), OpenRequest{Product: "CAD-PRO", Nonce: make([]byte, 16)}); !refusal.Is(err, refusal.ContainerDamaged) {
 		t.Errorf("proof: %v", err)
+	}
+
+	// Keys of somebody else, in the right form.
+	strange := newForger(t, f.vendor, "CAD-PRO")
+	foreign, err := seal.NewContainerKeys(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange.forge(func(b *box) { b.Keys = foreign.Bytes() })
+	if _, err := strange.Prove(t.Context(), OpenRequest{Product: "CAD-PRO", Nonce: make([]byte, 16)}); !refusal.Is(err, refusal.ContainerDamaged) {
+		t.Errorf("proof with other keys: %v", err)
+	}
+	if _, err := strange.Receipt(t.Context(), ReceiptRequest{}); !refusal.Is(err, refusal.ContainerDamaged) {
+		t.Errorf("receipt with other keys: %v", err)
 	}
 
 	old := newForger(t, forgeVendor(t), "CAD-PRO")

@@ -331,6 +331,8 @@ func centralClass(folder string) func(string, int) string {
 			return "database"
 		case strings.HasPrefix(path, filepath.Join(folder, "licet.db-")):
 			return strings.TrimPrefix(path, filepath.Join(folder, "licet.db-"))
+		case strings.HasPrefix(filepath.Base(path), "etilqs_"):
+			return "temporary file" // SQLite keeps there what a savepoint changed
 		default:
 			return "elsewhere"
 		}

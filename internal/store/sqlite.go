@@ -79,7 +79,24 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 		e.readers <- c
 		e.opened++
 	}
+	if err := syncFolder(path); err != nil {
+		return nil, err
+	}
 	return e, nil
+}
+
+// syncFolder makes the names of the database and of its log last. SQLite does it
+// too, but goes on when it fails, and would lose the log with all that is in it.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it cannot fsync a folder
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
 }
 
 func sqliteAddress(path, options string) string {
