@@ -50,15 +50,24 @@ var decoding = func() cbor.DecMode {
 // encode writes v in its one spelling and makes sure that decode reads it: no
 // document is signed that nobody accepts.
 func encode[T any](what string, limit int, v T) ([]byte, error) {
+	b, err := write(what, limit, v)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decode[T](what, limit, b); err != nil {
+		return nil, fault("%s cannot be read again: a text that is no UTF-8, or too many parts", what)
+	}
+	return b, nil
+}
+
+// write writes v in its one spelling, where the caller knows that it can be read.
+func write[T any](what string, limit int, v T) ([]byte, error) {
 	b, err := encoding.Marshal(v)
 	if err != nil {
 		return nil, fault("%s: %w", what, err)
 	}
 	if len(b) > limit {
 		return nil, fault("%s: %d bytes are over the limit of %d", what, len(b), limit)
-	}
-	if _, err := decode[T](what, limit, b); err != nil {
-		return nil, fault("%s cannot be read again: a text that is no UTF-8, or too many parts", what)
 	}
 	return b, nil
 }

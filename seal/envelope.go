@@ -83,7 +83,7 @@ func (h header) seal(recipient, plain []byte) ([]byte, error) {
 	h.Version, h.Suite = Version, uint64(suite1)
 	id := KeyIDOf(recipient)
 	h.Recipient = id[:]
-	head, err := encode(f.what, f.limit, h)
+	head, err := write(f.what, f.limit, h) // names and keys that were checked; nothing a reader could refuse
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (h header) seal(recipient, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fault("%w", err)
 	}
-	return encode(f.what, f.limit, envelope{Header: head, Enc: enc, Sealed: sealed})
+	return write(f.what, f.limit, envelope{Header: head, Enc: enc, Sealed: sealed})
 }
 
 // decrypt opens an envelope that was verified.
@@ -154,7 +154,7 @@ func SealUpdate(s Scope, issuing *SigningKey, to container.Identity, u container
 		return nil, fault("an update brings at most %d certificates", maxCertificates)
 	}
 	u.Keys = nil
-	plain, err := encode("update", MaxUpdate, u)
+	plain, err := write("update", MaxUpdate, u)
 	if err != nil {
 		return nil, err
 	}

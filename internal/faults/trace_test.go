@@ -162,8 +162,10 @@ func start(t testing.TB, folder string, env []string, class func(string, int) st
 	defer null.Close()
 	begun := make(chan error)
 	go func() {
-		// All of ptrace is done by one thread, which ends with this function.
+		// All of ptrace is done by one thread. It lives on: the end of a thread kills
+		// what others have started from it.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		defer close(p.ended)
 		pid, err := syscall.ForkExec(self, append([]string{program}, args...), &syscall.ProcAttr{
 			Dir: folder, Env: append(slices.Clone(env), helper+"="+program),

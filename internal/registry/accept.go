@@ -20,12 +20,10 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 	}
 	now := r.cfg.Now()
 	err = r.write(ctx, func(tx *store.Tx) error {
-		if err := tx.TouchContainer(serial); errors.Is(err, store.ErrNotFound) {
+		c, err := tx.LockContainer(serial)
+		if errors.Is(err, store.ErrNotFound) {
 			return notFound("container", string(serial))
-		} else if err != nil {
-			return err
 		}
-		c, err := tx.Container(serial)
 		if err != nil {
 			return err
 		}
@@ -67,7 +65,8 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 // is now accepted into the state that fits: confirmed up to the accepted step,
 // under way after it.
 func reopen(tx *store.Tx, c store.Container, log scribe) error {
-	x := &exchange{Registry: log.r, tx: tx, now: log.now, log: log, c: c, in: incoming{serial: c.Serial}, locked: map[license.ID]bool{}}
+	x := newExchange(log, incoming{serial: c.Serial})
+	x.c = c
 	steps, err := tx.StepsAfter(c.Serial, min(c.Acked, c.Flag.Number))
 	if err != nil {
 		return err
@@ -92,10 +91,7 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 
 // reopenOp makes one operation count as not yet applied; its license is locked.
 func (x *exchange) reopenOp(n uint64, op container.Op) error {
-	l, err := x.tx.License(op.License)
-	if err != nil {
-		return err
-	}
+	l := x.licenses[op.License]
 	next, mine := container.Reopened(l.Placement(), x.in.serial, op)
 	if !mine {
 		return nil
@@ -105,6 +101,7 @@ func (x *exchange) reopenOp(n uint64, op container.Op) error {
 	if err := x.tx.MoveLicense(old, l); err != nil {
 		return err
 	}
+	x.licenses[l.ID] = l
 	return x.log.note(evLicenseReopened, map[string]any{"from": old, "to": next, "generation": l.Generation, "step": n},
 		about(ofLicense, string(l.ID)), x.self())
 }

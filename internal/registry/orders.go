@@ -128,14 +128,16 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 		if err != nil {
 			return 0, err
 		}
+		made := make([]store.License, 0, max(it.Quantity-have, 0))
 		for range max(it.Quantity-have, 0) {
 			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: position(it),
 				Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: now}
-			if err := tx.InsertLicense(l); err != nil {
-				return 0, err
-			}
+			made = append(made, l)
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
 			added++
+		}
+		if err := tx.InsertLicenses(made); err != nil {
+			return 0, err
 		}
 		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity, "terms": terms, "features": features})
 	}

@@ -71,19 +71,29 @@ type exchange struct {
 	now   time.Time
 	log   scribe
 	c     store.Container
-	known bool
+	known bool // it has a row, or will have one with its first step
+	fresh bool // its row was stored by this exchange, complete
 
-	asked     []store.Subject        // the tickets of the request and their orders
-	wishes    []container.TicketWish // the tickets of the request
-	concerned []license.ID           // what planning will look at
-	locked    map[license.ID]bool
-	first     []byte // what the same request was answered before
+	unproven []store.Step // issued, and not proven to be applied
+
+	asked    []store.Subject        // the tickets of the request and their orders
+	wishes   []container.TicketWish // the tickets of the request
+	wished   []license.ID           // what the request names, or its tickets stand for
+	held     []license.ID           // what counts as with the container
+	licenses map[license.ID]store.License
+	locked   map[license.ID]bool
+	products map[string]license.Product
+	first    []byte // what the same request was answered before
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
 	now := r.cfg.Now()
-	return &exchange{Registry: r, tx: tx, in: in, now: now, locked: map[license.ID]bool{},
-		log: r.scribe(tx, Actor{Kind: "container", Name: string(in.serial)}, now)}
+	return newExchange(r.scribe(tx, Actor{Kind: "container", Name: string(in.serial)}, now), in)
+}
+
+func newExchange(log scribe, in incoming) *exchange {
+	return &exchange{Registry: log.r, tx: log.tx, in: in, now: log.now, log: log,
+		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}}
 }
 
 func (x *exchange) self() store.Subject { return about(ofContainer, string(x.in.serial)) }
@@ -157,14 +167,14 @@ func flagged(c store.Container) *refusal.Refusal {
 // open locks the container's row; an unknown container gets a record in memory
 // that is stored only if something is granted.
 func (x *exchange) open() error {
-	err := x.tx.TouchContainer(x.in.serial)
+	var err error
+	x.c, err = x.tx.LockContainer(x.in.serial)
 	x.known = err == nil
 	switch {
 	case err == nil:
-		x.c, err = x.tx.Container(x.in.serial)
 		x.c.LastSeen = license.At(x.now)
 		x.c.Binding = x.in.report.Binding
-		return err
+		return nil
 	case errors.Is(err, store.ErrNotFound):
 		x.c = store.Container{
 			Serial: x.in.serial, Identity: x.in.report.Identity, Binding: x.in.report.Binding,
@@ -197,11 +207,13 @@ func (x *exchange) reconcile() (container.Finding, error) {
 			l.Lives[n] = container.Hash(life)
 		}
 	}
-	pending, err := x.tx.StepsAfter(x.in.serial, x.c.Acked)
-	if err != nil {
-		return container.Finding{}, err
+	if x.known {
+		var err error
+		if x.unproven, err = x.tx.StepsAfter(x.in.serial, x.c.Acked); err != nil {
+			return container.Finding{}, err
+		}
 	}
-	for _, s := range pending {
+	for _, s := range x.unproven {
 		l.Plans[s.Number] = s.Plan
 	}
 	f := l.Reconcile(r)
@@ -214,23 +226,23 @@ func (x *exchange) reconcile() (container.Finding, error) {
 	case f.Standing == container.Ahead:
 		return f, x.log.note(evContainerAhead, map[string]any{"at": r.Number, "issued": x.c.Issued}, x.self())
 	case f.Standing == container.InStep:
-		return f, x.confirm(f, pending)
+		return f, x.confirm(f)
 	}
 	return f, nil
 }
 
 // confirm takes in the proof that steps were applied (docs/protocol.md R7, R8).
-func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
+func (x *exchange) confirm(f container.Finding) error {
 	x.c.Challenge = nil
 	if x.in.report.Number == x.c.Acked {
 		return nil
 	}
 	// All at once, with those that planning will look at: locked one after the
 	// other they would cross with those of another container.
-	if err := x.lock(append(licensesOf(pending, x.in.report.Number), x.concerned...)); err != nil {
+	if err := x.lock(append(licensesOf(x.unproven, x.in.report.Number), x.wished...)); err != nil {
 		return err
 	}
-	for _, s := range pending {
+	for _, s := range x.unproven {
 		if s.Number > x.in.report.Number {
 			break
 		}
@@ -250,6 +262,7 @@ func (x *exchange) confirm(f container.Finding, pending []store.Step) error {
 	}
 	err := x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number, "lives": lives}, x.self())
 	x.c.Acked, x.c.AckedLife = x.in.report.Number, x.in.report.Life
+	x.unproven = slices.DeleteFunc(x.unproven, func(s store.Step) bool { return s.Number <= x.c.Acked })
 	return err
 }
 
@@ -265,16 +278,17 @@ func licensesOf(steps []store.Step, number uint64) (ids []license.ID) {
 	return ids
 }
 
-// lock locks licenses, each once, in the order of their ids, so that no two
-// transactions wait for each other. One that is not there is passed over.
+// lock locks licenses and reads them, each once, in the order of their ids, so
+// that no two transactions wait for each other. One that is not there is passed
+// over.
 func (x *exchange) lock(ids []license.ID) error {
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
 		if x.locked[id] {
 			continue
 		}
-		switch err := x.tx.TouchLicense(id); {
+		switch l, err := x.tx.LockLicense(id); {
 		case err == nil:
-			x.locked[id] = true
+			x.locked[id], x.licenses[id] = true, l
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
@@ -284,10 +298,7 @@ func (x *exchange) lock(ids []license.ID) error {
 
 // confirmOp takes in one operation of a step; its license is locked.
 func (x *exchange) confirmOp(n uint64, op container.Op) error {
-	l, err := x.tx.License(op.License)
-	if err != nil {
-		return err
-	}
+	l := x.licenses[op.License]
 	event, yes := container.Confirm(l.Placement(), x.in.serial, n, op)
 	if !yes {
 		return nil // history only
@@ -311,6 +322,7 @@ func (x *exchange) move(l store.License, event license.Event, step uint64) error
 	if err := x.tx.MoveLicense(old, l); err != nil {
 		return err
 	}
+	x.licenses[l.ID] = l
 	return x.log.note(string(event), map[string]any{"from": old, "to": next, "generation": l.Generation, "step": step, "product": l.Product},
 		about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
 }
@@ -358,7 +370,7 @@ func (x *exchange) refuse(no *refusal.Refusal, challenge []byte) ([]byte, error)
 // step plans, signs and stores one step, if there is anything to do, and makes
 // the answer with every step that the container lacks.
 func (x *exchange) step() ([]byte, error) {
-	s, licenses, err := x.situation()
+	s, err := x.situation()
 	if err != nil {
 		return nil, err
 	}
@@ -370,18 +382,18 @@ func (x *exchange) step() ([]byte, error) {
 	}
 	before := x.c.Issued
 	if len(ops) > 0 {
-		if err := x.issue(ops, licenses); err != nil {
+		if err := x.issue(ops); err != nil {
 			return nil, err
 		}
+	} else if err := x.stillUnknown(); err != nil {
+		return nil, err
 	}
 	if err := x.noteRefusals(outcomes); err != nil {
 		return nil, err
 	}
 	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == ""}
 	if x.c.Flag.Reason == "" || x.c.Issued > before {
-		if u.Steps, err = x.pending(); err != nil {
-			return nil, err
-		}
+		u.Steps = x.pending()
 	}
 	if u.Reissued, err = x.reissue(); err != nil {
 		return nil, err
@@ -402,6 +414,9 @@ func (x *exchange) step() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.fresh {
+		return answer, nil // its row was stored with the step
+	}
 	return answer, x.tx.UpdateContainer(x.c)
 }
 
@@ -409,21 +424,17 @@ func (x *exchange) step() ([]byte, error) {
 // look at: those it names, those of its tickets, those the container holds.
 func (x *exchange) concern() error {
 	w := x.in.report.Wishes
-	x.concerned = slices.Concat(w.Activate, w.Return)
+	x.wished = slices.Concat(w.Activate, w.Return)
 	for _, t := range w.Tickets {
 		wish := container.TicketWish{Ticket: t}
 		row, err := x.findTicket(x.tx, t)
 		if err == nil {
 			wish.Known = true
 			x.asked = append(x.asked, about(ofTicket, row.ID), about(ofOrder, row.OrderID))
-			of, lerr := x.tx.LicensesOfTicket(row.ID)
-			if lerr != nil {
-				return lerr
+			if wish.Licenses, err = x.tx.LicenseIDsOfTicket(row.ID); err != nil {
+				return err
 			}
-			for _, l := range of {
-				wish.Licenses = append(wish.Licenses, l.ID)
-				x.concerned = append(x.concerned, l.ID)
-			}
+			x.wished = append(x.wished, wish.Licenses...)
 		} else if !refusal.Is(err, refusal.TicketUnknown) {
 			return err
 		}
@@ -432,44 +443,54 @@ func (x *exchange) concern() error {
 	if !x.known {
 		return nil
 	}
+	// The lock on the container's row is the lock on what it holds.
 	held, err := x.tx.LicensesWith(x.in.serial)
 	for _, l := range held {
-		x.concerned = append(x.concerned, l.ID)
+		x.held = append(x.held, l.ID)
+		x.licenses[l.ID] = l
 	}
 	return err
 }
 
-// situation loads what planning needs; every license concerned is locked first,
-// in the order of ids.
-func (x *exchange) situation() (container.Situation, map[license.ID]store.License, error) {
+// situation is what planning needs; every license wished for is locked first, in
+// the order of ids.
+func (x *exchange) situation() (container.Situation, error) {
 	w := x.in.report.Wishes
 	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason,
 		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
-	loaded := map[license.ID]store.License{}
-	if err := x.lock(x.concerned); err != nil {
-		return s, nil, err
+	if err := x.lock(x.wished); err != nil {
+		return s, err
 	}
-	for _, id := range x.concerned {
-		if _, done := loaded[id]; done || !x.locked[id] {
+	for _, id := range slices.Concat(x.wished, x.held) {
+		l, there := x.licenses[id]
+		if _, done := s.Licenses[id]; done || !there {
 			continue // what is named by the user and unknown to us, planning refuses
 		}
-		l, err := x.tx.License(id)
+		p, err := x.product(l.Product)
 		if err != nil {
-			return s, nil, err
+			return s, err
 		}
-		p, err := x.tx.Product(l.Product)
-		if err != nil {
-			return s, nil, err
-		}
-		loaded[id] = l
 		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation}
 	}
-	return s, loaded, x.stillUnknown()
+	return s, nil
+}
+
+// product reads a product once.
+func (x *exchange) product(code string) (license.Product, error) {
+	if p, ok := x.products[code]; ok {
+		return p, nil
+	}
+	p, err := x.tx.Product(code)
+	if err == nil {
+		x.products[code] = p
+	}
+	return p, err
 }
 
 // stillUnknown makes sure that a container met for the first time was not
-// registered by another request of its own, which held the locks until now.
+// registered by another request of its own, which held the locks until now. Where
+// something is issued, the database refuses a second row of the container.
 func (x *exchange) stillUnknown() error {
 	if x.known {
 		return nil
@@ -485,12 +506,9 @@ func (x *exchange) stillUnknown() error {
 }
 
 // issue signs one step with the operations given and stores it.
-func (x *exchange) issue(ops []container.Op, licenses map[license.ID]store.License) error {
+func (x *exchange) issue(ops []container.Op) error {
 	if !x.known {
-		if err := x.tx.InsertContainer(x.c); err != nil {
-			return err
-		}
-		x.known = true
+		x.known, x.fresh = true, true
 		if err := x.log.note(evContainerSeen, map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}, x.self()); err != nil {
 			return err
 		}
@@ -499,7 +517,7 @@ func (x *exchange) issue(ops []container.Op, licenses map[license.ID]store.Licen
 	n := x.c.Issued + 1
 	row := store.Step{Number: n, Time: now}
 	for i, op := range ops {
-		l := licenses[op.License]
+		l := x.licenses[op.License]
 		event := license.DropIssued
 		var bytes []byte
 		if op.Kind == container.Put {
@@ -526,10 +544,16 @@ func (x *exchange) issue(ops []container.Op, licenses map[license.ID]store.Licen
 		return err
 	}
 	row.Signed, row.Plan = signed, container.NextPlan(x.c.IssuedPlan, step.Unsigned)
+	x.c.Issued, x.c.IssuedPlan = n, row.Plan
+	if x.fresh {
+		if err := x.tx.InsertContainer(x.c); err != nil {
+			return err
+		}
+	}
 	if err := x.tx.InsertStep(x.in.serial, row); err != nil {
 		return err
 	}
-	x.c.Issued, x.c.IssuedPlan = n, row.Plan
+	x.unproven = append(x.unproven, row)
 	return x.log.note(evStepIssued, map[string]any{"step": n, "operations": operations(ops)}, x.self())
 }
 
@@ -543,7 +567,7 @@ func operations(ops []container.Op) []map[string]any {
 
 // body is a license as this container will hold it.
 func (x *exchange) body(l store.License) (container.Body, error) {
-	p, err := x.tx.Product(l.Product)
+	p, err := x.product(l.Product)
 	if err != nil {
 		return container.Body{}, err
 	}
@@ -559,10 +583,9 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 }
 
 // pending is every step after the last one proven to be applied.
-func (x *exchange) pending() ([]container.SignedStep, error) {
-	steps, err := x.tx.StepsAfter(x.in.serial, x.c.Acked)
+func (x *exchange) pending() []container.SignedStep {
 	var out []container.SignedStep
-	for _, s := range steps {
+	for _, s := range x.unproven {
 		signed := container.SignedStep{Signed: s.Signed}
 		for _, op := range s.Ops {
 			if op.Kind == container.Put {
@@ -571,7 +594,7 @@ func (x *exchange) pending() ([]container.SignedStep, error) {
 		}
 		out = append(out, signed)
 	}
-	return out, err
+	return out
 }
 
 // reissue sends license bodies again that a repair could not carry over.

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"fmt"
 
 	"licet/container"
 	"licet/license"
@@ -243,10 +244,11 @@ func (l License) Placement() container.Placement {
 const (
 	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created from licenses `
 	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10)`
-	licenseTouch   = `update licenses set version = version + 1 where id = $1`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseByID    = licenseColumns + `where id = $1`
 	licensesTicket = licenseColumns + `where ticket_id = $1 order by id`
+	idsTicket      = `select id from licenses where ticket_id = $1 order by id`
 	licensesOrder  = licenseColumns + `where order_id = $1 order by id`
 	licensesHolder = licenseColumns + `where holder = $1 order by id`
 	licensesPage   = licenseColumns + `where id < $1 order by id desc limit $2`
@@ -269,22 +271,62 @@ func scanLicense(scan func(...any) error) (License, error) {
 	return l, json.Unmarshal([]byte(terms), &l.Terms)
 }
 
-// InsertLicense stores a new license, which is with the vendor.
-func (tx *Tx) InsertLicense(l License) error {
-	features, err := json.Marshal(l.Features)
-	if err != nil {
-		return err
+// InsertLicenses stores new licenses, which are with the vendor. Those of one
+// position of an order share features and terms.
+func (tx *Tx) InsertLicenses(ls []License) error {
+	var features, terms []byte
+	for len(ls) > 0 {
+		query, n := licenseInsert, 1
+		if len(ls) >= licensesAtOnce {
+			query, n = licenseInsertMany, licensesAtOnce
+		}
+		args := make([]any, 0, 10*n)
+		for i, l := range ls[:n] {
+			if i == 0 || l.Item != ls[i-1].Item {
+				var err error
+				if features, err = json.Marshal(l.Features); err != nil {
+					return err
+				}
+				if terms, err = json.Marshal(l.Terms); err != nil {
+					return err
+				}
+			}
+			args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
+		}
+		if _, err := tx.Exec(query, args...); err != nil {
+			return err
+		}
+		ls = ls[n:]
 	}
-	terms, err := json.Marshal(l.Terms)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(licenseInsert, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
-	return err
+	return nil
 }
 
-// TouchLicense locks a license until the transaction ends.
-func (tx *Tx) TouchLicense(id license.ID) error { return tx.one(licenseTouch, id) }
+// licensesAtOnce is how many licenses one statement inserts at most.
+const licensesAtOnce = 32
+
+// licenseInsertMany is licenseInsert for licensesAtOnce licenses.
+var licenseInsertMany = func() string {
+	text := licenseInsert
+	for i := 1; i < licensesAtOnce; i++ {
+		p := make([]any, 10)
+		for j := range p {
+			p[j] = 10*i + j + 1
+		}
+		text += fmt.Sprintf(", ($%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, null, 0, 0, 0, $%d)", p...)
+	}
+	return text
+}()
+
+// LockLicense locks a license until the transaction ends and gives it as it is
+// then; ErrNotFound if there is none.
+func (tx *Tx) LockLicense(id license.ID) (License, error) {
+	return scanLicense(tx.QueryRow(licenseLock, id).Scan)
+}
+
+// LicenseIDsOfTicket returns the ids of a ticket's licenses, oldest first.
+func (tx *Tx) LicenseIDsOfTicket(id string) ([]license.ID, error) {
+	return collect(tx, func(scan func(...any) error) (l license.ID, err error) { return l, scan(&l) }, idsTicket, id)
+}
 
 // MoveLicense stores a license's new state, holder, step, first activation and
 // terms, provided that its state is still the old one; if not, ErrNotFound.

@@ -79,13 +79,13 @@ func (e *Event) LeafHash() tlog.Hash { return tlog.RecordHash(e.Encode()) }
 // check refuses what the two engines would store differently.
 func (e *Event) check() error {
 	texts := []string{e.ID, e.Actor, e.Name, e.Reason, e.Request, string(e.Details)}
-	for i, s := range e.Subjects {
+	seen := make(map[Subject]struct{}, len(e.Subjects)) // an order may add 100 000 licenses
+	for _, s := range e.Subjects {
 		texts = append(texts, s.Kind, s.ID)
-		for _, other := range e.Subjects[:i] {
-			if s == other {
-				return fmt.Errorf("store: event %s names the subject %s %s twice", e.ID, s.Kind, s.ID)
-			}
+		if _, twice := seen[s]; twice {
+			return fmt.Errorf("store: event %s names the subject %s %s twice", e.ID, s.Kind, s.ID)
 		}
+		seen[s] = struct{}{}
 	}
 	for _, s := range texts {
 		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
@@ -145,12 +145,40 @@ func (tx *Tx) AppendEvent(e Event) error {
 	if err != nil {
 		return err
 	}
-	for i, s := range e.Subjects {
-		if _, err := tx.Exec(insertEventSubject, e.ID, i, s.Kind, s.ID); err != nil {
+	for at, n := 0, 0; at < len(e.Subjects); at += n {
+		some := e.Subjects[at:]
+		query := insertManySubjects
+		if n = subjectsAtOnce; len(some) < n {
+			n = min(len(some), len(insertSubjects))
+			query = insertSubjects[n-1]
+		}
+		args := append(make([]any, 0, 1+3*n), e.ID)
+		for i, s := range some[:n] {
+			args = append(args, at+i, s.Kind, s.ID)
+		}
+		if _, err := tx.Exec(query, args...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// subjectsAtOnce is how many subjects of one event one statement inserts at most.
+const subjectsAtOnce = 64
+
+// Most events have up to four subjects, an order as many as it has licenses.
+var (
+	insertSubjects     = [...]string{subjectRows(1), subjectRows(2), subjectRows(3), subjectRows(4)}
+	insertManySubjects = subjectRows(subjectsAtOnce)
+)
+
+// subjectRows is insertEventSubject for n subjects of one event.
+func subjectRows(n int) string {
+	text := insertEventSubject
+	for i := 1; i < n; i++ {
+		text += fmt.Sprintf(", ($1, $%d, $%d, $%d)", 3*i+2, 3*i+3, 3*i+4)
+	}
+	return text
 }
 
 // Events gives the history of subject: its events whose id is after the given

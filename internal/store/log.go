@@ -32,8 +32,8 @@ type Flag struct {
 
 const (
 	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen from containers `
-	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen) values ($1, $2, $3, $4, $5, 0, $6, 0, $7, $8, $8)`
-	containerTouch    = `update containers set version = version + 1 where serial = $1`
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9)`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen`
 	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
@@ -53,15 +53,17 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	return c, err
 }
 
-// InsertContainer registers a container before its first step.
+// InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen)
+	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen)
 	return err
 }
 
-// TouchContainer locks a container until the transaction ends; ErrNotFound if
-// it is not registered.
-func (tx *Tx) TouchContainer(serial license.Serial) error { return tx.one(containerTouch, serial) }
+// LockContainer locks a container until the transaction ends and gives it as it
+// is then; ErrNotFound if it is not registered.
+func (tx *Tx) LockContainer(serial license.Serial) (Container, error) {
+	return scanContainer(tx.QueryRow(containerLock, serial).Scan)
+}
 
 // UpdateContainer stores everything of a container that can change.
 func (tx *Tx) UpdateContainer(c Container) error {

@@ -17,7 +17,7 @@ import (
 
 // sqliteOptions reach every connection: they stand in the address because a
 // PRAGMA run later reaches one connection only.
-const sqliteOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
+const sqliteOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_txlock=immediate"
 
 // sqliteEngine is one SQLite file: one connection that writes, and several that
 // read beside it.

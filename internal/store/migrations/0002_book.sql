@@ -74,7 +74,8 @@ create table licenses (
 );
 create index licenses_order on licenses (order_id);
 create index licenses_ticket on licenses (ticket_id);
-create index licenses_holder on licenses (holder);
+-- Most licenses of a large database are with nobody: they need no entry.
+create index licenses_holder on licenses (holder) where holder is not null;
 
 create table containers (
     serial          text primary key,
