@@ -835,6 +835,23 @@ func TestKeyIDIsTheKeys(t *testing.T) {
 	}
 }
 
+// TestRenewsHasOneSpelling: false is left out, and written it is refused.
+func TestRenewsHasOneSpelling(t *testing.T) {
+	u := home.update()
+	u.Renews = true
+	got, err := home.verifier.OpenUpdate(must(SealUpdate(home.scope, home.issuing, home.keys.Identity(license.Machine), u)), home.keys)
+	if err != nil || !got.Renews {
+		t.Errorf("got %v, %v", got.Renews, err)
+	}
+	plain := mustEncode(u)
+	if !bytes.HasSuffix(plain, []byte{11, 0xf5}) {
+		t.Fatalf("the field is not the last: %x", plain)
+	}
+	plain[len(plain)-1] = 0xf4
+	_, err = decodeUpdate(plain)
+	wantCode(t, err, refusal.DamagedFile)
+}
+
 func TestPendingIsAWish(t *testing.T) {
 	r := home.report(Receipt)
 	r.Wishes.Pending = true

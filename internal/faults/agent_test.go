@@ -98,7 +98,7 @@ func TestImport(t *testing.T) {
 			found(t, name, points)
 			runs := 0
 			for i, p := range points {
-				for _, f := range m.faults(i+1, p) {
+				for _, f := range m.faults(points, i+1) {
 					runs++
 					m.broken(f, p, old, next)
 				}
@@ -110,20 +110,32 @@ func TestImport(t *testing.T) {
 }
 
 // faults are all faults that make sense at a point.
-func (m *machine) faults(at int, p point) []fault {
+func (m *machine) faults(points []point, at int) []fault {
+	p := points[at-1]
 	all := []fault{{at: at, how: kill}}
 	add := func(f ...fault) { all = append(all, f...) }
 	switch {
 	case p.class == "output":
 	case p.call == "write" || p.call == "pwrite64":
 		add(fault{at: at, how: torn}, fault{at: at, how: fails, errno: syscall.ENOSPC}, fault{at: at, how: fails, errno: syscall.EIO},
-			fault{at: at, how: fails, errno: syscall.ENOSPC, stays: true, hits: room})
+			full(points, at))
 	case p.call == "openat":
 		add(fault{at: at, how: fails, errno: syscall.ENOSPC}, fault{at: at, how: fails, errno: syscall.EIO})
 	default:
 		add(fault{at: at, how: fails, errno: syscall.EIO}, fault{at: at, how: lies, errno: syscall.EIO})
 	}
 	return all
+}
+
+// full is a disk that is full from a point on.
+func full(points []point, at int) fault {
+	n := 0
+	for _, p := range points[:at] {
+		if room(p) {
+			n++
+		}
+	}
+	return fault{at: n, hits: room, how: fails, errno: syscall.ENOSPC, stays: true}
 }
 
 // room says whether a call needs room on the disk.
@@ -148,9 +160,6 @@ func (m *machine) broken(f fault, p point, old, next string) {
 	m.t.Helper()
 	m.replace(m.home, m.prepared.home)
 	before := files(m.home)
-	if f.hits != nil {
-		f.at = 1 // of those that need room, as none did before the first one
-	}
 	run := m.imports(f)
 	status := run.wait(m.t)
 	_, struck := run.disarm()
@@ -158,7 +167,7 @@ func (m *machine) broken(f fault, p point, old, next string) {
 		m.t.Helper()
 		m.t.Errorf("%s (%s): %s\nit says: %s%s", f, p, fmt.Sprintf(format, args...), run.said(), run.complained())
 	}
-	if len(struck) == 0 || f.hits == nil && struck[0] != p {
+	if len(struck) == 0 || struck[0] != p {
 		bad("it struck at %v", struck)
 		return
 	}

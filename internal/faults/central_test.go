@@ -118,7 +118,7 @@ func TestCentral(t *testing.T) {
 			found(t, "central "+op.name, points)
 			runs := 0
 			for _, at := range chosen(points) {
-				for _, f := range c.faults(at, points[at-1]) {
+				for _, f := range c.faults(points, at) {
 					runs++
 					c.broken(f, points[at-1])
 				}
@@ -167,7 +167,8 @@ func (c *trial) clean() (points []point) {
 }
 
 // faults are the faults that make sense at a point.
-func (c *trial) faults(at int, p point) []fault {
+func (c *trial) faults(points []point, at int) []fault {
+	p := points[at-1]
 	all := []fault{{at: at, how: kill}}
 	add := func(f ...fault) { all = append(all, f...) }
 	switch {
@@ -180,7 +181,7 @@ func (c *trial) faults(at int, p point) []fault {
 	case room(p):
 		add(fault{at: at, how: fails, errno: syscall.ENOSPC})
 		if long {
-			add(fault{at: at, how: torn}, fault{at: at, how: fails, errno: syscall.EIO}, fault{at: at, how: fails, errno: syscall.ENOSPC, stays: true, hits: room})
+			add(fault{at: at, how: torn}, fault{at: at, how: fails, errno: syscall.EIO}, full(points, at))
 		}
 	default:
 		add(fault{at: at, how: fails, errno: syscall.EIO})
