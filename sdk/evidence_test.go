@@ -7,7 +7,9 @@ import (
 	"licet/container"
 	"licet/internal/agent"
 	"licet/license"
+	"licet/refusal"
 	"licet/seal"
+	"licet/terms"
 )
 
 // TestKeyThatTheProgramDoesNotKnow: a license signed with a key that is newer
@@ -65,5 +67,18 @@ func TestKeyThatTheProgramDoesNotKnow(t *testing.T) {
 				t.Errorf("got %q, %v", got.License, err)
 			}
 		})
+	}
+}
+
+// TestUnseenContainer: a container that could not be opened is named where the
+// license that was seen does not do, and never where it does.
+func TestUnseenContainer(t *testing.T) {
+	locked := terms.Reason{Code: refusal.Conflict, Message: "Another program uses container X at this moment."}
+	e := evidence{proven: true, body: container.Body{Terms: license.Terms{ExpiresAt: 1000}}, closed: []terms.Reason{locked}}
+	if v := e.judge(terms.Use{}, 999); !v.Valid || len(v.Reasons) != 0 {
+		t.Errorf("before its end: %+v", v)
+	}
+	if v := e.judge(terms.Use{}, 1000); v.Valid || v.Code != Expired || len(v.Reasons) != 2 || v.Reasons[1] != locked {
+		t.Errorf("after its end: %+v", v)
 	}
 }

@@ -81,7 +81,7 @@ func TestStart(t *testing.T) {
 			}
 			p.kill()
 			s := w.serve(folder)
-			if now := w.record(t, s); now != op.after {
+			if now := w.record(s); now != op.after {
 				t.Errorf("%s (%s): the record is: %s", f, here, now)
 			}
 			if err := w.proven(s); err != nil {

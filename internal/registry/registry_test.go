@@ -199,3 +199,23 @@ func TestMainLine(t *testing.T) {
 		}
 	})
 }
+
+// TestBulkOrder takes an order of more licenses than one statement inserts.
+func TestBulkOrder(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		b := newBook(t, open())
+		o := b.order("bulk", wire.OrderItem{Product: "CAD", Quantity: 1000}, wire.OrderItem{Product: "YEAR", Quantity: 3})
+		if o.Added != 1003 || len(o.Licenses) != 1003 {
+			t.Fatalf("added %d, has %d", o.Added, len(o.Licenses))
+		}
+		again := b.order("bulk", wire.OrderItem{Product: "CAD", Quantity: 1001}, wire.OrderItem{Product: "YEAR", Quantity: 3})
+		if again.Added != 1 || again.Ticket != o.Ticket || again.Order != o.Order {
+			t.Fatalf("sent again: added %d to %s", again.Added, again.Order)
+		}
+		h, err := b.History(t.Context(), b.admin, "license", string(o.Licenses[999].ID), "", 10)
+		must(t, err)
+		if len(h.Items) != 1 || len(h.Items[0].Subjects) != 1005 {
+			t.Fatalf("history: %d events", len(h.Items))
+		}
+	})
+}

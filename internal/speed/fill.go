@@ -87,7 +87,7 @@ func fillOne(tx *store.Tx, i int, newID func(string) string) error {
 	l := store.License{ID: license.ID(newID("lic")), OrderID: o.ID, TicketID: t.ID, Product: "CAD", Item: "CAD",
 		Features: []string{"render", "export"}, Terms: license.Terms{Seats: 1, ExpiresIn: 365 * license.Day},
 		State: license.NotCollected, Generation: 1, Created: now}
-	if err := tx.InsertLicense(l); err != nil {
+	if err := tx.InsertLicenses([]store.License{l}); err != nil {
 		return err
 	}
 	e := store.Event{ID: newID("evt"), Time: int64(now), Actor: "staff:admin", Name: "order_created", Request: "0123456789abcdef",

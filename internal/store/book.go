@@ -306,13 +306,14 @@ const licensesAtOnce = 32
 
 // licenseInsertMany is licenseInsert for licensesAtOnce licenses.
 var licenseInsertMany = func() string {
+	const given = 10 // values of a license that are not the same for every new one
 	text := licenseInsert
-	for i := 1; i < licensesAtOnce; i++ {
-		p := make([]any, 10)
-		for j := range p {
-			p[j] = 10*i + j + 1
+	for first := given; first < given*licensesAtOnce; first += given {
+		text += ", ("
+		for i := 1; i < given; i++ {
+			text += fmt.Sprintf("$%d, ", first+i)
 		}
-		text += fmt.Sprintf(", ($%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, null, 0, 0, 0, $%d)", p...)
+		text += fmt.Sprintf("null, 0, 0, 0, $%d)", first+given)
 	}
 	return text
 }()
