@@ -39,6 +39,9 @@ func TestDiskFailsDuringCommit(t *testing.T) {
 	if err := db.Write(ctx, insert("after")); err == nil || errors.Is(err, store.ErrCommitUnknown) {
 		t.Errorf("writing after that gave %v", err)
 	}
+	if db.Ping(ctx) == nil {
+		t.Error("a database that takes no changes says that it is ready")
+	}
 	if n := number(t, db, "SELECT count(*) FROM things WHERE id = 'before'"); n != 1 {
 		t.Error("what was there cannot be read")
 	}

@@ -105,9 +105,10 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	return db.engine.write(ctx, fn)
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers and takes changes: after a disk that
+// failed during a commit it does not, until it is opened again.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.Read(ctx, func(tx *Tx) error {
+	return db.Write(ctx, func(tx *Tx) error {
 		var one int64
 		return tx.QueryRow("SELECT 1").Scan(&one)
 	})
