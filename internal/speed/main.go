@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -106,16 +107,16 @@ func (s *stage) run(only []string, dir, out string) (err error) {
 			continue
 		}
 		began := time.Now()
-		if err := p.run(s, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+		if e := p.run(s, ctx); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", p.name, e)) // the other parts are still worth having
 		}
 		fmt.Fprintf(os.Stderr, "speed: %s took %s\n", p.name, time.Since(began).Round(time.Second))
 	}
 	s.table.print(os.Stdout)
 	if out != "" {
-		return s.table.save(out)
+		err = errors.Join(err, s.table.save(out))
 	}
-	return ctx.Err()
+	return errors.Join(err, ctx.Err())
 }
 
 // hush waits for a quiet machine, and says so where it stays loud.
