@@ -161,6 +161,16 @@ func prepare(root *cobra.Command, getenv func(string) string) {
 		}
 		_ = cmd.Help() // nothing can be done when help cannot be written
 	}})
+	// Cobra lists the command help even where it is hidden.
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		for _, sub := range cmd.Commands() {
+			if sub.Name() == "help" && sub.Hidden {
+				cmd.RemoveCommand(sub)
+			}
+		}
+		show(cmd, args)
+	})
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		prepareOne(cmd, getenv)

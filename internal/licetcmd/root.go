@@ -69,16 +69,6 @@ func Root(env Env) *cobra.Command {
 		c.request(), c.importFile(), c.receipt(),
 		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.version(),
 	)
-	// Cobra lists the command help even where it is hidden.
-	show := root.HelpFunc()
-	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		for _, sub := range cmd.Commands() {
-			if sub.Name() == "help" && sub.Hidden {
-				cmd.RemoveCommand(sub)
-			}
-		}
-		show(cmd, args)
-	})
 	return root
 }
 
