@@ -86,13 +86,19 @@ func (l *Limiter) enter(address netip.Prefix) (done func(), wait float64) {
 	defer l.mu.Unlock()
 	now := l.limits.Now()
 	a := l.account(address, now)
-	if over(a.active, l.limits.AtOnce) || over(l.active, l.limits.AtOnceAll) {
+	// Half of the places are kept for addresses that have few: whose bodies come
+	// slowly keep theirs for long.
+	few := a.active < max(1, l.limits.AtOnce/8)
+	if over(a.active, l.limits.AtOnce) || over(l.active, l.limits.AtOnceAll) || !few && over(l.active, l.limits.AtOnceAll/2) {
 		return nil, 1
 	}
 	own, all := l.limits.PerAddress, l.limits.Total
 	if wait := a.bucket.wait(own, now, 1); wait > 0 {
 		return nil, wait
 	}
+	// Who asks pays, served or not: an address that keeps asking must not become
+	// one that asked little.
+	a.bucket.tokens--
 	// Half of what is saved up for all is kept for addresses that asked little.
 	need := 1.0
 	if own.PerSecond > 0 && a.bucket.tokens < own.Burst/2 {
@@ -101,7 +107,6 @@ func (l *Limiter) enter(address netip.Prefix) (done func(), wait float64) {
 	if wait := l.total.wait(all, now, need); wait > 0 {
 		return nil, wait
 	}
-	a.bucket.tokens--
 	l.total.tokens--
 	a.active++
 	l.active++
