@@ -132,7 +132,7 @@ func TestFakeAgent(t *testing.T) {
 	}
 }
 
-// TestRelay is a known limit (decision 21): a question that is forwarded to a
+// TestRelay is a known limit: a question that is forwarded to a
 // real agent elsewhere is answered by it.
 func TestRelay(t *testing.T) {
 	v := sdktest.New(t, catalog...)

@@ -139,7 +139,7 @@ func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, 
 	}
 	if len(b.State.Challenge) > 0 {
 		// Central thinks that this container is behind. A fresh report that answers
-		// the challenge settles it; a second challenge is for people (decision 11).
+		// the challenge settles it; a second challenge is for people.
 		before := result.Applied
 		if result, err = a.program(ctx, b, v, base, wishes); err != nil {
 			return result, err

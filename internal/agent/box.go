@@ -48,7 +48,7 @@ type fact struct {
 }
 
 // pending is a request as it was stored before it left, so that a retry sends
-// the same bytes (docs/protocol.md R16, decision 11).
+// the same bytes (docs/protocol.md R16).
 type pending struct {
 	Wishes  container.Wishes `cbor:"1,keyasint"`
 	File    []byte           `cbor:"2,keyasint"`

@@ -23,7 +23,7 @@ type OpenRequest struct {
 // Proof lets a program find out for itself what the agent found: the vendor's
 // documents, which it verifies against the root it was built with, and the
 // state of the container, signed with the key that the license document names.
-// A program that imitates the agent has no such key (decision 21).
+// A program that imitates the agent has no such key.
 type Proof struct {
 	Verdict      terms.Verdict  `json:"verdict"` // the agent's opinion, for messages
 	Hint         string         `json:"hint,omitempty"`

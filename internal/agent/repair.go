@@ -115,7 +115,7 @@ func (a *Agent) fetch(ctx context.Context, b *box, v vendor, address string, res
 }
 
 // Delete removes a container. It refuses while licenses are in it, unless
-// forced: they would be lost (decision 22).
+// forced: they would be lost.
 func (a *Agent) Delete(ctx context.Context, in ContainerRequest) (gone Container, err error) {
 	if in.Container == "" {
 		return gone, refusal.New(refusal.InvalidInput, "No container was given.").Hinted("licet container list names them.")

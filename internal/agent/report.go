@@ -11,7 +11,7 @@ import (
 
 // ask makes the report that carries wishes to the vendor and stores its bytes
 // before they leave. While the answer to the same wishes is still to come, it
-// is the stored report again: a retry never draws another (decision 11).
+// is the stored report again: a retry never draws another.
 func (a *Agent) ask(ctx context.Context, b *box, v vendor, wishes container.Wishes) ([]byte, error) {
 	wishes.Pending = wishes.None() // a report that asks for nothing at all is a receipt
 	if p := b.waiting(); p != nil && p.Trust == v.hash && sameWishes(p.Wishes, wishes) {

@@ -1,6 +1,6 @@
 // Package containerfile keeps one machine container in two slots, so that a
 // crash at any moment leaves the old content or the new (docs/protocol.md R6,
-// decisions 19 and 20).
+// docs/decisions/0006).
 //
 // The files of a container, all private to their owner:
 //
@@ -300,7 +300,7 @@ func (f *File) Write(ctx context.Context, h Header, c Content, traits []machine.
 }
 
 // Rebind binds the container to the traits that the machine has now, which
-// must still reach loose (container repair, decision 19). Bodies that traits
+// must still reach loose (container repair, docs/decisions/0006). Bodies that traits
 // do not open cannot be bound anew: they stay as ones that need a reissue, and
 // reissue names all such. The match tells what differed before.
 func (f *File) Rebind(ctx context.Context, traits []machine.Trait, random io.Reader) (reissue []string, match machine.Match, err error) {

@@ -11,7 +11,7 @@ import (
 
 // Local reads what the standard library tells of this machine: its name and
 // the addresses of its network cards. It is built for Windows and macOS and
-// not tested there (decision 23).
+// not tested there.
 func Local() []Trait {
 	r := reader{}
 	cards, err := net.Interfaces()

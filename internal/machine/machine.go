@@ -1,6 +1,6 @@
 // Package machine knows what makes this machine this one: it reads its traits
 // and seals secrets to them, so that a copy on another machine does not open
-// (decision 19, docs/threat-model.md).
+// (docs/decisions/0006, docs/threat-model.md).
 //
 // A trait's value never leaves this package's callers: a [Binding] holds
 // salted digests, with which a machine can tell which of its own traits

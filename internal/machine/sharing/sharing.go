@@ -1,6 +1,6 @@
 // Package sharing splits a secret into n shares of which any k give it back
 // and fewer tell nothing about it: Shamir's scheme over GF(256), byte by byte,
-// with the polynomial x⁸+x⁴+x³+x+1 (decision 19).
+// with the polynomial x⁸+x⁴+x³+x+1 (docs/decisions/0006).
 //
 // No branch and no memory access depends on a secret byte or a share's bytes.
 // Shares carry no checksum: wrong shares give a wrong secret. Callers keep
