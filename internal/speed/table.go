@@ -29,7 +29,7 @@ type table struct {
 // row finds or makes a row.
 func (t *table) row(part, name, unit string, target float64) *row {
 	for _, r := range t.Rows {
-		if r.Part == part && r.Name == name {
+		if r.Part == part && r.Name == name && r.Unit == unit {
 			return r
 		}
 	}
