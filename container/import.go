@@ -25,11 +25,12 @@ type State struct {
 	Nonces      []Nonce                `cbor:"6,keyasint"` // of the steps Acked+1 … Number
 	Epoch       uint64                 `cbor:"7,keyasint"` // highest seen
 	Held        map[license.ID]Holding `cbor:"8,keyasint"`
-	Kept        []KeptStep             `cbor:"9,keyasint"`  // the last KeptSteps steps and those that put what is held
-	Floor       license.Time           `cbor:"10,keyasint"` // latest time known to have passed
-	LastContact license.Time           `cbor:"11,keyasint"` // vendor's time of the latest answer that renews
-	Challenge   []byte                 `cbor:"12,keyasint"` // to be answered by the next report
-	Asked       Nonce                  `cbor:"13,keyasint"` // nonce of the last report
+	Kept        []KeptStep             `cbor:"9,keyasint"`            // the last KeptSteps steps and those that put what is held
+	Floor       license.Time           `cbor:"10,keyasint"`           // latest time known to have passed
+	LastContact license.Time           `cbor:"11,keyasint"`           // vendor's time of the latest answer that renews
+	Challenge   []byte                 `cbor:"12,keyasint"`           // to be answered by the next report
+	Asked       Nonce                  `cbor:"13,keyasint"`           // nonce of the last report
+	Locked      bool                   `cbor:"14,keyasint,omitempty"` // closed by the vendor: nothing in it may be used
 }
 
 // Holding is one license in a container.
@@ -53,9 +54,9 @@ func NewState(serial license.Serial) State {
 
 // Change is what an import did, for people and programs.
 type Change struct {
-	Op      string     `json:"op"` // put or drop
-	License license.ID `json:"license"`
-	Product string     `json:"product"`
+	Op      string     `json:"op"` // put, drop, lock or unlock
+	License license.ID `json:"license,omitempty"`
+	Product string     `json:"product,omitempty"`
 	Body    []byte     `json:"-"` // the license, of a put
 }
 
@@ -162,6 +163,15 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 				Hinted("Install a newer version of licet, then import the file again.")
 		}
 		changes = append(changes, change)
+	}
+	switch step.Lock {
+	case Unchanged:
+	case Close, Open:
+		s.Locked = step.Lock == Close
+		changes = append(changes, Change{Op: step.Lock.String()})
+	default:
+		return nil, refusal.New(refusal.UnsupportedVersion, "Step %d closes the container in a way that this program does not know.", step.Number).
+			Hinted("Install a newer version of licet, then import the file again.")
 	}
 	s.Number = step.Number
 	s.Plan = NextPlan(s.Plan, step.Unsigned)

@@ -53,6 +53,40 @@ const (
 	Activate Phase = 5 // user: activated
 )
 
+// Lock is what a step does to the container as a whole.
+type Lock uint8
+
+// The locks. A closed container keeps what it holds, and nothing in it may be
+// used until a later step opens it (docs/protocol.md, blocked containers).
+const (
+	Unchanged Lock = 0
+	Close     Lock = 1
+	Open      Lock = 2
+)
+
+// String is the lock's name as shown to people and programs; "" for Unchanged.
+func (l Lock) String() string {
+	switch l {
+	case Close:
+		return "lock"
+	case Open:
+		return "unlock"
+	}
+	return ""
+}
+
+// NextLock is what the next step has to do, so that a container which is closed
+// or open by the last step issued becomes what the vendor has decided.
+func NextLock(closed, blocked bool) Lock {
+	switch {
+	case blocked && !closed:
+		return Close
+	case !blocked && closed:
+		return Open
+	}
+	return Unchanged
+}
+
 // Op is one operation of a step.
 type Op struct {
 	Kind       OpKind             `cbor:"1,keyasint"`
@@ -71,6 +105,7 @@ type Step struct {
 	Previous  Hash           `cbor:"4,keyasint"` // plan hash before this step
 	Time      license.Time   `cbor:"5,keyasint"` // the vendor's time of signing
 	Ops       []Op           `cbor:"6,keyasint"`
+	Lock      Lock           `cbor:"7,keyasint,omitempty"` // of the container as a whole; applied after Ops
 
 	// Unsigned is the step's canonical bytes, which the signature covers and
 	// from which the plan hash is made.
@@ -148,6 +183,10 @@ type Report struct {
 	Reissue   []license.ID  `cbor:"14,keyasint"` // licenses whose bodies were lost to a repair
 	Program   string        `cbor:"15,keyasint"` // name and version of the writing program
 	Wishes    Wishes        `cbor:"16,keyasint"`
+	List      uint64        `cbor:"17,keyasint,omitempty"` // number of the block list it knows; 0 for none
+	// Hardware is short digests, keyed by the vendor, of the traits that survive
+	// a new installation: evidence that a lost container was on the same machine.
+	Hardware [][]byte `cbor:"18,keyasint,omitempty"`
 }
 
 // Outcome says what became of one wish.
@@ -182,6 +221,11 @@ type Update struct {
 	// that contradicts it, renews nothing: an old copy of a container must not
 	// live on by asking.
 	Renews bool `cbor:"11,keyasint,omitempty"`
+	// News is signed news of the block list, from the number in the report to List;
+	// empty if there is none, or if it is too large to travel with an update.
+	News    []byte           `cbor:"12,keyasint,omitempty"`
+	List    uint64           `cbor:"13,keyasint,omitempty"` // number of the vendor's block list; 0 for none
+	Refresh license.Duration `cbor:"14,keyasint,omitempty"` // time between two contacts that the vendor asks for; 0 leaves it to the machine
 }
 
 // PlanStart is the plan hash before the first step.

@@ -20,6 +20,7 @@ type Candidate struct {
 	Requires     []string       // product codes that must be in the same container
 	Kinds        []license.Kind // kinds of container it may go into
 	Deactivation bool           // users may return it themselves
+	Reserved     license.Serial // the vendor keeps it for this container; empty for nobody
 }
 
 // MaxOfTicket is how many licenses a ticket may stand for to be asked for as a
@@ -38,7 +39,11 @@ type TicketWish struct {
 type Earmark struct {
 	Phase   Phase // Withdraw, Assign or Replace
 	License license.ID
-	With    license.ID // the license that comes in its place; Replace only
+	// Old is the generation to be removed where that is not the one that counts
+	// now: a copy that was restored elsewhere (docs/protocol.md R14). Withdraw
+	// only; 0 otherwise.
+	Old  license.Generation
+	With license.ID // the license that comes in its place; Replace only
 }
 
 // Situation is everything a plan is made from.
@@ -46,6 +51,7 @@ type Situation struct {
 	Serial   license.Serial
 	Kind     license.Kind
 	Flagged  string // why the container contradicts the record; empty if it does not
+	Blocked  string // why the vendor has blocked the container; empty if it is not
 	Licenses map[license.ID]Candidate
 	Earmarks []Earmark // until they are done: also while the license is on its way back
 	Tickets  []TicketWish
@@ -66,6 +72,10 @@ func Plan(s Situation) ([]Op, []Outcome) {
 		}
 	}
 	vendor := p.vendorOps()
+	if s.Blocked != "" {
+		return removals(vendor), RefuseAll(s.wishes(), refusal.New(refusal.ContainerBlocked,
+			"The vendor has blocked the container %s (%s).", s.Serial, s.Blocked))
+	}
 	if s.Flagged != "" {
 		return removals(vendor), RefuseAll(s.wishes(), refusal.New(refusal.ContainerFlagged,
 			"The container contradicts the vendor's record (%s); it keeps what it has.", s.Flagged))
@@ -86,30 +96,55 @@ func (p *planner) op(kind OpKind, phase Phase, id license.ID) Op {
 	return Op{Kind: kind, Phase: phase, License: id, Generation: c.Generation, Product: c.Product}
 }
 
-// vendorOps turns earmarks into operations and updates what is held.
+// vendorOps turns earmarks into operations and updates what is held. Removals
+// cannot fail; what is to come in waits where it does not fit, and does not hold
+// the removals up.
 func (p *planner) vendorOps() []Op {
 	var ops []Op
+	var puts []Op
 	for _, e := range p.s.Earmarks {
-		switch e.Phase {
-		case Withdraw, Replace:
-			if p.held[e.License] {
-				ops = append(ops, p.op(Drop, e.Phase, e.License))
-				delete(p.held, e.License)
-			} else if e.Phase == Replace {
-				continue // it is on its way back: the new one becomes available instead
-			}
+		switch {
+		case e.Old != 0:
+			op := p.op(Drop, Withdraw, e.License)
+			op.Generation = e.Old
+			ops = append(ops, op)
+		case e.Phase == Assign:
+			puts = append(puts, p.op(Put, Assign, e.License))
+		case p.held[e.License]:
+			ops = append(ops, p.op(Drop, e.Phase, e.License))
+			delete(p.held, e.License)
 			if e.With != "" {
-				ops = append(ops, p.op(Put, e.Phase, e.With))
-				p.held[e.With] = true
+				puts = append(puts, p.op(Put, Replace, e.With))
 			}
-		case Assign:
-			if p.s.Licenses[e.License].State.Available() {
-				ops = append(ops, p.op(Put, e.Phase, e.License))
-				p.held[e.License] = true
+		}
+		// Else it is on its way back: what would replace it becomes available instead.
+	}
+	for again := true; again; { // one that comes in may be what another needs
+		again = false
+		for i, op := range puts {
+			if c := p.s.Licenses[op.License]; op.Kind == Put && !p.held[op.License] && p.fits(c) {
+				ops = append(ops, op)
+				p.held[op.License] = true
+				puts[i].Kind = 0
+				again = true
 			}
 		}
 	}
 	return ops
+}
+
+// fits reports whether a license that the vendor sends may come in now.
+func (p *planner) fits(c Candidate) bool {
+	held := map[license.ID]string{}
+	for id := range p.held {
+		held[id] = p.s.Licenses[id].Product
+	}
+	return c.State.Available() && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0
+}
+
+// Ordered is the part of a step that the vendor has ordered.
+func Ordered(ops []Op) []Op {
+	return slices.DeleteFunc(slices.Clone(ops), func(o Op) bool { return o.Phase == Return || o.Phase == Activate })
 }
 
 func removals(ops []Op) []Op {
@@ -288,12 +323,16 @@ func (p *planner) tickets() []wish {
 				refused = append(refused, w)
 			}
 		}
+		// What was withdrawn is no longer on the ticket, unless nothing else is.
+		if there := slices.DeleteFunc(slices.Clone(refused), func(w wish) bool { return w.no.Code == refusal.LicenseWithdrawn }); len(there) > 0 {
+			refused = there
+		}
 		// A ticket that gives something is granted; the rest of it is in use.
 		switch {
 		case len(got) > 0:
 			ws = append(ws, got...)
 			for _, w := range refused {
-				if w.no.Code != refusal.LicenseInUse && w.no.Code != refusal.LicenseWithdrawn {
+				if w.no.Code != refusal.LicenseInUse && w.no.Code != refusal.LicenseWithdrawn && w.no.Code != refusal.LicenseAssigned {
 					ws = append(ws, w)
 				}
 			}
@@ -339,6 +378,9 @@ func (p *planner) judge(w *wish) {
 		w.no = inUse(c)
 	case no != nil:
 		w.no = inUse(c)
+	case c.Reserved != "" && c.Reserved != p.s.Serial:
+		w.no = refusal.New(refusal.LicenseAssigned, "%s (%s) is kept for container %s.", c.Product, c.License, c.Reserved).
+			With("container", string(c.Reserved))
 	case !slices.Contains(c.Kinds, p.s.Kind):
 		w.no = refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", c.Product, p.s.Kind).
 			With("allowed", kindNames(c.Kinds))
@@ -352,7 +394,7 @@ func (p *planner) judge(w *wish) {
 // back in, also while its removal is on the way (docs/protocol.md R10).
 func (p *planner) leaving(id license.ID) bool {
 	return slices.ContainsFunc(p.s.Earmarks, func(e Earmark) bool {
-		return e.License == id && (e.Phase == Withdraw || e.Phase == Replace)
+		return e.License == id && e.Old == 0 && (e.Phase == Withdraw || e.Phase == Replace)
 	})
 }
 
@@ -454,6 +496,32 @@ func (p *planner) broken(product string, held map[license.ID]string) []license.I
 		c := p.s.Licenses[id]
 		if p.held[id] && slices.Contains(c.Requires, product) && slices.Contains(lacking(c, held), product) {
 			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Breaking names the licenses that would lack a prerequisite if others left the
+// container: what it holds by the plan, without those that go
+// (docs/protocol.md, withdrawal and replacement).
+func Breaking(held []Candidate, going func(license.ID) bool) []license.ID {
+	rest := map[license.ID]string{}
+	for _, c := range held {
+		if !going(c.License) {
+			rest[c.License] = c.Product
+		}
+	}
+	var out []license.ID
+	for _, c := range held {
+		if _, stays := rest[c.License]; !stays {
+			continue
+		}
+		for _, need := range lacking(c, rest) {
+			if slices.ContainsFunc(held, func(g Candidate) bool { return going(g.License) && g.Product == need }) {
+				out = append(out, c.License)
+				break
+			}
 		}
 	}
 	slices.Sort(out)

@@ -65,8 +65,8 @@ func (m Model) Preset() Product {
 		Terms:        Terms{Seats: 1, ExpiresIn: row.expiresIn},
 		Restore: Restore{
 			License:   RestoreLicense{Mode: row.restore},
-			Container: RestoreContainer{SameHardware: row.restore, NewHardware: row.restore},
-		},
+			Container: RestoreContainer{SameHardware: row.restore, NewHardware: row.restore, Damaged: row.restore},
+		}.WithDefaults(),
 	}
 	if m.Known() {
 		p.Containers = slices.Clone(Kinds)

@@ -6,6 +6,7 @@ type Product struct {
 	Code         string    `json:"code"`
 	Name         string    `json:"name"`
 	Category     string    `json:"category,omitempty"`
+	Value        int64     `json:"value,omitzero"` // what one is worth in whole units of the vendor's currency; 0 means not known
 	Model        Model     `json:"model"`
 	Features     []string  `json:"features"`
 	Containers   []Kind    `json:"containers"`   // kinds of container its licenses may be activated into
@@ -46,41 +47,6 @@ type Terms struct {
 type Borrow struct {
 	Max   Duration `json:"max,omitzero"`   // longest loan; 0 means no loans
 	Seats int64    `json:"seats,omitzero"` // how many of the license's seats may be out at once
-}
-
-// RestoreMode says who decides that a lost license is replaced.
-type RestoreMode string
-
-// The restore modes.
-const (
-	RestoreNever     RestoreMode = "never"     // nobody: lost is lost
-	RestoreAutomatic RestoreMode = "automatic" // policy, at once
-	RestoreManual    RestoreMode = "manual"    // the vendor's staff, case by case
-	RestoreHybrid    RestoreMode = "hybrid"    // policy up to the limit, then staff
-)
-
-// RestoreModes lists every restore mode.
-var RestoreModes = []RestoreMode{RestoreNever, RestoreAutomatic, RestoreManual, RestoreHybrid}
-
-// Restore is the policy for lost licenses of a product.
-type Restore struct {
-	License    RestoreLicense   `json:"license"`
-	Container  RestoreContainer `json:"container"`
-	Conditions string           `json:"conditions,omitzero"` // text the user must accept first; "" means none
-}
-
-// RestoreLicense is the policy for single licenses.
-type RestoreLicense struct {
-	Mode      RestoreMode `json:"mode"`
-	Automatic int64       `json:"automatic,omitzero"` // how many restores policy grants in each Per; 0 means no limit when automatic, none when hybrid
-	Per       Duration    `json:"per,omitzero"`       // the period of Automatic; 0 means the license's whole life
-	Wait      Duration    `json:"wait,omitzero"`      // time between two automatic restores; 0 means none
-}
-
-// RestoreContainer is the policy for whole containers.
-type RestoreContainer struct {
-	SameHardware RestoreMode `json:"same_hardware"` // the machine was installed anew
-	NewHardware  RestoreMode `json:"new_hardware"`
 }
 
 // Freeze returns the terms as of the first activation: what counts from then

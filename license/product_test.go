@@ -66,9 +66,36 @@ func TestPresetJSON(t *testing.T) {
 	}
 	want := `{"code":"","name":"","model":"demo","features":[],"containers":["machine","token","cloud"],` +
 		`"binding":"medium","repair":true,"deactivation":false,"requires":[],"terms":{"seats":1,"expires_in":"30d"},` +
-		`"restore":{"license":{"mode":"never"},"container":{"same_hardware":"never","new_hardware":"never"}}}`
+		`"restore":{"license":{"mode":"never"},"container":{"same_hardware":"never","new_hardware":"never","damaged":"never"},` +
+		`"self_service":true,"stop":"withdraw","found":"withdrawn"}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A product that was stored before a key of the policy existed gets its default.
+func TestRestoreFromBefore(t *testing.T) {
+	var got license.Product
+	text := `{"code":"A","restore":{"license":{"mode":"manual"},"container":{"same_hardware":"automatic","new_hardware":"never"}}}`
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := license.Restore{
+		License: license.RestoreLicense{Mode: license.RestoreManual},
+		Container: license.RestoreContainer{
+			SameHardware: license.RestoreAutomatic, NewHardware: license.RestoreNever, Damaged: license.RestoreNever,
+		},
+		SelfService: new(true), Stop: license.StopWithdraw, Found: license.FoundWithdrawn,
+	}
+	if diff := cmp.Diff(want, got.Restore); diff != "" {
+		t.Error(diff)
+	}
+	off := license.Restore{SelfService: new(false), Stop: license.StopReturn, Found: license.FoundBlocked}
+	if got := off.WithDefaults(); *got.SelfService || got.Stop != license.StopReturn || got.Found != license.FoundBlocked {
+		t.Errorf("a default took the place of what was set: %+v", got)
+	}
+	if err := json.Unmarshal([]byte(`{"restore":{"stop":7}}`), &got); err == nil || got.Restore.Stop != license.StopWithdraw {
+		t.Errorf("%v, and %+v", err, got.Restore)
 	}
 }
 

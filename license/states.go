@@ -55,6 +55,8 @@ const (
 	DropConfirmed Event = "drop_confirmed"
 	Withdrawn     Event = "withdrawn"
 	TakenBack     Event = "taken_back"
+	Restored      Event = "restored"
+	Lost          Event = "lost"
 )
 
 // Cause says who brings an event about.
@@ -77,6 +79,7 @@ const (
 	MatchesHolder     Guard = "matches_holder"     // generation and holder are those of the step confirmed
 	LastOperation     Guard = "last_operation"     // no later step of the log concerns the license
 	WithdrawalOrdered Guard = "withdrawal_ordered" // the vendor has ordered the withdrawal
+	RestoreGranted    Guard = "restore_granted"    // policy or staff have granted a restore, which starts the next generation
 )
 
 // Transition is one row of the life of a license.
@@ -100,6 +103,12 @@ var Transitions = []Transition{
 	{Collected, DropIssued, Returning, []Cause{ByUser, ByVendor}, SameContainer, "Returned: an update that removes it is issued."},
 	{Returning, DropConfirmed, Returned, []Cause{ByContainer}, LastOperation, "The receipt, or any later report, proves the removal: free to be activated again."},
 	{Returning, TakenBack, Gone, []Cause{ByContainer}, WithdrawalOrdered, "The removal of a withdrawn license is proven."},
+	{Collecting, Restored, NotCollected, []Cause{ByUser, ByVendor}, RestoreGranted, "Lost before its receipt came, and restored: the next generation is free to be activated, the lost copy is to be removed."},
+	{Collected, Restored, NotCollected, []Cause{ByUser, ByVendor}, RestoreGranted, "Lost and restored: the next generation is free to be activated, the lost copy is to be removed."},
+	{Returning, Restored, NotCollected, []Cause{ByUser, ByVendor}, RestoreGranted, "Lost on its way back, and restored: the next generation is free to be activated."},
+	{Collecting, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
+	{Collected, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
+	{Returning, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
 	{NotCollected, Withdrawn, Gone, []Cause{ByVendor}, Always, "Withdrawn while with the vendor: gone at once."},
 	{Returned, Withdrawn, Gone, []Cause{ByVendor}, Always, "Withdrawn while with the vendor: gone at once."},
 }

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite docs/lifecycle.md")
 
-var events = []license.Event{license.PutIssued, license.PutConfirmed, license.DropIssued, license.DropConfirmed, license.Withdrawn, license.TakenBack}
+var events = []license.Event{license.PutIssued, license.PutConfirmed, license.DropIssued, license.DropConfirmed, license.Withdrawn, license.TakenBack, license.Restored, license.Lost}
 
 // row finds the one transition of a state and an event.
 func row(t testing.TB, s license.State, e license.Event) (license.Transition, bool) {
@@ -87,7 +87,7 @@ func TestTransitions(t *testing.T) {
 			t.Errorf("%+v: no cause or no sentence", tr)
 		case tr.From == license.Gone:
 			t.Errorf("%+v: a way out of the end", tr)
-		case from.Place == license.WithUser && to.Place != license.WithUser && !slices.Equal(tr.Causes, []license.Cause{license.ByContainer}):
+		case from.Place == license.WithUser && to.Place != license.WithUser && !slices.Equal(tr.Causes, []license.Cause{license.ByContainer}) && tr.Guard != license.RestoreGranted && (tr.Event != license.Lost || tr.To != license.Gone):
 			t.Errorf("%+v: free by somebody's word (Inv9)", tr)
 		case from.Place == license.WithUser && to.Place != license.WithUser && tr.Guard == license.Always:
 			t.Errorf("%+v: free without a condition (Inv18)", tr)
@@ -128,7 +128,8 @@ func TestReturnedIsNotCollected(t *testing.T) {
 	}
 }
 
-// Any life, however long, leaves the user only by proof and ends once.
+// Any life, however long, leaves the user only by proof or by a granted restore,
+// and ends once.
 func TestAnyLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := license.NotCollected
@@ -139,7 +140,7 @@ func TestAnyLife(t *testing.T) {
 				t.Fatalf("%s, %s: refused, and moved to %s", s, e, next)
 			case s == license.Gone && next != license.Gone:
 				t.Fatalf("back from the end by %s", e)
-			case s.Held() && !next.Held() && e != license.DropConfirmed && e != license.TakenBack:
+			case s.Held() && !next.Held() && e != license.DropConfirmed && e != license.TakenBack && e != license.Restored && e != license.Lost:
 				t.Fatalf("%s freed it", e)
 			}
 			s = next
@@ -247,4 +248,5 @@ var guards = map[license.Guard]string{
 	license.MatchesHolder:     "generation and holder are those of the step confirmed",
 	license.LastOperation:     "no later step of the log concerns the license",
 	license.WithdrawalOrdered: "the vendor has ordered the withdrawal",
+	license.RestoreGranted:    "policy or staff have granted a restore, which starts the next generation",
 }

@@ -15,10 +15,18 @@ const (
 	LicenseUnknown      Code = "license_unknown"
 	LicenseInUse        Code = "license_in_use"
 	LicenseWithdrawn    Code = "license_withdrawn"
+	LicenseAssigned     Code = "license_assigned"
+	AlreadyIssued       Code = "already_issued"
 	NotDeactivatable    Code = "not_deactivatable"
 	PrerequisiteMissing Code = "prerequisite_missing"
 	BreaksOtherLicense  Code = "breaks_other_license"
 	ContainerNotAllowed Code = "container_not_allowed"
+
+	// Lost licenses.
+	NotRestorable         Code = "not_restorable"
+	RestorePending        Code = "restore_pending"
+	RestoreLimit          Code = "restore_limit"
+	ConditionsNotAccepted Code = "conditions_not_accepted"
 
 	// Files and containers.
 	WrongContainer     Code = "wrong_container"
@@ -39,6 +47,7 @@ const (
 	ContainerDamaged   Code = "container_damaged"
 	OtherMachine       Code = "other_machine"
 	RepairNotAllowed   Code = "repair_not_allowed"
+	BlockListGap       Code = "block_list_gap"
 
 	// May it run.
 	Valid             Code = "valid"
@@ -87,10 +96,17 @@ var Codes = []Entry{
 	{LicenseUnknown, "The license does not exist, or does not belong to the ticket or container named.", "Check the license id; licet list and licet-central ticket show name what there is.", 404},
 	{LicenseInUse, "Nothing is left to activate: the license is with another container.", "Deactivate it there first, or ask the vendor to restore it if that machine is lost.", 409},
 	{LicenseWithdrawn, "The vendor has withdrawn the license.", "Ask the vendor.", 409},
+	{LicenseAssigned, "The vendor keeps the license for another container.", "Fetch it there with licet update, or ask the vendor to lift the assignment.", 409},
+	{AlreadyIssued, "The order cannot be taken back: an update that carries it was issued.", "Give the opposite order; it follows in the next update.", 409},
 	{NotDeactivatable, "The vendor does not let users return this license themselves.", "Ask the vendor to move it.", 409},
 	{PrerequisiteMissing, "The license needs another one in the same container first.", "Activate what it needs in the same container, then try again.", 409},
 	{BreaksOtherLicense, "Another license in the container needs this one.", "Return the licenses that depend on it together with it.", 409},
 	{ContainerNotAllowed, "The product may not be activated into this kind of container.", "Choose another kind of container.", 409},
+
+	{NotRestorable, "The license is not restored: it is not lost, or the vendor's policy does not allow it.", "Do as the message says, or ask the vendor.", 409},
+	{RestorePending, "The loss is reported, and the vendor has yet to decide.", "Wait for the vendor's answer; nothing changes until then.", 409},
+	{RestoreLimit, "Policy allows no further restore of the license now.", "Wait until the time named, or ask the vendor.", 409},
+	{ConditionsNotAccepted, "The vendor's conditions for a restore were not accepted.", "Read the conditions and accept them.", 409},
 
 	{WrongContainer, "The file was made for another container.", "Carry it to the machine with the container it was made for, or make a new request here.", 409},
 	{OutOfDate, "The file is older than what the other side already knows. Nothing was changed.", "Make a new request and use that.", 409},
@@ -110,6 +126,7 @@ var Codes = []Entry{
 	{ContainerDamaged, "The container's files cannot be read.", "Keep the folder and ask the vendor to restore the licenses.", 409},
 	{OtherMachine, "The container is bound to another machine, or this machine changed too much.", "Undo the change, or ask the vendor to restore the licenses.", 409},
 	{RepairNotAllowed, "The vendor does not allow this binding to be repaired by the user.", "Ask the vendor.", 403},
+	{BlockListGap, "The news of the vendor's block list continue another list than the one here. Nothing was changed.", "Import the vendor's whole block list, or run licet update.", 409},
 
 	{Valid, "The program may run.", "", 200},
 	{NoLicense, "No license for the product is on this machine.", "Activate a ticket: licet activate TICKET.", 404},

@@ -32,6 +32,7 @@ var fileKinds = []fileKind{
 	{Receipt, "RECEIPT", "receipt", MaxReport},
 	{Update, "UPDATE", "update", MaxUpdate},
 	{TrustBundle, "TRUST", "trust file", MaxTrust},
+	{BlockListFile, "BLOCKLIST", "block list", MaxBlockList},
 }
 
 // maxFile is the largest limit.

@@ -308,6 +308,7 @@ func (w *world) payloads() []payload {
 	}
 	up := must(openEnvelope(Update, unarmored(w.updateFile())))
 	req := must(openEnvelope(Request, unarmored(w.reportFile(Request))))
+	_, blockNews := w.news()
 	updatePlain, reportPlain := mustEncode(update), mustEncode(w.report(Request))
 	return []payload{
 		{"step", of(step), func(b []byte) error {
@@ -340,6 +341,11 @@ func (w *world) payloads() []payload {
 		{"header of a request", req.envelope.Header, resealed(forRequest, w.sealing, reportPlain, openRequest)},
 		{"update", updatePlain, sealed(header{Kind: Update, Vendor: w.scope.Vendor, Environment: w.scope.Environment, Container: w.serial()}, id.SealingKey, openUpdate)},
 		{"report", reportPlain, sealed(header{Kind: Request, Vendor: w.scope.Vendor, Environment: w.scope.Environment, Container: w.serial(), Identity: &id}, w.sealing.Public(), openRequest)},
+		{"block head", of(w.blockHead()), func(b []byte) error {
+			_, err := w.verifier.BlockHead(must(sign(forBlockList, w.scope, w.issuing.private, b)))
+			return err
+		}},
+		{"block news", blockNews, func(b []byte) error { _, err := w.verifier.OpenBlockNews(b); return err }},
 	}
 }
 

@@ -371,9 +371,13 @@ type Info struct {
 
 // Inspect says what a file claims to be, for messages. It checks no signature.
 func Inspect(file []byte) (Info, error) {
-	kind, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle)
+	kind, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile)
 	if err != nil {
 		return Info{}, err
+	}
+	if kind == BlockListFile {
+		scope, err := inspectBlockNews(raw)
+		return Info{Kind: kind, Scope: scope}, err
 	}
 	if kind == TrustBundle {
 		_, b, err := peekTrust(raw)

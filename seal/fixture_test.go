@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"licet/blocklist"
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
@@ -119,6 +120,30 @@ func (w *world) report(kind Kind) container.Report {
 	return r
 }
 
+// blockEntries are what the block lists of tests are made of.
+var blockEntries = []blocklist.Entry{
+	blocklist.License("lic_06bq3c8v4w9x2m5n7p1d8a", 1), blocklist.License("lic_06bq3c8v4w9x2m5n7p1d8a", 2),
+	blocklist.License("lic_old", 1), blocklist.Container("MFRGGZDFMZTWQ2LKNNWG23TPOB"),
+}
+
+// news are the whole block list 3 and what makes it of list 2.
+func (w *world) news() (whole, increment []byte) {
+	list := must(blocklist.New(3, blockEntries[:3]))
+	whole = must(SignBlockNews(w.scope, w.issuing, list.Whole(testTime), w.issuingCert))
+	increment = must(SignBlockNews(w.scope, w.issuing, list.Increment(2, blockEntries[1:3], blockEntries[3:], testTime), w.issuingCert))
+	return whole, increment
+}
+
+func (w *world) blockHead() []byte {
+	_, news := w.news()
+	return must(decode[blockNews]("", MaxBlockList, news)).Head
+}
+
+func (w *world) blockListFile() []byte {
+	whole, _ := w.news()
+	return must(ArmorBlockNews(whole))
+}
+
 func (w *world) updateFile() []byte {
 	return must(SealUpdate(w.scope, w.issuing, w.keys.Identity(license.Machine), w.update()))
 }
@@ -151,12 +176,13 @@ func (w *world) documents() []document {
 		{"update", unarmored(w.updateFile())},
 		{"request", unarmored(w.reportFile(Request))},
 		{"receipt", unarmored(w.reportFile(Receipt))},
+		{"blocklist", w.blockHead()},
 	}
 	return docs
 }
 
 func unarmored(file []byte) []byte {
-	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle)
+	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile)
 	if err != nil {
 		panic(err)
 	}
@@ -180,10 +206,11 @@ func (w *world) verifiers() map[string]func([]byte) error {
 			_, err := OpenAnswer(w.scope, w.keys.Identity("").SigningKey, b, testNonce)
 			return err
 		},
-		"trust":   func(b []byte) error { _, err := openTrust(b); return err },
-		"update":  func(b []byte) error { _, err := v.openUpdate(b, w.keys); return err },
-		"request": func(b []byte) error { _, err := openReport(w.scope, Request, b, []*SealingKey{w.sealing}); return err },
-		"receipt": func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
+		"trust":     func(b []byte) error { _, err := openTrust(b); return err },
+		"update":    func(b []byte) error { _, err := v.openUpdate(b, w.keys); return err },
+		"request":   func(b []byte) error { _, err := openReport(w.scope, Request, b, []*SealingKey{w.sealing}); return err },
+		"receipt":   func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
+		"blocklist": func(b []byte) error { _, err := v.BlockHead(b); return err },
 	}
 }
 
@@ -197,6 +224,7 @@ var accepts = map[string][]string{
 	"update":      {"update"},
 	"request":     {"request"},
 	"receipt":     {"receipt"},
+	"blocklist":   {"blocklist"},
 }
 
 // code is the code of a refusal; any other error fails the test.

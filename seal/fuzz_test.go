@@ -44,6 +44,13 @@ func FuzzTrust(f *testing.F)  { fuzzPayload(f, MaxTrust, decoder[bundle](MaxTrus
 func FuzzTime(f *testing.F)   { fuzzPayload(f, MaxTime, decoder[timeAnswer](MaxTime)) }
 func FuzzAnswer(f *testing.F) { fuzzPayload(f, MaxAnswer, decoder[answer](MaxAnswer)) }
 
+func FuzzBlockHead(f *testing.F) {
+	fuzzPayload(f, MaxBlockHead, decoder[blockHead](MaxBlockHead))
+}
+func FuzzBlockNews(f *testing.F) {
+	fuzzPayload(f, MaxBlockList, decoder[blockNews](MaxBlockList))
+}
+
 // FuzzDocument gives anything to every verifier: only what was signed by home
 // passes, and that is the corpus and nothing else.
 func FuzzDocument(f *testing.F) {
@@ -93,7 +100,7 @@ func signedByUs(b []byte) bool {
 // FuzzArmor holds the armor to one spelling.
 func FuzzArmor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		kind, raw, err := dearmor(b, Update, Request, Receipt, TrustBundle)
+		kind, raw, err := dearmor(b, Update, Request, Receipt, TrustBundle, BlockListFile)
 		if err == nil && !bytes.Equal(armor(kind, raw), b) {
 			t.Fatalf("%q has a second spelling", b)
 		}

@@ -22,7 +22,7 @@ type Use string
 // The uses.
 const (
 	Root    Use = "root"    // signs certificates and trust bundles
-	Issuing Use = "issuing" // signs steps, updates and times
+	Issuing Use = "issuing" // signs steps, updates, times and block lists
 	Sealing Use = "sealing" // opens what containers send
 )
 

@@ -2,7 +2,7 @@
 // bytes back into values.
 //
 // A Verifier, made from a vendor's Trust, checks what the vendor signed: steps,
-// licenses, updates, times. OpenReport checks and opens what containers send.
+// licenses, updates, times, block lists. OpenReport checks and opens what containers send.
 // Whatever they return was signed for this purpose, this vendor and this
 // environment; whatever they refuse is refused with a *refusal.Refusal, and
 // nothing was decrypted before its signature had passed. An error that is no
@@ -42,6 +42,8 @@ const (
 	MaxCertificate = 1 << 10
 	MaxTime        = 1 << 10
 	MaxAnswer      = 8 << 10
+	MaxBlockList   = 8 << 20
+	MaxBlockHead   = 20 << 10
 )
 
 // Kind is a kind of file.
@@ -53,6 +55,8 @@ const (
 	Receipt     Kind = "receipt" // a report without
 	Update      Kind = "update"
 	TrustBundle Kind = "trust"
+	// BlockListFile is news of the block list.
+	BlockListFile Kind = "blocklist"
 )
 
 // purpose is what a signature is for. It stands in the signed bytes, so that a
@@ -68,6 +72,8 @@ const (
 	forRequest purpose = "request"
 	forReceipt purpose = "receipt"
 	forAnswer  purpose = "answer" // these three by a container
+
+	forBlockList purpose = "blocklist" // by an issuing key
 )
 
 // VendorID names a vendor: "v" and the base32 text, in lower case, of a hash of

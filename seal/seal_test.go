@@ -215,12 +215,13 @@ func TestPurposeIsSigned(t *testing.T) {
 	signer := map[string]ed25519.PrivateKey{
 		"certificate": home.root.private, "trust": home.root.private,
 		"step": home.issuing.private, "time": home.issuing.private, "update": home.issuing.private,
-		"request": home.keys.signing, "receipt": home.keys.signing, "answer": home.keys.signing,
+		"blocklist": home.issuing.private,
+		"request":   home.keys.signing, "receipt": home.keys.signing, "answer": home.keys.signing,
 	}
 	verifiers := home.verifiers()
 	for _, d := range home.documents() {
 		m := must(parse("document", maxFile, d.bytes))
-		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer} {
+		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList} {
 			right := string(p) == d.name || p == forKey && d.name == "certificate"
 			err := verifiers[d.name](must(sign(p, home.scope, signer[d.name], m.Payload)))
 			if right != (err == nil) {
@@ -270,12 +271,20 @@ func (w *world) fileOpeners() map[Kind]func([]byte) error {
 		Request:     func(b []byte) error { _, err := OpenReport(w.scope, b, w.sealing); return err },
 		Receipt:     func(b []byte) error { _, err := OpenReport(w.scope, b, w.sealing); return err },
 		TrustBundle: func(b []byte) error { _, err := ParseTrust(b); return err },
+		BlockListFile: func(b []byte) error {
+			signed, err := DearmorBlockNews(b)
+			if err == nil {
+				_, err = w.verifier.OpenBlockNews(signed)
+			}
+			return err
+		},
 	}
 }
 
 func (w *world) files() map[Kind][]byte {
 	return map[Kind][]byte{
 		Update: w.updateFile(), Request: w.reportFile(Request), Receipt: w.reportFile(Receipt), TrustBundle: w.trustFile,
+		BlockListFile: w.blockListFile(),
 	}
 }
 
@@ -366,7 +375,7 @@ func TestOtherVendorAndEnvironment(t *testing.T) {
 				}
 				err := home.verifiers()[accepts[d.name][0]](d.bytes)
 				switch d.name {
-				case "update", "request", "receipt":
+				case "update", "request", "receipt", "blocklist":
 					wantCode(t, err, code)
 				default:
 					wantCode(t, err, refusal.BadSignature)

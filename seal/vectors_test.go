@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"licet/blocklist"
 	"licet/container"
 	"licet/license"
 )
@@ -31,12 +33,13 @@ type vector struct {
 // fieldOrder is how the lines are sorted.
 var fieldOrder = []string{
 	"reads", "expect", "because", "vendor", "environment", "root", "certificate", "container-keys", "sealing-key",
+	"list", "blocked",
 	"container-key", "nonce", "body", "payload-sha256", "time", "said",
 	"root-public", "key-id", "signing-public", "sealing-public", "serial", "plan-start", "life-start", "unsigned", "apply-nonce", "plan", "life",
 }
 
 func (v vector) isFile() bool {
-	return slices.Contains([]string{"update", "report", "trust"}, v.fields["reads"])
+	return slices.Contains([]string{"update", "report", "trust", "blocklist"}, v.fields["reads"])
 }
 
 func (v vector) write() []byte {
@@ -167,6 +170,15 @@ func checkVector(t *testing.T, v vector) {
 		if said, err = OpenAnswer(scope, field("container-key"), v.doc, nonce()); err == nil && !bytes.Equal(said, field("said")) {
 			t.Errorf("said %x", said)
 		}
+	case "blocklist":
+		var news []byte
+		if news, err = DearmorBlockNews(v.doc); err == nil {
+			_, err = verifier().OpenBlockNews(news)
+		}
+		payload = news
+		if err == nil {
+			err = checkBlockList(t, v, must(verifier().OpenBlockNews(news)))
+		}
 	default:
 		t.Fatalf("reads %q", v.fields["reads"])
 	}
@@ -180,6 +192,23 @@ func checkVector(t *testing.T, v vector) {
 	if want := v.fields["payload-sha256"]; err == nil && want != "" && fmt.Sprintf("%x", sha256.Sum256(payload)) != want {
 		t.Errorf("another payload: %x", payload)
 	}
+}
+
+// checkBlockList applies news to the list that the vector names.
+func checkBlockList(t *testing.T, v vector, news BlockNews) error {
+	entries := func(name string) (list []blocklist.Entry) {
+		for i, b := 0, unhex(t, v.fields[name]); i < len(b); i += 8 {
+			list = append(list, blocklist.Entry(binary.BigEndian.Uint64(b[i:])))
+		}
+		return list
+	}
+	number := news.From
+	old := must(blocklist.New(number, entries("list")))
+	list, err := old.Apply(news.News)
+	if err == nil && !slices.Equal(list.Entries(), must(blocklist.New(1, entries("blocked"))).Entries()) {
+		t.Errorf("blocked: %x", list.Entries())
+	}
+	return err
 }
 
 func checkNames(t *testing.T, v vector) {
@@ -456,6 +485,63 @@ func writeVectors(t *testing.T) {
 		Certificates: [][]byte{must(SignCertificate(w.scope, w.root, Certificate{Use: Sealing, Public: other.sealing.Public()}))},
 	}, w.keys, w.report(Receipt))))
 
+	// Block lists.
+	whole, increment := w.news()
+	hexEntries := func(list ...blocklist.Entry) string {
+		var b []byte
+		for _, e := range list {
+			b = binary.BigEndian.AppendUint64(b, uint64(e))
+		}
+		return fmt.Sprintf("%x", b)
+	}
+	listOf := func(b []byte) []byte { return armor(BlockListFile, b) }
+	old := []string{"list", hexEntries(blockEntries[0], blockEntries[3]), "blocked", hexEntries(blockEntries[:3]...)}
+	write("blocklist-whole-ok", "blocklist", "ok", "the whole list 3", listOf(whole), "blocked", old[3], "payload-sha256", sum(whole))
+	write("blocklist-increment-ok", "blocklist", "ok", "what makes list 3 of list 2: two entries added, one taken off", listOf(increment), append(old, "payload-sha256", sum(increment))...)
+	write("blocklist-empty-ok", "blocklist", "ok", "the whole list 4, on which nothing is left", listOf(must(SignBlockNews(w.scope, w.issuing, must(blocklist.New(4, nil)).Whole(testTime), w.issuingCert))))
+	write("blocklist-other-list", "blocklist", "block_list_gap", "it continues another list 2", listOf(increment), "list", hexEntries(blockEntries[3]))
+	parts := must(decode[blockNews]("", MaxBlockList, whole))
+	changed := parts
+	changed.Added = blocklist.Encode(blockEntries[:2])
+	write("blocklist-other-entries", "blocklist", "bad_signature", "an entry is missing from what was signed", listOf(mustEncode(changed)))
+	write("blocklist-bit", "blocklist", "bad_signature", "a bit of the entries is turned", listOf(flip(whole, 8*len(whole)-24)))
+	headed := func(change func(h *blockHead)) []byte {
+		h := must(decode[blockHead]("", MaxBlockHead, must(parse("", maxFile, parts.Head)).Payload))
+		change(&h)
+		n := parts
+		n.Head = must(sign(forBlockList, w.scope, w.issuing.private, mustEncode(h)))
+		return listOf(mustEncode(n))
+	}
+	write("blocklist-other-sum", "blocklist", "damaged_file", "the list has another sum than what was signed", headed(func(h *blockHead) { h.Sum[0] ^= 1 }))
+	write("blocklist-other-count", "blocklist", "damaged_file", "the list has more entries than what was signed", headed(func(h *blockHead) { h.Count-- }))
+	write("blocklist-backward", "blocklist", "damaged_file", "it leads from list 3 to list 3", headed(func(h *blockHead) { h.From = 3 }))
+	write("blocklist-version", "blocklist", "unsupported_version", "the head names format version 2", headed(func(h *blockHead) { h.Version = 2 }))
+	write("blocklist-suite", "blocklist", "unsupported_version", "the head names suite 2", headed(func(h *blockHead) { h.Suite = 2 }))
+	write("blocklist-no-certificate", "blocklist", "ok", "no certificate comes along, and the key is known", headed(func(h *blockHead) { h.Certificates = nil }), "blocked", old[3])
+	write("blocklist-other-certificate", "blocklist", "bad_signature", "a certificate by another root comes along", headed(func(h *blockHead) { h.Certificates = [][]byte{other.issuingCert} }))
+	write("blocklist-key-expired", "blocklist", "bad_signature", "the certificate ends at the very moment of the list's time", headed(func(h *blockHead) { h.Time = testTime + 1e15 }))
+	recoded := func(added []byte) []byte {
+		n := must(blocklist.New(3, blockEntries[:3])).Whole(testTime)
+		n.Added = added
+		return listOf(must(SignBlockNews(w.scope, w.issuing, n, w.issuingCert)))
+	}
+	write("blocklist-trailing-byte", "blocklist", "damaged_file", "a byte follows the coded entries", recoded(append(bytes.Clone(parts.Added), 0)))
+	write("blocklist-padding", "blocklist", "damaged_file", "the last bits of the coded entries are not zeros", recoded(flip(parts.Added, 8*(len(parts.Added)-1))))
+	write("blocklist-long-count", "blocklist", "damaged_file", "the number of coded entries is not written in the shortest form", recoded(append([]byte{parts.Added[0] | 0x80, 0}, parts.Added[1:]...)))
+	write("blocklist-by-root", "blocklist", "bad_signature", "signed by the root, which signs no block lists", func() []byte {
+		n := parts
+		n.Head = must(sign(forBlockList, w.scope, w.root.private, must(parse("", maxFile, parts.Head)).Payload))
+		return listOf(mustEncode(n))
+	}())
+	write("blocklist-other-purpose", "blocklist", "bad_signature", "the head is signed for the purpose time", func() []byte {
+		n := parts
+		n.Head = must(sign(forTime, w.scope, w.issuing.private, must(parse("", maxFile, parts.Head)).Payload))
+		return listOf(mustEncode(n))
+	}())
+	write("blocklist-other-vendor", "blocklist", "vendor_untrusted", "by another vendor", other.blockListFile())
+	write("blocklist-other-environment", "blocklist", "wrong_environment", "of the environment test", test.blockListFile())
+	write("blocklist-is-update", "blocklist", "wrong_file", "an update", w.updateFile())
+
 	// Times and answers.
 	write("time-ok", "time", "ok", "as it should be", must(SignTime(w.scope, w.issuing, testNonce, testTime)), "time", fmt.Sprint(int64(testTime)))
 	write("time-other-nonce", "time", "bad_signature", "in answer to another nonce", must(SignTime(w.scope, w.issuing, container.Nonce{1}, testTime)))
@@ -492,7 +578,7 @@ func writeCorpus(t *testing.T) {
 	for _, p := range home.payloads() {
 		target := map[string]string{
 			"step": "FuzzStep", "body": "FuzzBody", "certificate": "FuzzCertificate", "trust": "FuzzTrust", "time": "FuzzTime",
-			"answer": "FuzzAnswer", "update": "FuzzUpdate", "report": "FuzzReport",
+			"answer": "FuzzAnswer", "update": "FuzzUpdate", "report": "FuzzReport", "block head": "FuzzBlockHead", "block news": "FuzzBlockNews",
 			"header of an update": "FuzzHeader", "header of a request": "FuzzHeader",
 		}[p.name]
 		if target != "" {

@@ -10,6 +10,7 @@ import (
 
 	"licet/container"
 	"licet/license"
+	"licet/recovery"
 	"licet/refusal"
 )
 
@@ -18,6 +19,7 @@ const (
 	PathProgram   = "/gateway/v1/program"
 	PathReceipt   = "/gateway/v1/receipt"
 	PathTime      = "/gateway/v1/time"
+	PathBlockList = "/gateway/v1/blocklist" // GET ?from=N: a file with the news since list N; 0 is the whole list
 	PathWellKnown = "/.well-known/licet"
 	PathHealth    = "/healthz"
 	PathReady     = "/readyz"
@@ -102,6 +104,10 @@ type License struct {
 	Created    license.Time       `json:"created_at"`
 	Activated  license.Time       `json:"activated_at,omitzero"` // first activation
 	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
+	Replaces   license.ID         `json:"replaces,omitempty"`
+	ReplacedBy license.ID         `json:"replaced_by,omitempty"`
+	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
+	Withdrawn  bool               `json:"withdrawn,omitempty"`
 	Pending    []string           `json:"pending"` // vendor actions that wait for the container
 	Can        []string           `json:"can"`     // what can be done with it now, for people
 }
@@ -125,16 +131,24 @@ type TicketQuery struct {
 type Container struct {
 	Serial     license.Serial `json:"serial"`
 	Kind       license.Kind   `json:"kind"`
-	Status     string         `json:"status"` // ok, flagged
+	Status     string         `json:"status"` // ok, flagged, blocked
 	Issued     uint64         `json:"issued"` // last step issued
 	Acked      uint64         `json:"acked"`  // last step confirmed by the container
 	Binding    string         `json:"binding,omitempty"`
 	FirstSeen  license.Time   `json:"first_seen_at"`
 	LastSeen   license.Time   `json:"last_seen_at"`
 	Flag       *Flag          `json:"flag,omitempty"`
+	Blocked    *Blocked       `json:"blocked,omitempty"`
 	Challenged bool           `json:"challenged"`
 	Licenses   []License      `json:"licenses"`
 	Pending    []string       `json:"pending"`
+}
+
+// Blocked says why the vendor has blocked a container.
+type Blocked struct {
+	Reason string       `json:"reason"`
+	Time   license.Time `json:"time"`
+	Locked bool         `json:"locked"` // an update that locks it was issued
 }
 
 // Flag says why a container contradicts the record, and at which step it is.
@@ -169,6 +183,142 @@ type Subject struct {
 // Reason is a body that carries why staff did something.
 type Reason struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
+}
+
+// When an order of the vendor takes effect.
+const (
+	Now         = "now"          // it is done
+	NextContact = "next_contact" // at the next contact of the container
+)
+
+// Ordered is what the vendor's decision about licenses does, or would do.
+type Ordered struct {
+	DryRun  bool             `json:"dry_run"`
+	Done    []OrderedLicense `json:"done"`
+	Refused []RefusedLicense `json:"refused"`
+}
+
+// OrderedLicense is one license that a decision of the vendor is about.
+type OrderedLicense struct {
+	License     license.ID     `json:"license"`
+	Product     string         `json:"product"`
+	When        string         `json:"when" doc:"now, or next_contact of the container."`
+	Container   license.Serial `json:"container,omitempty"`
+	With        license.ID     `json:"with,omitempty"` // the license that comes in its place
+	WithProduct string         `json:"with_product,omitempty"`
+}
+
+// RefusedLicense is one license that a decision cannot be carried out for.
+type RefusedLicense struct {
+	License license.ID     `json:"license"`
+	Product string         `json:"product"`
+	Code    refusal.Code   `json:"code"`
+	Message string         `json:"message"`
+	Hint    string         `json:"hint,omitempty"`
+	Details map[string]any `json:"details,omitempty"`
+}
+
+// RestoreRequest reports lost licenses. The tickets authorize it.
+type RestoreRequest struct {
+	Tickets   []string       `json:"tickets"`
+	Licenses  []license.ID   `json:"licenses,omitempty"`  // those lost; all of the tickets' that are with a user if absent
+	Container license.Serial `json:"container,omitempty"` // that was lost
+	Whole     bool           `json:"whole,omitempty"`     // the container with everything in it
+	Damaged   bool           `json:"damaged,omitempty"`   // it is there, but cannot be read
+	Reason    string         `json:"reason,omitempty"`
+	Evidence  string         `json:"evidence,omitempty"` // such as a police report's number
+	Contact   string         `json:"contact,omitempty"`  // e-mail address for the decision
+	Language  string         `json:"language,omitempty"` // for the decision, such as en or de
+	Accept    bool           `json:"accept_conditions,omitempty"`
+	Report    string         `json:"report,omitempty"` // receipt file of the container that is to have them: shows the same machine
+}
+
+// RestoreAnswer says what became of a report of lost licenses. Granted ones are
+// activated as usual.
+type RestoreAnswer struct {
+	Recovery uint64        `json:"recovery,omitempty"` // number of the report; 0 if all was refused
+	State    string        `json:"state"`              // granted, waiting or refused
+	Licenses []LostLicense `json:"licenses"`
+}
+
+// LostLicense is one license of a report of a loss.
+type LostLicense struct {
+	License   license.ID     `json:"license"`
+	Product   string         `json:"product"`
+	Name      string         `json:"name"`
+	Container license.Serial `json:"container,omitempty"`
+	Verdict   string         `json:"verdict"` // grant, ask or refuse
+	Code      refusal.Code   `json:"code"`
+	Message   string         `json:"message"`
+	Hint      string         `json:"hint,omitempty"`
+	Again     license.Time   `json:"again,omitzero"` // when it can be restored by policy again
+}
+
+// Recovery is a report of lost licenses as staff see it.
+type Recovery struct {
+	Number     uint64            `json:"number"`
+	State      string            `json:"state"` // waiting, asked, granted, approved, refused or withdrawn
+	Scope      string            `json:"scope"` // license or container
+	Hardware   string            `json:"hardware,omitempty"`
+	Container  license.Serial    `json:"container,omitempty"`
+	Customer   string            `json:"customer"`
+	Reason     string            `json:"reason"`
+	Evidence   string            `json:"evidence,omitempty"`
+	Contact    string            `json:"contact,omitempty"`
+	Language   string            `json:"language,omitempty"`
+	Conditions string            `json:"conditions,omitempty"` // the text that was accepted
+	Accepted   license.Time      `json:"accepted_at,omitzero"`
+	Created    license.Time      `json:"created_at"`
+	Decided    license.Time      `json:"decided_at,omitzero"`
+	DecidedBy  string            `json:"decided_by,omitempty"`
+	Decision   string            `json:"decision,omitempty"` // why
+	Licenses   []RecoveryLicense `json:"licenses"`
+	Notes      []Note            `json:"notes"`
+}
+
+// RecoveryLicense is one license of a recovery.
+type RecoveryLicense struct {
+	License    license.ID         `json:"license"`
+	Product    string             `json:"product"`
+	Generation license.Generation `json:"generation"` // when it was reported
+	Container  license.Serial     `json:"container"`  // where it was then
+	State      license.State      `json:"state"`      // now
+	Verdict    string             `json:"verdict"`    // of the policy
+	Outcome    string             `json:"outcome"`    // waiting, restored, refused, or what stood against it
+	Because    []recovery.Reason  `json:"because"`
+}
+
+// Note is something said about a recovery.
+type Note struct {
+	Actor string       `json:"actor"`
+	Text  string       `json:"text"`
+	Time  license.Time `json:"time"`
+}
+
+// Block is one entry of the block list.
+type Block struct {
+	Kind       string             `json:"kind"` // license or container
+	Subject    string             `json:"subject"`
+	Generation license.Generation `json:"generation,omitempty"` // of a license
+	Number     uint64             `json:"number"`               // of the list with which it came
+	Reason     string             `json:"reason"`
+	Time       license.Time       `json:"time"`
+}
+
+// Approval restores what waits in a recovery.
+type Approval struct {
+	Reason   string        `json:"reason,omitempty" maxLength:"1000"`
+	Licenses []license.ID  `json:"licenses,omitempty" doc:"These alone; the others are refused."`
+	Stop     license.Stop  `json:"stop,omitempty" enum:"withdraw,block,return" doc:"How the lost copy is stopped; as the policy says if absent."`
+	Found    license.Found `json:"found,omitempty" enum:"withdrawn,blocked,revived" doc:"What happens when it turns up; as the policy says if absent."`
+}
+
+// Explanation says what would be decided about a license that was lost now.
+type Explanation struct {
+	License   license.ID        `json:"license"`
+	Product   string            `json:"product"`
+	Container license.Serial    `json:"container,omitempty"`
+	Decision  recovery.Decision `json:"decision"`
 }
 
 // CatalogRequest applies a catalog file.

@@ -127,6 +127,7 @@ func (f *file) product(n *node) {
 		"code":     func(n *node) { f.code(n, "code", &p.Code) },
 		"name":     func(n *node) { f.text(n, "name", maxName, &p.Name) },
 		"category": func(n *node) { f.code(n, "category", &p.Category); src.categoryLine = n.Line },
+		"value":    func(n *node) { f.whole(n, "value", maxCount, &p.Value) },
 		"model":    func(*node) {}, // read above
 		"features": func(n *node) { p.Features, _ = f.codes(n, "features") },
 		"containers": func(n *node) {
@@ -147,7 +148,7 @@ func (f *file) product(n *node) {
 	p.Terms = f.override(p.Terms, given)
 	if model != "" {
 		f.coherent(termsLine, model, p.Terms)
-		f.coherentRestore(restoreLine, p.Restore)
+		f.coherentRestore(restoreLine, *p)
 	}
 	if p.Code == "" {
 		return
@@ -173,43 +174,6 @@ func (f *file) kind(n *node, p *license.Product) {
 }
 
 var tolerances = []license.Tolerance{license.Loose, license.Medium, license.Tight}
-
-func (f *file) restore(n *node, r *license.Restore) {
-	mode := func(what string, into *license.RestoreMode) func(*node) {
-		return func(n *node) { enum(&f.problems, n, what, license.RestoreModes, into) }
-	}
-	l, c := &r.License, &r.Container
-	f.mapping(n, "restore", fields{
-		"license": func(n *node) {
-			f.mapping(n, "restore.license", fields{
-				"mode":      mode("mode", &l.Mode),
-				"automatic": func(n *node) { f.whole(n, "automatic", maxCount, &l.Automatic) },
-				"per":       func(n *node) { f.duration(n, "per", &l.Per) },
-				"wait":      func(n *node) { f.duration(n, "wait", &l.Wait) },
-			})
-		},
-		"container": func(n *node) {
-			f.mapping(n, "restore.container", fields{
-				"same_hardware": mode("same_hardware", &c.SameHardware),
-				"new_hardware":  mode("new_hardware", &c.NewHardware),
-			})
-		},
-		"conditions": func(n *node) { f.text(n, "conditions", maxText, &r.Conditions) },
-	})
-}
-
-func (f *file) coherentRestore(line int, r license.Restore) {
-	l := r.License
-	byPolicy := l.Mode == license.RestoreAutomatic || l.Mode == license.RestoreHybrid
-	switch {
-	case l.Mode == license.RestoreHybrid && l.Automatic == 0:
-		f.add(line, "restore.license: mode hybrid needs automatic, the number of restores that need no approval")
-	case !byPolicy && (l.Automatic != 0 || l.Per != 0 || l.Wait != 0):
-		f.add(line, "restore.license: automatic, per and wait have no effect with mode %s", l.Mode)
-	case l.Per != 0 && l.Automatic == 0:
-		f.add(line, "restore.license: per needs automatic, the number of restores in that time")
-	}
-}
 
 // coherent checks what terms must be as a whole.
 func (p *problems) coherent(line int, m license.Model, t license.Terms) {

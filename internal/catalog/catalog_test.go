@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -134,6 +135,21 @@ func TestProblems(t *testing.T) {
 		{"unknown key of borrow", product("demo", "terms:", "  borrow: {maxx: 7d, seats: 1}"),
 			[]string{`line 6: unknown key "maxx"; did you mean "max"?`, `line 6: borrow needs both max and seats`}},
 		{"unknown key of restore", product("demo", "restore:", "  lisense: {}"), []string{`line 6: unknown key "lisense"; did you mean "license"?`}},
+		{"unknown key of restore.license", product("demo", "restore:", "  license:", "    value_limits: 1"), []string{`line 7: unknown key "value_limits"; did you mean "value_limit"?`}},
+		{"unknown key of restore.container", product("demo", "restore:", "  container:", "    damagd: never"), []string{`line 7: unknown key "damagd"; did you mean "damaged"?`}},
+		{"unknown key next to restore's", product("demo", "restore:", "  self_servise: true"), []string{`line 6: unknown key "self_servise"; did you mean "self_service"?`}},
+		{"unknown kind of restore", product("demo", "restore:", "  kinds:", "    tokn: never"), []string{`line 7: unknown key "tokn"; did you mean "token"?`}},
+		{"unknown mode of a kind", product("demo", "restore:", "  kinds:", "    token: nevr"), []string{`line 7: unknown mode "nevr", allowed are never, automatic, manual, hybrid; did you mean "never"?`}},
+		{"customers no mapping", product("demo", "restore: {license: {customers: [Ada]}}"), []string{"line 5: restore.license.customers must be a mapping of names to values, not a list"}},
+		{"customer twice", product("demo", "restore:", "  license:", "    customers:", "      Ada: manual", "      Ada: never"), []string{`line 9: key "Ada" is there already, on line 8`}},
+		{"customer without a name", product("demo", `restore: {license: {customers: {"": manual}}}`), []string{"line 5: a name in restore.license.customers: the text is empty"}},
+		{"customer with a number for a name", product("demo", "restore: {license: {customers: {7: manual}}}"), []string{`line 5: a name in restore.license.customers must be text, not "7"; put it in quotes`}},
+		{"customer with an unknown mode", product("demo", "restore: {license: {customers: {Ada: ever}}}"), []string{`line 5: unknown mode "ever", allowed are never, automatic, manual, hybrid; did you mean "never"?`}},
+		{"unknown stop", product("demo", "restore: {stop: blok}"), []string{`line 5: unknown stop "blok", allowed are withdraw, block, return; did you mean "block"?`}},
+		{"unknown found", product("demo", "restore: {found: alive}"), []string{`line 5: unknown found "alive", allowed are withdrawn, blocked, revived`}},
+		{"self-service no boolean", product("demo", "restore: {self_service: no}"), []string{`line 5: self_service must be true or false, not "no"`}},
+		{"value negative", product("demo", "value: -1"), []string{`line 5: value: "-1" is not a whole number; write digits only`}},
+		{"value no number", product("demo", "value: 9.99"), []string{`line 5: value must be a whole number, not "9.99"`}},
 		{"number as key", "1: 2", []string{`line 1: unknown key "1"`}},
 		{"key twice", product("demo", "name: B"), []string{`line 5: key "name" is there already, on line 3`}},
 		{"required missing", "products:\n- category: a", []string{
@@ -179,8 +195,17 @@ func TestProblems(t *testing.T) {
 			[]string{"line 5: the license would expire (2027-01-01T00:00:00Z) before it is valid (2027-01-02T00:00:00Z)"}},
 		{"hybrid without number", product("demo", "restore: {license: {mode: hybrid}}"),
 			[]string{"line 5: restore.license: mode hybrid needs automatic, the number of restores that need no approval"}},
+		{"container hybrid without number", product("demo", "restore: {container: {damaged: hybrid}}"),
+			[]string{"line 5: restore.license: mode hybrid needs automatic, the number of restores that need no approval"}},
+		{"customer hybrid without number", product("demo", "restore: {license: {customers: {Ada: hybrid}}}"),
+			[]string{"line 5: restore.license: mode hybrid needs automatic, the number of restores that need no approval"}},
 		{"limits without effect", product("demo", "restore: {license: {mode: manual, automatic: 1}}"),
-			[]string{"line 5: restore.license: automatic, per and wait have no effect with mode manual"}},
+			[]string{"line 5: restore.license: automatic, per, wait and value_limit have no effect where no mode is automatic or hybrid"}},
+		{"limits for a customer", product("demo", "restore: {license: {wait: 1d, customers: {Ada: automatic}}}"), nil},
+		{"limits for a container", product("demo", "restore: {license: {wait: 1d}, container: {same_hardware: automatic}}"), nil},
+		{"limits for a kind", product("demo", "restore: {license: {wait: 1d}, kinds: {cloud: automatic}}"), nil},
+		{"value limit without value", product("demo", "restore: {license: {mode: automatic, value_limit: 100}}"),
+			[]string{"line 5: restore.license: value_limit needs value, what the product is worth"}},
 		{"per without number", product("demo", "restore: {license: {mode: automatic, per: 1d}}"),
 			[]string{"line 5: restore.license: per needs automatic, the number of restores in that time"}},
 
@@ -261,7 +286,8 @@ products:
   terms.borrow.seats: none → 1
   restore.license.mode: never → manual
   restore.container.same_hardware: never → manual
-  restore.container.new_hardware: never → manual`,
+  restore.container.new_hardware: never → manual
+  restore.container.damaged: never → manual`,
 		"product D: created",
 	}
 	var got []string
@@ -281,13 +307,98 @@ products:
 	}
 }
 
+// The example of the page about the policy parses and uses every key.
+func TestRestorePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/restore.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	p := mustParse(t, example).Products[0]
+	for _, of := range []any{p.Restore, p.Restore.License, p.Restore.Container} {
+		for i := range reflect.TypeOf(of).NumField() {
+			key, _, _ := strings.Cut(reflect.TypeOf(of).Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(example, " "+key+":") || reflect.ValueOf(of).Field(i).IsZero() {
+				t.Errorf("the page does not show %s", key)
+			}
+		}
+	}
+}
+
+// Every key of a policy for lost licenses is read, and a change of any is named.
+func TestRestore(t *testing.T) {
+	old := mustParse(t, "products: [{code: A, name: A, model: demo}]")
+	next := mustParse(t, `
+products:
+- code: A
+  name: A
+  model: demo
+  value: 900
+  restore:
+    license:
+      mode: hybrid
+      automatic: 2
+      per: 365d
+      wait: 30d
+      value_limit: 500
+      customers: {Zoe: never, "Example Ltd": automatic}
+    container: {same_hardware: automatic, new_hardware: manual, damaged: hybrid}
+    kinds: {token: never, cloud: automatic}
+    self_service: false
+    stop: block
+    found: revived
+    conditions: "It is lost."`)
+	want := license.Restore{
+		License: license.RestoreLicense{
+			Mode: license.RestoreHybrid, Automatic: 2, Per: 365 * day, Wait: 30 * day, ValueLimit: 500,
+			Customers: map[string]license.RestoreMode{"Zoe": license.RestoreNever, "Example Ltd": license.RestoreAutomatic},
+		},
+		Container:   license.RestoreContainer{SameHardware: license.RestoreAutomatic, NewHardware: license.RestoreManual, Damaged: license.RestoreHybrid},
+		Kinds:       map[license.Kind]license.RestoreMode{license.Token: license.RestoreNever, license.Cloud: license.RestoreAutomatic},
+		SelfService: new(false),
+		Stop:        license.StopBlock,
+		Found:       license.FoundRevived,
+		Conditions:  "It is lost.",
+	}
+	if diff := cmp.Diff(want, next.Products[0].Restore); diff != "" || next.Products[0].Value != 900 {
+		t.Errorf("%s, value %d", diff, next.Products[0].Value)
+	}
+	changes := `product A: changed
+  value: none → 900
+  restore.license.mode: never → hybrid
+  restore.license.automatic: none → 2
+  restore.license.per: none → 365d
+  restore.license.wait: none → 30d
+  restore.license.value_limit: none → 500
+  restore.license.customers: none → {Example Ltd: automatic, Zoe: never}
+  restore.container.same_hardware: never → automatic
+  restore.container.new_hardware: never → manual
+  restore.container.damaged: never → hybrid
+  restore.kinds: none → {cloud: automatic, token: never}
+  restore.self_service: true → false
+  restore.stop: withdraw → block
+  restore.found: withdrawn → revived
+  restore.conditions: none → "It is lost."`
+	if diff := cmp.Diff(changes, catalog.Diff(*old, *next)[0].String()); diff != "" {
+		t.Error(diff)
+	}
+	if got := catalog.Diff(*next, *next)[0]; got.Action != catalog.Unchanged {
+		t.Errorf("applied twice: %s", got)
+	}
+	if old.Products[0].Restore.SelfService == next.Products[0].Restore.SelfService || !*license.Demo.Preset().Restore.SelfService {
+		t.Error("a product's switch is another's")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	data, err := os.ReadFile("testdata/contract.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	for _, seed := range []string{"", "a", "products: [{code: A, name: A, model: demo}]", "a: &a [*a]", "? [a]\n: b", product("demo", "terms: {expires_at: 2027-01-01}")} {
+	for _, seed := range []string{"", "a", "products: [{code: A, name: A, model: demo}]", "a: &a [*a]", "? [a]\n: b", product("demo", "terms: {expires_at: 2027-01-01}"),
+		product("demo", "restore: {kinds: {token: never}, license: {customers: {Ada: never}}, self_service: false, found: revived}")} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

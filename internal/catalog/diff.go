@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -95,8 +96,11 @@ func leaves(v reflect.Value, prefix string) []leaf {
 // shownValue writes a value as the catalog file does; optional ones that are not
 // set are "none".
 func shownValue(v reflect.Value, optional bool) string {
-	if optional && v.IsZero() {
+	if optional && (v.IsZero() || v.Kind() == reflect.Map && v.Len() == 0) {
 		return "none"
+	}
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
 	}
 	if t, ok := v.Interface().(encoding.TextMarshaler); ok {
 		if text, err := t.MarshalText(); err == nil {
@@ -105,6 +109,14 @@ func shownValue(v reflect.Value, optional bool) string {
 	}
 	if v.Kind() == reflect.Slice {
 		return "[" + strings.Trim(strings.ReplaceAll(fmt.Sprint(v), " ", ", "), "[]") + "]"
+	}
+	if v.Kind() == reflect.Map {
+		var entries []string
+		for _, key := range v.MapKeys() {
+			entries = append(entries, fmt.Sprintf("%s: %s", key, v.MapIndex(key)))
+		}
+		slices.Sort(entries)
+		return "{" + strings.Join(entries, ", ") + "}"
 	}
 	if v.Type() == reflect.TypeFor[string]() {
 		return fmt.Sprintf("%q", v)

@@ -148,6 +148,27 @@ func (p *problems) mapping(n *node, what string, known fields, required ...strin
 	return all
 }
 
+// entries reads a mapping whose keys are names that others choose.
+func (p *problems) entries(n *node, what string, limit int, read func(name string, n *node)) {
+	if n.Kind != mapping {
+		p.add(n.Line, "%s must be a mapping of names to values, not %s", what, n.shown())
+		return
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := &node{n.Content[i]}
+		var name string
+		switch p.text(key, "a name in "+what, limit, &name); {
+		case name == "":
+		case lines[name] != 0:
+			p.add(key.Line, "key %q is there already, on line %d", name, lines[name])
+		default:
+			lines[name] = key.Line
+			read(name, &node{n.Content[i+1]})
+		}
+	}
+}
+
 func (p *problems) list(n *node, what string, read func(*node)) {
 	if n.Kind != sequence {
 		p.add(n.Line, "%s must be a list, not %s", what, n.shown())

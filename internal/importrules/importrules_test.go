@@ -37,7 +37,7 @@ var lockModules = []string{
 
 // pure packages decide and never act. They run in central, in the agent and in
 // customers' programs alike.
-var pure = []string{"refusal", "license", "container", "terms", "seats", "wire"}
+var pure = []string{"refusal", "license", "container", "blocklist", "terms", "seats", "recovery", "wire"}
 
 // hands is what a package without hands must not import: files, network,
 // databases, randomness, the operating system, memory tricks.
@@ -51,7 +51,7 @@ var hands = []string{
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 
 // mustExist are subjects whose absence means that a rule guards nothing.
-var mustExist = []string{"licet/refusal", "licet/license", "licet/container", "licet/terms"}
+var mustExist = []string{"licet/refusal", "licet/license", "licet/container", "licet/terms", "licet/recovery"}
 
 // rule says what the packages that match Of must keep to. A pattern is an
 // import path; "x/..." is x and everything below it.

@@ -67,11 +67,14 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 func reopen(tx *store.Tx, c store.Container, log scribe) error {
 	x := newExchange(log, incoming{serial: c.Serial})
 	x.c = c
+	if err := x.loadOrders(); err != nil {
+		return err
+	}
 	steps, err := tx.StepsAfter(c.Serial, min(c.Acked, c.Flag.Number))
 	if err != nil {
 		return err
 	}
-	if err := x.lock(licensesOf(steps, c.Issued)); err != nil {
+	if err := x.lock(append(licensesOf(steps, c.Issued), x.wished...)); err != nil {
 		return err
 	}
 	for _, s := range steps {
@@ -82,6 +85,11 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 				err = x.reopenOp(s.Number, op.Op)
 			}
 			if err != nil {
+				return err
+			}
+		}
+		if s.Number <= c.Flag.Number {
+			if err := x.carriedOut(s.Number); err != nil {
 				return err
 			}
 		}

@@ -14,55 +14,91 @@ import (
 
 // What can happen, each with the sentence that people read in a history.
 const (
-	evVendorCreated     = "vendor_created"
-	evCategoryCreated   = "category_created"
-	evCategoryChanged   = "category_changed"
-	evProductCreated    = "product_created"
-	evProductChanged    = "product_changed"
-	evOrderCreated      = "order_created"
-	evOrderExtended     = "order_extended"
-	evContainerSeen     = "container_registered"
-	evContainerRebound  = "container_rebound"
-	evStepIssued        = "step_issued"
-	evStepsConfirmed    = "steps_confirmed"
-	evUpdateResent      = "update_resent"
-	evWishesRefused     = "wishes_refused"
-	evReportOutOfDate   = "report_out_of_date"
-	evContainerAhead    = "container_ahead"
-	evContainerFlagged  = "container_flagged"
-	evContainerAccepted = "container_accepted"
-	evLicenseReopened   = "license_reopened"
-	evTokenCreated      = "token_created"
-	evTokenRevoked      = "token_revoked"
-	evRootExported      = "root_exported"
-	evRootRemoved       = "root_removed"
+	evVendorCreated      = "vendor_created"
+	evCategoryCreated    = "category_created"
+	evCategoryChanged    = "category_changed"
+	evProductCreated     = "product_created"
+	evProductChanged     = "product_changed"
+	evOrderCreated       = "order_created"
+	evOrderExtended      = "order_extended"
+	evContainerSeen      = "container_registered"
+	evContainerRebound   = "container_rebound"
+	evStepIssued         = "step_issued"
+	evStepsConfirmed     = "steps_confirmed"
+	evUpdateResent       = "update_resent"
+	evWishesRefused      = "wishes_refused"
+	evReportOutOfDate    = "report_out_of_date"
+	evContainerAhead     = "container_ahead"
+	evContainerFlagged   = "container_flagged"
+	evContainerAccepted  = "container_accepted"
+	evLicenseReopened    = "license_reopened"
+	evWithdrawalOrdered  = "withdrawal_ordered"
+	evReplacementOrdered = "replacement_ordered"
+	evAssignmentOrdered  = "assignment_ordered"
+	evOrderTakenBack     = "order_taken_back"
+	evOrderCanceled      = "order_canceled"
+	evLicenseFree        = "license_free"
+	evUpdatePushed       = "update_pushed"
+	evCopyGone           = "copy_gone"
+	evTurnedUp           = "copy_turned_up"
+	evContainerBlocked   = "container_blocked"
+	evContainerUnblocked = "container_unblocked"
+	evRecoveryAsked      = "recovery_requested"
+	evRecoveryGranted    = "recovery_granted"
+	evRecoveryApproved   = "recovery_approved"
+	evRecoveryRefused    = "recovery_refused"
+	evRecoveryQuestion   = "recovery_question"
+	evRecoveryAnswered   = "recovery_answered"
+	evRestoreEnabled     = "restore_enabled"
+	evTokenCreated       = "token_created"
+	evTokenRevoked       = "token_revoked"
+	evRootExported       = "root_exported"
+	evRootRemoved        = "root_removed"
 )
 
 // sentences say what happened to people. A word in braces stands for a detail of
 // the event; a sentence whose details are absent ends before them.
 var sentences = map[string]string{
-	evVendorCreated:     "The vendor {name} and its keys were created.",
-	evCategoryCreated:   "The category {name} was created.",
-	evCategoryChanged:   "The category was renamed to {name}.",
-	evProductCreated:    "The product was created.",
-	evProductChanged:    "The product was changed.",
-	evOrderCreated:      "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
-	evOrderExtended:     "Order {number} of {customer} was extended; licenses added: {added}.",
-	evContainerSeen:     "The container was seen for the first time; its binding is {binding}.",
-	evContainerRebound:  "The container was repaired after its machine changed; its binding is {binding}.",
-	evStepIssued:        "Step {step} was issued to the container.",
-	evStepsConfirmed:    "The container confirmed the steps up to {to}.",
-	evUpdateResent:      "The steps {from} to {to}, which were under way, were sent again.",
-	evWishesRefused:     "Refused: {refused}.",
-	evReportOutOfDate:   "A report from step {at} was older than step {confirmed}, confirmed before; nothing was changed, and the container was challenged.",
-	evContainerAhead:    "The container is at step {at}, the record ends at {issued}; nothing was changed.",
-	evContainerFlagged:  "The container contradicts the record: {reason}. It gets nothing new until staff decide.",
-	evContainerAccepted: "Staff accepted the container at step {at}.",
-	evLicenseReopened:   "The container was accepted at an earlier step: the license is {to} again.",
-	evTokenCreated:      "The API token {name} was created.",
-	evTokenRevoked:      "The API token {name} was revoked.",
-	evRootExported:      "The root key was exported.",
-	evRootRemoved:       "The root key was removed from the server.",
+	evVendorCreated:      "The vendor {name} and its keys were created.",
+	evCategoryCreated:    "The category {name} was created.",
+	evCategoryChanged:    "The category was renamed to {name}.",
+	evProductCreated:     "The product was created.",
+	evProductChanged:     "The product was changed.",
+	evOrderCreated:       "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
+	evOrderExtended:      "Order {number} of {customer} was extended; licenses added: {added}.",
+	evContainerSeen:      "The container was seen for the first time; its binding is {binding}.",
+	evContainerRebound:   "The container was repaired after its machine changed; its binding is {binding}.",
+	evStepIssued:         "Step {step} was issued to the container.",
+	evStepsConfirmed:     "The container confirmed the steps up to {to}.",
+	evUpdateResent:       "The steps {from} to {to}, which were under way, were sent again.",
+	evWishesRefused:      "Refused: {refused}.",
+	evReportOutOfDate:    "A report from step {at} was older than step {confirmed}, confirmed before; nothing was changed, and the container was challenged.",
+	evContainerAhead:     "The container is at step {at}, the record ends at {issued}; nothing was changed.",
+	evContainerFlagged:   "The container contradicts the record: {reason}. It gets nothing new until staff decide.",
+	evContainerAccepted:  "Staff accepted the container at step {at}.",
+	evLicenseReopened:    "The container was accepted at an earlier step: the license is {to} again.",
+	evWithdrawalOrdered:  "The withdrawal of {product} was ordered; container {container} loses it at its next contact.",
+	evReplacementOrdered: "{product} is to be replaced by {with_product} at the next contact of container {container}.",
+	evAssignmentOrdered:  "{product} is kept for container {container}, which gets it at its next contact.",
+	evOrderTakenBack:     "The vendor's order ({kind} in container {container}) was taken back before it was issued.",
+	evOrderCanceled:      "Order {number} of {customer} was canceled; licenses withdrawn: {withdrawn}, refused: {refused}.",
+	evLicenseFree:        "{product} did not come in place of {instead} in its container; it is free to be activated.",
+	evUpdatePushed:       "An update up to step {to} was made for the container without a request.",
+	evCopyGone:           "The container has proven that its lost copy of {product} (generation {generation}) is gone.",
+	evTurnedUp:           "The container that had lost {product} turned up; it is to have it again.",
+	evContainerBlocked:   "The container was blocked: {why}.",
+	evContainerUnblocked: "The container was unblocked; it had been blocked because: {was}.",
+	evRecoveryAsked:      "The loss was reported (recovery {number}); staff decide.",
+	evRecoveryGranted:    "The loss was reported (recovery {number}) and restored at once, as policy allows.",
+	evRecoveryApproved:   "Recovery {number} was approved.",
+	evRecoveryRefused:    "Recovery {number} was refused.",
+	evRecoveryQuestion:   "Staff asked back about recovery {number}: {text}",
+	evRecoveryAnswered:   "The user answered about recovery {number}: {text}",
+	evRestoreEnabled:     "Staff allowed restores of {product} beyond the policy: {count}.",
+	evTokenCreated:       "The API token {name} was created.",
+	evTokenRevoked:       "The API token {name} was revoked.",
+	evRootExported:       "The root key was exported.",
+	evRootRemoved:        "The root key was removed from the server.",
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
@@ -70,6 +106,8 @@ var sentences = map[string]string{
 	string(license.DropConfirmed): "The container confirmed that {product} is removed; it is free to be activated again.",
 	string(license.TakenBack):     "The withdrawn {product} was removed; it is gone.",
 	string(license.Withdrawn):     "{product} was withdrawn by the vendor.",
+	string(license.Restored):      "{product} was lost and restored; generation {generation} is dead, and the next one is free to be activated.",
+	string(license.Lost):          "{product} was lost while its withdrawal was ordered; it is gone.",
 }
 
 // sentence fills an event's details into its sentence.
@@ -126,6 +164,7 @@ const (
 	ofCategory  = "category"
 	ofProduct   = "product"
 	ofToken     = "token"
+	ofRecovery  = "recovery"
 )
 
 func about(kind, id string) store.Subject { return store.Subject{Kind: kind, ID: id} }

@@ -280,6 +280,7 @@ func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
 // sealAnswer makes the update file that answers the report of this exchange.
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
+	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news
 	return seal.SealUpdate(x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
 }
 

@@ -24,6 +24,10 @@ func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The transaction keeps others waiting; this is read before it.
+	if in.heard, err = r.heardBy(ctx, in.report.List); err != nil {
+		return nil, err
+	}
 	var answer []byte
 	err = r.write(ctx, func(tx *store.Tx) error {
 		answer = nil
@@ -61,6 +65,7 @@ type incoming struct {
 	serial license.Serial
 	file   []byte
 	hash   [32]byte
+	heard  heard // what the answer is to tell of the block list
 }
 
 // exchange is one contact of one container, inside one transaction.
@@ -74,7 +79,8 @@ type exchange struct {
 	known bool // it has a row, or will have one with its first step
 	fresh bool // its row was stored by this exchange, complete
 
-	unproven []store.Step // issued, and not proven to be applied
+	unproven []store.Step    // issued, and not proven to be applied
+	orders   []store.Earmark // of the vendor, for this container
 
 	asked    []store.Subject        // the tickets of the request and their orders
 	wishes   []container.TicketWish // the tickets of the request
@@ -84,6 +90,7 @@ type exchange struct {
 	locked   map[license.ID]bool
 	products map[string]license.Product
 	first    []byte // what the same request was answered before
+	same     bool   // and nothing was issued since
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
@@ -105,10 +112,10 @@ func (x *exchange) program() ([]byte, error) {
 	if x.known {
 		before, err := x.tx.Answer(x.in.serial, x.in.report.Nonce)
 		switch {
-		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued:
+		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued && !x.ordered():
 			return before.Answer, nil
 		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]):
-			x.first = before.Answer
+			x.first, x.same = before.Answer, before.Issued == x.c.Issued
 		case err == nil:
 			if err := x.flag(container.Finding{Standing: container.TwoLives,
 				Reason: "two different reports under one nonce: the container was copied"}); err != nil {
@@ -134,6 +141,14 @@ func (x *exchange) program() ([]byte, error) {
 	return x.step()
 }
 
+// ordered reports whether the vendor has something for the container that no
+// step carries yet.
+func (x *exchange) ordered() bool { return x.c.Earmarks > 0 || x.lockNeeded() != container.Unchanged }
+
+func (x *exchange) lockNeeded() container.Lock {
+	return container.NextLock(x.c.Closed, x.c.Blocked.Reason != "")
+}
+
 func (x *exchange) receipt() (*refusal.Refusal, error) {
 	if err := x.open(); err != nil {
 		return nil, err
@@ -143,6 +158,9 @@ func (x *exchange) receipt() (*refusal.Refusal, error) {
 			return nil, nil
 		}
 		return refusal.New(refusal.ContainerUnknown, "The vendor does not know the container %s.", x.in.serial), nil
+	}
+	if err := x.loadOrders(); err != nil {
+		return nil, err
 	}
 	finding, err := x.reconcile()
 	if err != nil {
@@ -174,14 +192,20 @@ func (x *exchange) open() error {
 	x.log.now = x.now
 	switch {
 	case err == nil:
+		if x.in.file == nil {
+			return nil // nobody asked; staff look at it
+		}
 		x.c.LastSeen = license.At(x.now)
 		x.c.Binding = x.in.report.Binding
+		if hardware := slices.Concat(x.in.report.Hardware...); len(hardware) > 0 {
+			x.c.Hardware = hardware
+		}
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		x.c = store.Container{
 			Serial: x.in.serial, Identity: x.in.report.Identity, Binding: x.in.report.Binding,
 			IssuedPlan: container.PlanStart(x.in.serial), AckedLife: container.LifeStart(x.in.serial),
-			FirstSeen: license.At(x.now), LastSeen: license.At(x.now),
+			FirstSeen: license.At(x.now), LastSeen: license.At(x.now), Hardware: slices.Concat(x.in.report.Hardware...),
 		}
 		return nil
 	default:
@@ -256,6 +280,9 @@ func (x *exchange) confirm(f container.Finding) error {
 				return err
 			}
 		}
+		if err := x.carriedOut(s.Number); err != nil {
+			return err
+		}
 	}
 	lives := make([]string, 0, len(f.Lives))
 	for n := x.c.Acked + 1; n <= x.in.report.Number; n++ {
@@ -305,7 +332,10 @@ func (x *exchange) confirmOp(n uint64, op container.Op) error {
 	if !yes {
 		return nil // history only
 	}
-	return x.move(l, event, n)
+	if err := x.move(l, event, n); err != nil || event != license.TakenBack {
+		return err
+	}
+	return x.settle(op.License) // whichever step brought it back
 }
 
 // move takes a license through one transition of its life, with its event.
@@ -377,14 +407,23 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	ops, outcomes := container.Plan(s)
-	if len(ops) > 0 && x.first != nil {
-		// It was granted once and undone since: a repetition decides nothing anew
-		// (docs/protocol.md R2, R16).
-		return x.first, x.tx.UpdateContainer(x.c)
+	lock := x.lockNeeded()
+	if x.first != nil {
+		// What was granted once and undone since, a repetition does not grant anew;
+		// what the vendor has ordered since comes along (docs/protocol.md R2, R10, R16).
+		ordered := container.Ordered(ops)
+		if (len(ops) > 0 || x.same) && len(ordered) == 0 && lock == container.Unchanged {
+			return x.first, x.tx.UpdateContainer(x.c)
+		}
+		if len(ordered) < len(ops) {
+			outcomes = container.RefuseAll(x.in.report.Wishes, refusal.New(refusal.NotDone, "The request was answered before; what it asked for was undone since.").
+				Hinted("Ask for it in a new request."))
+		}
+		ops = ordered
 	}
 	before := x.c.Issued
-	if len(ops) > 0 {
-		if err := x.issue(ops); err != nil {
+	if len(ops) > 0 || lock != container.Unchanged {
+		if err := x.issue(ops, lock); err != nil {
 			return nil, err
 		}
 	} else if err := x.stillUnknown(); err != nil {
@@ -393,7 +432,7 @@ func (x *exchange) step() ([]byte, error) {
 	if err := x.noteRefusals(outcomes); err != nil {
 		return nil, err
 	}
-	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == ""}
+	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == "" && x.c.Blocked.Reason == ""}
 	if x.c.Flag.Reason == "" || x.c.Issued > before {
 		u.Steps = x.pending()
 	}
@@ -408,7 +447,11 @@ func (x *exchange) step() ([]byte, error) {
 		return answer, nil
 	}
 	if x.c.Issued > before {
-		err = x.tx.InsertAnswer(store.Answer{Container: x.in.serial, Nonce: x.in.report.Nonce, Report: x.in.file,
+		keep := x.tx.InsertAnswer
+		if x.first != nil {
+			keep = x.tx.ReplaceAnswer
+		}
+		err = keep(store.Answer{Container: x.in.serial, Nonce: x.in.report.Nonce, Report: x.in.file,
 			Hash: x.in.hash[:], Issued: x.c.Issued, Answer: answer, Time: license.At(x.now)})
 	} else if len(u.Steps) > 0 {
 		err = x.log.note(evUpdateResent, map[string]any{"from": x.c.Acked + 1, "to": x.c.Issued}, x.self())
@@ -447,11 +490,32 @@ func (x *exchange) concern() error {
 	if !x.known {
 		return nil
 	}
+	if err := x.loadOrders(); err != nil {
+		return err
+	}
 	// The lock on the container's row is the lock on what it holds.
 	held, err := x.tx.LicensesWith(x.in.serial)
 	for _, l := range held {
 		x.held = append(x.held, l.ID)
-		x.licenses[l.ID] = l
+		if !x.locked[l.ID] {
+			x.licenses[l.ID] = l
+		}
+	}
+	return err
+}
+
+// loadOrders reads the vendor's orders for the container, whose lock is the lock
+// on them. Their licenses are locked with those that the request names.
+func (x *exchange) loadOrders() (err error) {
+	if x.c.Earmarks == 0 {
+		return nil
+	}
+	x.orders, err = x.tx.EarmarksOf(x.in.serial)
+	for _, e := range x.orders {
+		x.wished = append(x.wished, e.License)
+		if e.With != "" {
+			x.wished = append(x.wished, e.With)
+		}
 	}
 	return err
 }
@@ -460,9 +524,12 @@ func (x *exchange) concern() error {
 // the order of ids.
 func (x *exchange) situation() (container.Situation, error) {
 	w := x.in.report.Wishes
-	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason,
+	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
 		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
 	if err := x.lock(x.wished); err != nil {
+		return s, err
+	}
+	if err := x.turnedUp(); err != nil {
 		return s, err
 	}
 	for _, id := range slices.Concat(x.wished, x.held) {
@@ -475,7 +542,14 @@ func (x *exchange) situation() (container.Situation, error) {
 			return s, err
 		}
 		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
-			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation}
+			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved}
+	}
+	for _, e := range x.orders {
+		// What a step carries already is planned again only where the license may
+		// not come back meanwhile; a copy that is to go is not sent out twice.
+		if e.Kind != store.Kill || e.Step == 0 {
+			s.Earmarks = append(s.Earmarks, e.Order())
+		}
 	}
 	return s, nil
 }
@@ -509,8 +583,8 @@ func (x *exchange) stillUnknown() error {
 	return err
 }
 
-// issue signs one step with the operations given and stores it.
-func (x *exchange) issue(ops []container.Op) error {
+// issue signs one step with the operations and the lock given and stores it.
+func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	if !x.known {
 		x.known, x.fresh = true, true
 		if err := x.log.note(evContainerSeen, map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}, x.self()); err != nil {
@@ -537,18 +611,27 @@ func (x *exchange) issue(ops []container.Op) error {
 				return err
 			}
 		}
+		row.Ops = append(row.Ops, store.StepOp{Op: ops[i], Bytes: bytes})
+		if op.Generation < l.Generation {
+			continue // a copy that counts no more; the license is elsewhere
+		}
 		if err := x.move(l, event, n); err != nil {
 			return err
 		}
-		row.Ops = append(row.Ops, store.StepOp{Op: ops[i], Bytes: bytes})
 	}
-	step := container.Step{Container: x.in.serial, Epoch: x.keys.epoch, Number: n, Previous: x.c.IssuedPlan, Time: now, Ops: ops}
+	if err := x.issued(ops, n); err != nil {
+		return err
+	}
+	step := container.Step{Container: x.in.serial, Epoch: x.keys.epoch, Number: n, Previous: x.c.IssuedPlan, Time: now, Ops: ops, Lock: lock}
 	signed, err := seal.SignStep(x.keys.scope, x.keys.issuing, &step)
 	if err != nil {
 		return err
 	}
 	row.Signed, row.Plan = signed, container.NextPlan(x.c.IssuedPlan, step.Unsigned)
 	x.c.Issued, x.c.IssuedPlan = n, row.Plan
+	if lock != container.Unchanged {
+		x.c.Closed = lock == container.Close
+	}
 	if x.fresh {
 		if err := x.tx.InsertContainer(x.c); err != nil {
 			return err
@@ -558,7 +641,11 @@ func (x *exchange) issue(ops []container.Op) error {
 		return err
 	}
 	x.unproven = append(x.unproven, row)
-	return x.log.note(evStepIssued, map[string]any{"step": n, "operations": operations(ops)}, x.self())
+	details := map[string]any{"step": n, "operations": operations(ops)}
+	if lock != container.Unchanged {
+		details["lock"] = lock.String()
+	}
+	return x.log.note(evStepIssued, details, x.self())
 }
 
 func operations(ops []container.Op) []map[string]any {

@@ -42,6 +42,7 @@ type Registry struct {
 	cfg    Config
 	keys   *keyring
 	vendor store.Vendor
+	blocks blockCache
 
 	idsLock sync.Mutex // guards ids
 	ids     license.IDs
@@ -91,6 +92,9 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 	var err error
 	for range tries {
 		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) && !errors.Is(err, errAgain) {
+			if r.blocks.touched.Swap(false) {
+				r.blocks.drop()
+			}
 			return err
 		}
 	}

@@ -19,14 +19,16 @@ const (
 	ScopeRead       = "read"       // look at everything but tickets of orders, the audit trail and tokens
 	ScopeOrders     = "orders"     // take orders and see their tickets
 	ScopeCatalog    = "catalog"    // change products
-	ScopeContainers = "containers" // decide about containers
+	ScopeContainers = "containers" // decide about containers, block and push
+	ScopeLicenses   = "licenses"   // withdraw, replace and assign licenses
+	ScopeRecovery   = "recovery"   // decide about lost licenses
 	ScopeAudit      = "audit"      // read and verify the audit trail
 	ScopeTokens     = "tokens"     // make and revoke tokens
 	ScopeAdmin      = "admin"      // all of them
 )
 
 // Scopes lists every scope.
-var Scopes = []string{ScopeRead, ScopeOrders, ScopeCatalog, ScopeContainers, ScopeAudit, ScopeTokens, ScopeAdmin}
+var Scopes = []string{ScopeRead, ScopeOrders, ScopeCatalog, ScopeContainers, ScopeLicenses, ScopeRecovery, ScopeAudit, ScopeTokens, ScopeAdmin}
 
 // may refuses what the actor has no scope for.
 func (a Actor) may(scope string) error {

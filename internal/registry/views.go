@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"licet/container"
 	"licet/internal/store"
 	"licet/license"
 	"licet/wire"
@@ -98,7 +100,16 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License) ([]wire.Licens
 			ID: l.ID, Product: l.Product, Name: p.Name, State: l.State, Place: row.Place, Meaning: row.Meaning,
 			Generation: l.Generation, Container: l.Holder, Order: o.ID, Number: o.Number, Customer: o.Customer,
 			Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
-			Pending: []string{}, Can: can(l, p),
+			Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
+		}
+		orders, err := tx.EarmarksOn(l.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range orders {
+			if text := pending(e, l.ID); text != "" {
+				w.Pending = append(w.Pending, text)
+			}
 		}
 		if w.Features == nil {
 			w.Features = []string{}
@@ -108,9 +119,33 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License) ([]wire.Licens
 	return out, nil
 }
 
+// pending says what an order of the vendor will do to a license, for people; ""
+// if it concerns an earlier copy only.
+func pending(e store.Earmark, id license.ID) string {
+	when := "at the next contact of container " + string(e.Container)
+	if e.Step != 0 {
+		when = fmt.Sprintf("in step %d of container %s, whose receipt is awaited", e.Step, e.Container)
+	}
+	switch {
+	case e.Kind == store.Kill:
+		return fmt.Sprintf("its lost copy (generation %d) is removed %s", e.Generation, when)
+	case e.With == id:
+		return fmt.Sprintf("it takes the place of %s %s", e.License, when)
+	case e.Kind == store.Replace:
+		return fmt.Sprintf("it is replaced by %s %s", e.With, when)
+	case e.Kind == store.Assign:
+		return "it is activated " + when
+	case e.Kind == store.Recall:
+		return "it is returned " + when
+	}
+	return "it is withdrawn " + when
+}
+
 // can says what can be done with a license now, for people.
 func can(l store.License, p license.Product) []string {
 	switch {
+	case l.State.Available() && l.Reserved != "":
+		return []string{"be fetched by container " + string(l.Reserved) + " with no ticket"}
 	case l.State.Available():
 		return []string{"be activated with its ticket"}
 	case l.State == license.Gone:
@@ -159,6 +194,23 @@ func (r *Registry) containerView(tx *store.Tx, c store.Container) (wire.Containe
 	if f := c.Flag; f.Reason != "" {
 		w.Status = "flagged"
 		w.Flag = &wire.Flag{Reason: f.Reason, Time: f.Time, Number: f.Number, Acceptable: f.Acceptable}
+	}
+	if b := c.Blocked; b.Reason != "" {
+		w.Status = "blocked"
+		w.Blocked = &wire.Blocked{Reason: b.Reason, Time: b.Time, Locked: c.Closed}
+	}
+	orders, err := tx.EarmarksOf(c.Serial)
+	if err != nil {
+		return w, err
+	}
+	for _, e := range orders {
+		w.Pending = append(w.Pending, string(e.License)+": "+pending(e, e.License))
+	}
+	switch container.NextLock(c.Closed, c.Blocked.Reason != "") {
+	case container.Close:
+		w.Pending = append(w.Pending, "it is locked at its next contact")
+	case container.Open:
+		w.Pending = append(w.Pending, "it is unlocked at its next contact")
 	}
 	ls, err := tx.LicensesWith(c.Serial)
 	if err != nil {

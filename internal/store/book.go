@@ -234,6 +234,9 @@ type License struct {
 	Withdrawn  bool
 	Activated  license.Time // first activation
 	Created    license.Time
+	Reserved   license.Serial // the vendor keeps it for this container; empty for nobody
+	Replaces   license.ID     // in whose place it came; empty for none
+	ReplacedBy license.ID     // what came in its place; empty for none
 }
 
 // Placement is the license as a receipt is compared with it.
@@ -242,10 +245,11 @@ func (l License) Placement() container.Placement {
 }
 
 const (
-	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created from licenses `
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by from licenses `
 	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10)`
-	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
+	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
 	licensesTicket = licenseColumns + `where ticket_id = $1 order by id`
 	idsTicket      = `select id from licenses where ticket_id = $1 order by id`
@@ -260,7 +264,8 @@ func scanLicense(scan func(...any) error) (License, error) {
 	var features, terms string
 	var holder sql.NullString
 	var withdrawn int64
-	err := scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created)
+	err := scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
+		&l.Reserved, &l.Replaces, &l.ReplacedBy)
 	if err != nil {
 		return l, err
 	}
@@ -338,6 +343,12 @@ func (tx *Tx) MoveLicense(old license.State, l License) error {
 	}
 	holder := sql.NullString{String: string(l.Holder), Valid: l.Holder != ""}
 	return tx.one(licenseMove, l.ID, old, l.State, holder, l.Step, l.Activated, string(terms))
+}
+
+// MarkLicense stores a license's generation, whether it is withdrawn, whom it is
+// kept for and what it replaces.
+func (tx *Tx) MarkLicense(l License) error {
+	return tx.one(licenseMark, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy)
 }
 
 // License finds a license.

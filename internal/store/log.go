@@ -18,6 +18,17 @@ type Container struct {
 	Flag       Flag
 	FirstSeen  license.Time
 	LastSeen   license.Time
+	Earmarks   int64 // orders of the vendor that wait or are under way
+	Closed     bool  // by the last step issued
+	Blocked    Blocked
+	Hardware   []byte // digests of 8 bytes each of the traits that survive a new installation
+}
+
+// Blocked says that the vendor has blocked a container, and why. The zero value
+// means that it is not.
+type Blocked struct {
+	Reason string
+	Time   license.Time
 }
 
 // Flag says why a container contradicts the record and where it stands. The
@@ -31,10 +42,10 @@ type Flag struct {
 }
 
 const (
-	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen from containers `
-	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen`
-	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13 where serial = $1`
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware from containers `
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10)`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
@@ -42,20 +53,21 @@ const (
 func scanContainer(scan func(...any) error) (Container, error) {
 	var c Container
 	var plan, life, flagLife []byte
-	var acceptable int64
+	var acceptable, closed int64
 	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
-		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen)
+		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware)
 	copy(c.IssuedPlan[:], plan)
 	copy(c.AckedLife[:], life)
 	copy(c.Flag.Life[:], flagLife)
-	c.Flag.Acceptable = acceptable != 0
+	c.Flag.Acceptable, c.Closed = acceptable != 0, closed != 0
 	return c, err
 }
 
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen)
+	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
 	return err
 }
 
@@ -71,12 +83,17 @@ func (tx *Tx) UpdateContainer(c Container) error {
 	if c.Flag.Reason != "" {
 		flagLife = c.Flag.Life[:]
 	}
-	var acceptable int64
-	if c.Flag.Acceptable {
-		acceptable = 1
-	}
 	return tx.one(containerUpdate, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
-		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, acceptable, c.LastSeen)
+		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
+		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware)
+}
+
+// number is a truth value as a column holds it.
+func number(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // Container finds a container.
@@ -197,6 +214,7 @@ type Answer struct {
 
 const (
 	answerInsert = `insert into answers (container, nonce, report, hash, issued, answer, time) values ($1, $2, $3, $4, $5, $6, $7)`
+	answerAgain  = `update answers set issued = $3, answer = $4, time = $5 where container = $1 and nonce = $2`
 	answerSelect = `select report, hash, issued, answer, time from answers where container = $1 and nonce = $2`
 	proofInsert  = `insert into proofs (id, container, report, time) values ($1, $2, $3, $4)`
 )
@@ -205,6 +223,12 @@ const (
 func (tx *Tx) InsertAnswer(a Answer) error {
 	_, err := tx.Exec(answerInsert, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
 	return err
+}
+
+// ReplaceAnswer keeps a later answer to the same report: the vendor had ordered
+// something since.
+func (tx *Tx) ReplaceAnswer(a Answer) error {
+	return tx.one(answerAgain, a.Container, a.Nonce[:], a.Issued, a.Answer, a.Time)
 }
 
 // Answer finds the answer to a report's nonce.

@@ -1,0 +1,439 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"licet/internal/store"
+	"licet/license"
+	"licet/recovery"
+	"licet/refusal"
+	"licet/seal"
+	"licet/wire"
+)
+
+// Limits on what a report of a loss may hold.
+const (
+	maxLost       = 500 // licenses
+	maxLostText   = 4000
+	staffRestores = 20 // by one member of staff in a day; more needs the scope admin
+)
+
+// RequestRestore takes a report of lost licenses. Their tickets authorize it.
+// What policy grants is restored at once; the rest waits for staff, or is refused
+// with the reason (docs/protocol.md R14). Nothing is done while conditions are
+// not accepted.
+func (r *Registry) RequestRestore(ctx context.Context, req wire.RestoreRequest) (out wire.RestoreAnswer, err error) {
+	hardware, evidence, err := r.hardwareOf(req)
+	if err != nil {
+		return out, err
+	}
+	err = r.write(ctx, func(tx *store.Tx) error {
+		d := r.desk(tx, Actor{Kind: "ticket"}, strings.TrimSpace(req.Reason))
+		out, err = d.report(req, hardware, evidence)
+		return err
+	})
+	return out, err
+}
+
+// hardwareOf reads the report of the container that is to have the licenses, if
+// one came along: evidence of the machine it is on.
+func (r *Registry) hardwareOf(req wire.RestoreRequest) (hardware [][]byte, file []byte, err error) {
+	switch {
+	case len(req.Tickets) == 0:
+		return nil, nil, refusal.New(refusal.InvalidInput, "No ticket was given.").Hinted("Give the tickets of the licenses that were lost.")
+	case len(req.Licenses) > maxLost:
+		return nil, nil, refusal.New(refusal.TooLarge, "At most %d licenses can be reported at once.", maxLost)
+	case len(req.Reason) > maxLostText || len(req.Evidence) > maxLostText:
+		return nil, nil, refusal.New(refusal.TooLarge, "Reason and evidence may have %d bytes each.", maxLostText)
+	}
+	if req.Report == "" {
+		return nil, nil, nil
+	}
+	in, err := r.openReport([]byte(req.Report), seal.Receipt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return in.report.Hardware, in.file, nil
+}
+
+// lost is one license of a report with the decision about it.
+type lost struct {
+	l store.License
+	p license.Product
+	recovery.Decision
+	grant string // of staff, that it uses up
+}
+
+func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byte) (out wire.RestoreAnswer, err error) {
+	ids, tickets, customer, err := d.covered(req)
+	if err != nil {
+		return out, err
+	}
+	if len(tickets) > 0 {
+		d.log.actor.Name = tickets[0]
+	}
+	if err := d.lock(ids); err != nil {
+		return out, err
+	}
+	scope := recovery.ScopeLicense
+	var hw recovery.Hardware
+	if req.Container != "" && req.Whole {
+		scope, hw = recovery.ScopeContainer, d.hardware(req, hardware)
+	}
+	var all []lost
+	for _, id := range ids {
+		x, err := d.judge(d.licenses[id], scope, hw, req.Accept)
+		if err != nil {
+			return out, err
+		}
+		if x.Code == refusal.ConditionsNotAccepted {
+			return out, conditions(x)
+		}
+		all = append(all, x)
+	}
+	out.Licenses = []wire.LostLicense{}
+	for _, x := range all {
+		out.Licenses = append(out.Licenses, wire.LostLicense{License: x.l.ID, Product: x.l.Product, Name: x.p.Name, Container: x.l.Holder,
+			Verdict: string(x.Verdict), Code: x.Code, Message: x.Message, Hint: x.Hint, Again: x.Again})
+	}
+	granted := slices.ContainsFunc(all, func(x lost) bool { return x.Verdict == recovery.Grant })
+	waits := slices.ContainsFunc(all, func(x lost) bool { return x.Verdict == recovery.Ask })
+	if !granted && !waits {
+		out.State = store.Refused
+		return out, nil // nothing to keep but the answer
+	}
+	if waits && strings.TrimSpace(req.Reason) == "" {
+		return out, refusal.New(refusal.InvalidInput, "Staff decide about this, and no reason was given.").Hinted("Say how the license was lost.")
+	}
+	rec := store.Recovery{State: store.Granted, Scope: string(scope), Hardware: string(hw), Container: req.Container, Tickets: tickets, Customer: customer,
+		Reason: d.log.reason, Evidence: strings.TrimSpace(req.Evidence), Contact: strings.TrimSpace(req.Contact), Language: req.Language,
+		Created: d.now(), Decided: d.now(), DecidedBy: "policy", Report: evidence}
+	if waits {
+		rec.State, rec.Decided, rec.DecidedBy = store.Waiting, 0, ""
+	}
+	if req.Accept {
+		rec.Conditions, rec.Accepted = conditionTexts(all), d.now()
+	}
+	if rec.Number, err = d.tx.InsertRecovery(rec); err != nil {
+		return out, err
+	}
+	out.Recovery, out.State = rec.Number, rec.State
+	return out, d.record(rec, all)
+}
+
+// record stores the licenses of a report, and restores those that policy grants.
+func (d *desk) record(rec store.Recovery, all []lost) error {
+	name := evRecoveryGranted
+	if rec.State == store.Waiting {
+		name = evRecoveryAsked
+	}
+	subjects := []store.Subject{about(ofRecovery, number(rec.Number))}
+	var what []map[string]any
+	for _, x := range all {
+		because, err := json.Marshal(x.Because)
+		if err != nil {
+			return err
+		}
+		outcome := string(x.Code)
+		switch x.Verdict {
+		case recovery.Grant:
+			outcome = "restored"
+		case recovery.Ask:
+			outcome = store.Waiting
+		}
+		if err := d.tx.InsertRecoveryLicense(rec.Number, store.RecoveryLicense{License: x.l.ID, Generation: x.l.Generation, Container: x.l.Holder,
+			Verdict: string(x.Verdict), Outcome: outcome, Because: string(because)}); err != nil {
+			return err
+		}
+		what = append(what, map[string]any{"license": x.l.ID, "product": x.l.Product, "verdict": x.Verdict, "code": x.Code})
+		for _, s := range []store.Subject{about(ofLicense, string(x.l.ID)), about(ofOrder, x.l.OrderID), about(ofTicket, x.l.TicketID), about(ofContainer, string(x.l.Holder))} {
+			if s.ID != "" && !slices.Contains(subjects, s) {
+				subjects = append(subjects, s)
+			}
+		}
+	}
+	if err := d.log.note(name, map[string]any{"number": rec.Number, "scope": rec.Scope, "hardware": rec.Hardware, "licenses": what,
+		"conditions": rec.Conditions, "accepted": rec.Accepted != 0, "contact": rec.Contact != ""}, subjects...); err != nil {
+		return err
+	}
+	for _, x := range all {
+		if x.Verdict != recovery.Grant {
+			continue
+		}
+		how := store.ByPolicy
+		if x.UsesExtra {
+			how = store.ByExtra
+			if err := d.tx.UseRestoreGrant(x.grant); err != nil {
+				return err
+			}
+		}
+		if err := d.restore(x.l, restoring{how: how, recovery: rec.Number, stop: x.Stop, found: x.Found, whole: rec.Scope == string(recovery.ScopeContainer)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func conditions(x lost) *refusal.Refusal {
+	no := refusal.New(x.Code, "%s", x.Message).With("conditions", x.p.Restore.Conditions).With("license", string(x.l.ID))
+	no.Hint = x.Hint
+	return no
+}
+
+func conditionTexts(all []lost) string {
+	var texts []string
+	for _, x := range all {
+		if t := x.p.Restore.Conditions; t != "" && !slices.Contains(texts, t) {
+			texts = append(texts, t)
+		}
+	}
+	return strings.Join(texts, "\n\n")
+}
+
+// covered finds the licenses that a report is about: those it names, or those of
+// its tickets that are with a user. A ticket authorizes its own licenses alone.
+func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []string, customer string, err error) {
+	covered := map[license.ID]store.License{}
+	for _, text := range req.Tickets {
+		t, err := d.findTicket(d.tx, license.Ticket(text))
+		if err != nil {
+			return nil, nil, "", err
+		}
+		if slices.Contains(tickets, t.ID) {
+			continue
+		}
+		tickets = append(tickets, t.ID)
+		o, err := d.tx.OrderByID(t.OrderID)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		customer = o.Customer
+		ls, err := d.tx.LicensesOfTicket(t.ID)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		for _, l := range ls {
+			covered[l.ID] = l
+			switch {
+			case len(req.Licenses) > 0 || l.State == license.Gone:
+			case req.Container != "" && l.Holder != req.Container:
+			case req.Container == "" && !l.State.Held():
+			default:
+				ids = append(ids, l.ID)
+			}
+		}
+	}
+	for _, id := range req.Licenses {
+		l, ok := covered[id]
+		if !ok || l.State == license.Gone {
+			return nil, nil, "", refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
+		}
+		if req.Container != "" && l.Holder != req.Container {
+			return nil, nil, "", refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		if req.Container != "" {
+			return nil, nil, "", refusal.New(refusal.NotRestorable, "No license of these tickets is in container %s.", req.Container).
+				Hinted("Check the serial; the ticket's page says where each license is.")
+		}
+		return nil, nil, "", refusal.New(refusal.NotRestorable, "No license of these tickets is with a user; none can be lost.").
+			Hinted("They can be activated as usual: licet activate TICKET.")
+	}
+	if len(ids) > maxLost {
+		return nil, nil, "", refusal.New(refusal.TooLarge, "These tickets have %d licenses with users; at most %d can be reported at once.", len(ids), maxLost).
+			Hinted("Name the ones that were lost.")
+	}
+	return ids, tickets, customer, nil
+}
+
+// hardware says what became of the machine of a lost container. That it is the
+// same one is believed only where its traits show it.
+func (d *desk) hardware(req wire.RestoreRequest, now [][]byte) recovery.Hardware {
+	switch {
+	case req.Damaged:
+		return recovery.Damaged
+	case sameMachine(d.containers[req.Container].Hardware, slices.Concat(now...)):
+		return recovery.SameHardware
+	}
+	return recovery.NewHardware
+}
+
+// digestBytes is the length of one digest of a trait.
+const digestBytes = 8
+
+// sameMachine reports whether two thirds of the traits known before are there
+// again, and at least two.
+func sameMachine(before, now []byte) bool {
+	known, found := 0, 0
+	for b := range slices.Chunk(before, digestBytes) {
+		known++
+		for n := range slices.Chunk(now, digestBytes) {
+			if bytes.Equal(b, n) {
+				found++
+				break
+			}
+		}
+	}
+	return found >= 2 && 3*found >= 2*known
+}
+
+// judge decides about one license that is locked.
+func (d *desk) judge(l store.License, scope recovery.Scope, hw recovery.Hardware, accepted bool) (lost, error) {
+	p, err := d.product(l.Product)
+	if err != nil {
+		return lost{}, err
+	}
+	x := lost{l: l, p: p}
+	c, grant, err := d.caseOf(d.tx, l, p)
+	if err != nil {
+		return x, err
+	}
+	c.Scope, c.Hardware, c.Accepted, x.grant = scope, hw, accepted, grant
+	x.Decision = recovery.Decide(c)
+	return x, nil
+}
+
+// caseOf is what the policy needs to know of a license, and the grant of staff
+// that a restore would use up.
+func (r *Registry) caseOf(tx *store.Tx, l store.License, p license.Product) (c recovery.Case, grant string, err error) {
+	o, err := tx.OrderByID(l.OrderID)
+	if err != nil {
+		return c, "", err
+	}
+	c = recovery.Case{Scope: recovery.ScopeLicense, Policy: p.Restore, Value: p.Value, Customer: o.Customer, State: l.State, Withdrawn: l.Withdrawn,
+		Now: license.At(r.cfg.Now())}
+	if l.Holder != "" {
+		box, err := tx.Container(l.Holder)
+		if err != nil {
+			return c, "", err
+		}
+		c.Kind = box.Identity.Kind
+	}
+	done, err := tx.RestoresOf(l.ID)
+	if err != nil {
+		return c, "", err
+	}
+	for _, x := range done {
+		if x.How == store.ByPolicy {
+			c.Restored = append(c.Restored, x.Time)
+		}
+	}
+	grants, err := tx.RestoreGrantsOf(l.ID)
+	for _, g := range grants {
+		if left := g.Count - g.Used; left > 0 {
+			c.Extra += left
+			if grant == "" {
+				grant = g.ID
+			}
+		}
+	}
+	if err != nil || c.Extra > 0 {
+		return c, grant, err // what staff allow meanwhile does not wait for their decision
+	}
+	switch _, err := tx.WaitingRecovery(l.ID); {
+	case err == nil:
+		c.Waiting = true
+	case !errors.Is(err, store.ErrNotFound):
+		return c, "", err
+	}
+	return c, grant, nil
+}
+
+// restoring is how a license is restored.
+type restoring struct {
+	how      string
+	recovery uint64
+	stop     license.Stop
+	found    license.Found
+	whole    bool // its whole container is lost
+}
+
+// restore ends the generation of a locked license that is with a user: the next
+// one is free to be activated, and the old one is to go from every container that
+// ever held the license (docs/protocol.md R14). A license whose withdrawal was
+// ordered is gone with it.
+func (d *desk) restore(l store.License, how restoring) error {
+	old, holder := l.Generation, l.Holder
+	event := license.Restored
+	if l.Withdrawn {
+		event = license.Lost
+	}
+	if err := d.dropOrders(l); err != nil {
+		return err
+	}
+	l = d.licenses[l.ID]
+	serials, err := d.tx.ContainersOf(l.ID)
+	if err != nil {
+		return err
+	}
+	if err := d.tx.InsertRestore(store.Restore{License: l.ID, Generation: old, How: how.how, Recovery: how.recovery, Container: holder,
+		Actor: d.log.actor.String(), Time: d.now()}); err != nil {
+		return err
+	}
+	if l, err = d.move(l, event, map[string]any{"how": how.how, "recovery": how.recovery, "containers": serials}); err != nil {
+		return err
+	}
+	l.Generation++
+	if err := d.mark(l); err != nil {
+		return err
+	}
+	for _, s := range serials {
+		if err := d.tx.InsertEarmark(store.Earmark{ID: d.newID("ear", d.log.now), Container: s, Kind: store.Kill, License: l.ID, Generation: old,
+			Found: string(how.found), Actor: d.log.actor.String(), Reason: d.log.reason, Created: d.now()}); err != nil {
+			return err
+		}
+	}
+	if how.stop == license.StopReturn {
+		return nil
+	}
+	if _, err := list(d.log, store.Block{Kind: store.BlockedLicense, Subject: string(l.ID), Generation: old, Reason: "restored"}); err != nil {
+		return err
+	}
+	c := d.containers[holder]
+	if how.stop != license.StopBlock || !how.whole || c.Blocked.Reason != "" {
+		return nil
+	}
+	if err := block(d.log, &c, "reported lost"); err != nil {
+		return err
+	}
+	d.containers[holder] = c
+	return d.tx.UpdateContainer(c)
+}
+
+// DeclareLost closes the withdrawal of a license whose machine is gone: its copy
+// can no longer be proven to be removed, so its generation ends
+// (docs/protocol.md R17).
+func (r *Registry) DeclareLost(ctx context.Context, a Actor, id license.ID, reason string) (out wire.License, err error) {
+	err = r.hand(ctx, a, reason, false, func(d *desk) error {
+		if err := d.lock([]license.ID{id}); err != nil {
+			return err
+		}
+		l := d.licenses[id]
+		if !l.Withdrawn || !l.State.Held() {
+			return refusal.New(refusal.Conflict, "No withdrawal of %s (%s) waits for its machine.", l.Product, id).
+				Hinted("Withdraw it first; a lost license that the customer is to keep is restored instead.")
+		}
+		if err := d.restore(l, restoring{how: store.ByLoss, stop: license.StopWithdraw, found: license.FoundWithdrawn}); err != nil {
+			return err
+		}
+		ws, err := r.licenseViews(d.tx, []store.License{d.licenses[id]})
+		if err == nil {
+			out = ws[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+// day is the period in which restores by one member of staff are counted.
+const day = 24 * time.Hour

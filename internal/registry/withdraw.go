@@ -1,0 +1,505 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"licet/container"
+	"licet/internal/catalog"
+	"licet/internal/store"
+	"licet/license"
+	"licet/refusal"
+	"licet/wire"
+)
+
+// errDryRun ends a transaction whose changes were only wanted for their result.
+var errDryRun = fmt.Errorf("registry: dry run")
+
+// hand runs decisions of the vendor about licenses in one transaction; on a dry
+// run nothing of it stays.
+func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool, do func(*desk) error) error {
+	if err := a.may(ScopeLicenses); err != nil {
+		return err
+	}
+	if strings.TrimSpace(reason) == "" {
+		return refusal.New(refusal.InvalidInput, "No reason was given.").Hinted("Say why; the histories keep it.")
+	}
+	err := r.write(ctx, func(tx *store.Tx) error {
+		if err := do(r.desk(tx, a, reason)); err != nil {
+			return err
+		}
+		if dryRun {
+			return errDryRun
+		}
+		return nil
+	})
+	if dryRun && err == errDryRun {
+		return nil
+	}
+	return err
+}
+
+// Withdraw takes licenses away for good: those with the vendor at once, those
+// with users at their containers' next contact (docs/protocol.md, states). Each
+// that may not go is named with the reason; the others go.
+func (r *Registry) Withdraw(ctx context.Context, a Actor, ids []license.ID, reason string, dryRun bool) (out wire.Ordered, err error) {
+	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+		out = wire.Ordered{DryRun: dryRun}
+		if err := d.lock(ids); err != nil {
+			return err
+		}
+		return d.withdraw(ids, &out)
+	})
+	return out, err
+}
+
+// CancelOrder withdraws every license of an order that is not gone yet.
+func (r *Registry) CancelOrder(ctx context.Context, a Actor, number, reason string, dryRun bool) (out wire.Ordered, err error) {
+	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+		out = wire.Ordered{DryRun: dryRun}
+		o, err := findOrder(d.tx, number)
+		if err != nil {
+			return err
+		}
+		if _, _, err := d.tx.EnsureOrder(o); err != nil { // nobody adds to it meanwhile
+			return err
+		}
+		ls, err := d.tx.LicensesOfOrder(o.ID)
+		if err != nil {
+			return err
+		}
+		var ids []license.ID
+		for _, l := range ls {
+			if l.State != license.Gone && !l.Withdrawn {
+				ids = append(ids, l.ID)
+			}
+		}
+		if len(ids) == 0 {
+			return refusal.New(refusal.Conflict, "Nothing of the order %s is left to cancel.", o.Number).Hinted("Nothing needs to be done.")
+		}
+		if err := d.lock(ids); err != nil {
+			return err
+		}
+		if err := d.withdraw(ids, &out); err != nil {
+			return err
+		}
+		return d.log.note(evOrderCanceled, map[string]any{"number": o.Number, "customer": o.Customer, "withdrawn": len(out.Done), "refused": len(out.Refused)}, about(ofOrder, o.ID))
+	})
+	return out, err
+}
+
+// withdraw withdraws what may be withdrawn of locked licenses.
+func (d *desk) withdraw(ids []license.ID, out *wire.Ordered) error {
+	out.Done, out.Refused = []wire.OrderedLicense{}, []wire.RefusedLicense{}
+	going := map[license.ID]bool{}
+	no := map[license.ID]*refusal.Refusal{}
+	for _, id := range ids {
+		l := d.licenses[id]
+		switch {
+		case l.Withdrawn || l.State == license.Gone:
+			no[id] = refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", l.Product, id).Hinted("Nothing needs to be done.")
+		case l.Reserved != "" && l.Replaces != "":
+			no[id] = refusal.New(refusal.Conflict, "%s (%s) is on its way in place of %s.", l.Product, id, l.Replaces).
+				Hinted("Take that order back first: licet-central license cancel %s.", l.Replaces)
+		default:
+			going[id] = true
+		}
+	}
+	if err := d.leaveWhole(going, no); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		l := d.licenses[id]
+		if !going[id] {
+			out.Refused = append(out.Refused, refusedLicense(l, no[id]))
+			continue
+		}
+		done, err := d.withdrawOne(l)
+		if err != nil {
+			return err
+		}
+		out.Done = append(out.Done, done)
+	}
+	return nil
+}
+
+// leaveWhole takes back what others need: a license that would break one which
+// stays in the same container may not go.
+func (d *desk) leaveWhole(going map[license.ID]bool, no map[license.ID]*refusal.Refusal) error {
+	for changed := true; changed; {
+		changed = false
+		for serial := range d.containers {
+			held, err := d.holds(serial)
+			if err != nil {
+				return err
+			}
+			broken := container.Breaking(held, func(id license.ID) bool { return going[id] })
+			if len(broken) == 0 {
+				continue
+			}
+			for _, c := range held {
+				if !going[c.License] {
+					continue
+				}
+				var needing []license.ID
+				var names []string
+				for _, b := range held {
+					if slices.Contains(broken, b.License) && slices.Contains(b.Requires, c.Product) {
+						needing = append(needing, b.License)
+						names = append(names, fmt.Sprintf("%s (%s)", b.Product, b.License))
+					}
+				}
+				if len(needing) > 0 {
+					delete(going, c.License)
+					changed = true
+					no[c.License] = breaks(c, serial, needing, names)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func breaks(c container.Candidate, serial license.Serial, needing []license.ID, names []string) *refusal.Refusal {
+	texts := make([]string, len(needing))
+	for i, id := range needing {
+		texts[i] = string(id)
+	}
+	return refusal.New(refusal.BreaksOtherLicense, "%s (%s) cannot go: %s in container %s needs it.", c.Product, c.License, strings.Join(names, " and "), serial).
+		Hinted("Withdraw what needs it together with it, or first.").
+		With("license", string(c.License)).With("licenses", texts).With("container", string(serial))
+}
+
+func refusedLicense(l store.License, no *refusal.Refusal) wire.RefusedLicense {
+	return wire.RefusedLicense{License: l.ID, Product: l.Product, Code: no.Code, Message: no.Message, Hint: no.NextStep(), Details: no.Details}
+}
+
+// withdrawOne withdraws a locked license that nothing stands against.
+func (d *desk) withdrawOne(l store.License) (wire.OrderedLicense, error) {
+	done := wire.OrderedLicense{License: l.ID, Product: l.Product, Container: l.Holder, When: wire.NextContact}
+	if err := d.dropOrders(l); err != nil {
+		return done, err
+	}
+	l = d.licenses[l.ID]
+	l.Withdrawn = true
+	if l.State.Held() {
+		if err := d.mark(l); err != nil {
+			return done, err
+		}
+		return done, d.order(store.Earmark{Container: l.Holder, Kind: store.Withdraw, License: l.ID, Generation: l.Generation}, evWithdrawalOrdered, nil)
+	}
+	done.When = wire.Now
+	if err := d.mark(l); err != nil {
+		return done, err
+	}
+	_, err := d.move(l, license.Withdrawn, nil)
+	return done, err
+}
+
+// dropOrders ends what was ordered for a locked license before, because another
+// decision takes its place. Copies that are to go stay ordered.
+func (d *desk) dropOrders(l store.License) error {
+	orders, err := d.tx.EarmarksOn(l.ID)
+	if err != nil {
+		return err
+	}
+	for _, e := range orders {
+		if e.License != l.ID || e.Kind == store.Kill {
+			continue
+		}
+		if err := d.drop(e); err != nil {
+			return err
+		}
+	}
+	if l.Reserved != "" {
+		l.Reserved = ""
+		return d.mark(l)
+	}
+	return nil
+}
+
+// Replace puts a new license of another product, or with other terms, on the
+// same ticket in place of one that leaves it for good. With the vendor that
+// happens at once; with a user, the old one leaves and the new one arrives in one
+// step at the next contact.
+func (r *Registry) Replace(ctx context.Context, a Actor, id license.ID, with, reason string, dryRun bool) (out wire.Ordered, err error) {
+	item, err := catalog.ParseItem(with)
+	if err != nil {
+		return out, err
+	}
+	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
+		if err := d.lock([]license.ID{id}); err != nil {
+			return err
+		}
+		done, err := d.replace(d.licenses[id], item)
+		out.Done = append(out.Done, done)
+		return err
+	})
+	return out, err
+}
+
+func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedLicense, err error) {
+	switch {
+	case old.Withdrawn || old.State == license.Gone:
+		return done, refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", old.Product, old.ID)
+	case old.Reserved != "" && old.Replaces != "":
+		return done, refusal.New(refusal.Conflict, "%s (%s) is on its way in place of %s.", old.Product, old.ID, old.Replaces).
+			Hinted("Take that order back first: licet-central license cancel %s.", old.Replaces)
+	case item.Quantity > 1:
+		return done, refusal.New(refusal.InvalidInput, "One license is replaced by one.")
+	}
+	p, err := d.productFor(item.Code)
+	if err != nil {
+		return done, err
+	}
+	terms, features, err := item.Resolve(p)
+	if err != nil {
+		return done, err
+	}
+	l := store.License{ID: license.ID(d.newID("lic", d.log.now)), OrderID: old.OrderID, TicketID: old.TicketID, Product: p.Code,
+		Item: position(item) + " for " + string(old.ID), Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
+	done = wire.OrderedLicense{License: old.ID, Product: old.Product, Container: old.Holder, With: l.ID, WithProduct: p.Code, When: wire.Now}
+	if old.State.Held() {
+		if err := d.mayReplace(old, l, p); err != nil {
+			return done, err
+		}
+		l.Reserved = old.Holder
+		done.When = wire.NextContact
+	}
+	if err := d.dropOrders(old); err != nil {
+		return done, err
+	}
+	old = d.licenses[old.ID]
+	if err := d.tx.InsertLicenses([]store.License{l}); err != nil {
+		return done, err
+	}
+	if err := d.mark(l); err != nil {
+		return done, err
+	}
+	details := map[string]any{"with": l.ID, "with_product": p.Code, "with_position": l.Item, "terms": terms, "features": features}
+	old.Withdrawn, old.ReplacedBy = true, l.ID
+	if err := d.mark(old); err != nil {
+		return done, err
+	}
+	if old.State.Held() {
+		return done, d.order(store.Earmark{Container: old.Holder, Kind: store.Replace, License: old.ID, Generation: old.Generation, With: l.ID},
+			evReplacementOrdered, details, about(ofLicense, string(l.ID)))
+	}
+	_, err = d.move(old, license.Withdrawn, details, about(ofLicense, string(l.ID)))
+	return done, err
+}
+
+func (d *desk) productFor(code string) (license.Product, error) {
+	p, err := d.product(code)
+	if err == store.ErrNotFound {
+		return p, refusal.New(refusal.ProductUnknown, "There is no product %s.", code)
+	}
+	return p, err
+}
+
+// mayReplace refuses a replacement that its container could not take, or that
+// would break another license there.
+func (d *desk) mayReplace(old, l store.License, p license.Product) error {
+	c := d.containers[old.Holder]
+	held, err := d.holds(old.Holder)
+	if err != nil {
+		return err
+	}
+	coming := container.Candidate{License: l.ID, Product: l.Product, Requires: p.Requires, Kinds: p.Containers}
+	held = append(held, coming)
+	goes := func(id license.ID) bool { return id == old.ID }
+	broken := container.Breaking(held, goes)
+	var needing []license.ID
+	var names []string
+	for _, b := range held {
+		if slices.Contains(broken, b.License) && b.License != l.ID {
+			needing = append(needing, b.License)
+			names = append(names, fmt.Sprintf("%s (%s)", b.Product, b.License))
+		}
+	}
+	if len(needing) > 0 {
+		return breaks(container.Candidate{License: old.ID, Product: old.Product}, old.Holder, needing, names)
+	}
+	held = slices.DeleteFunc(held, func(x container.Candidate) bool { return goes(x.License) })
+	return mayEnter(c, coming, held)
+}
+
+// mayEnter refuses what a container could not take in.
+func mayEnter(c store.Container, l container.Candidate, held []container.Candidate) error {
+	if !slices.Contains(l.Kinds, c.Identity.Kind) {
+		return refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", l.Product, c.Identity.Kind)
+	}
+	for _, need := range l.Requires {
+		if !slices.ContainsFunc(held, func(h container.Candidate) bool { return h.Product == need && h.License != l.License }) {
+			return refusal.New(refusal.PrerequisiteMissing, "%s needs %s in the same container, and %s does not hold it.", l.Product, need, c.Serial).
+				With("missing", []string{need}).With("container", string(c.Serial))
+		}
+	}
+	return nil
+}
+
+// Assign sends a license to a container, which gets it at its next contact with
+// no ticket. Until then nobody else gets it; the tie ends when it is returned.
+func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial license.Serial, reason string, dryRun bool) (out wire.Ordered, err error) {
+	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
+		if err := d.lock([]license.ID{id}, serial); err != nil {
+			return err
+		}
+		l, c := d.licenses[id], d.containers[serial]
+		switch {
+		case l.Withdrawn || l.State == license.Gone:
+			return refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id)
+		case l.State.Held():
+			return refusal.New(refusal.LicenseInUse, "%s (%s) is activated in container %s.", l.Product, id, l.Holder).With("container", string(l.Holder))
+		case l.Reserved != "":
+			return refusal.New(refusal.LicenseAssigned, "%s (%s) is kept for container %s.", l.Product, id, l.Reserved).With("container", string(l.Reserved)).
+				Hinted("Take that order back first: licet-central license cancel %s.", id)
+		case c.Blocked.Reason != "":
+			return refusal.New(refusal.ContainerBlocked, "The container %s is blocked (%s).", serial, c.Blocked.Reason)
+		}
+		candidate, err := d.candidate(l)
+		if err != nil {
+			return err
+		}
+		held, err := d.holds(serial)
+		if err != nil {
+			return err
+		}
+		if err := mayEnter(c, candidate, held); err != nil {
+			return err
+		}
+		l.Reserved = serial
+		if err := d.mark(l); err != nil {
+			return err
+		}
+		out.Done = append(out.Done, wire.OrderedLicense{License: id, Product: l.Product, Container: serial, When: wire.NextContact})
+		return d.order(store.Earmark{Container: serial, Kind: store.Assign, License: id, Generation: l.Generation}, evAssignmentOrdered, nil)
+	})
+	return out, err
+}
+
+// CancelPending takes back what was ordered for a license, as long as no update
+// that carries it was issued.
+func (r *Registry) CancelPending(ctx context.Context, a Actor, id license.ID, reason string) (out wire.License, err error) {
+	err = r.hand(ctx, a, reason, false, func(d *desk) error {
+		if err := d.lock([]license.ID{id}); err != nil {
+			return err
+		}
+		if err := d.takeBack(d.licenses[id]); err != nil {
+			return err
+		}
+		ws, err := r.licenseViews(d.tx, []store.License{d.licenses[id]})
+		if err == nil {
+			out = ws[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+func (d *desk) takeBack(l store.License) error {
+	orders, err := d.tx.EarmarksOn(l.ID)
+	if err != nil {
+		return err
+	}
+	orders = slices.DeleteFunc(orders, func(e store.Earmark) bool { return e.License != l.ID || e.Kind == store.Kill })
+	if len(orders) == 0 {
+		return refusal.New(refusal.Conflict, "Nothing is pending for %s (%s).", l.Product, l.ID).Hinted("Nothing needs to be done.")
+	}
+	for _, e := range orders {
+		if e.Step != 0 {
+			return refusal.New(refusal.AlreadyIssued, "The order cannot be taken back: step %d of container %s carries it already.", e.Step, e.Container).
+				With("container", string(e.Container)).With("license", string(l.ID))
+		}
+	}
+	for _, e := range orders {
+		if err := d.tx.DeleteEarmark(e); err != nil {
+			return err
+		}
+		if e.With != "" {
+			if err := d.discard(e.With); err != nil {
+				return err
+			}
+		}
+		if err := d.log.note(evOrderTakenBack, map[string]any{"kind": e.Kind, "generation": e.Generation, "container": e.Container, "product": l.Product},
+			about(ofLicense, string(l.ID)), about(ofContainer, string(e.Container)), about(ofOrder, l.OrderID)); err != nil {
+			return err
+		}
+	}
+	l.Withdrawn, l.Reserved, l.ReplacedBy = false, "", ""
+	return d.mark(l)
+}
+
+// discard withdraws a license that was to come in place of another.
+func (d *desk) discard(id license.ID) error {
+	l, err := d.tx.LockLicense(id)
+	if err != nil {
+		return err
+	}
+	l.Withdrawn, l.Reserved = true, ""
+	if err := d.mark(l); err != nil {
+		return err
+	}
+	_, err = d.move(l, license.Withdrawn, nil)
+	return err
+}
+
+// Push makes an update for a known container without a new request: what is on
+// its way, and what the vendor has pending for it.
+func (r *Registry) Push(ctx context.Context, a Actor, serial license.Serial) (file []byte, err error) {
+	if err := a.may(ScopeContainers); err != nil {
+		return nil, err
+	}
+	heard, err := r.heardBy(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = r.write(ctx, func(tx *store.Tx) error {
+		x := newExchange(r.scribe(tx, a, r.cfg.Now()), incoming{serial: serial, heard: heard})
+		if err := x.open(); err != nil {
+			return err
+		}
+		if !x.known {
+			return refusal.New(refusal.ContainerUnknown, "There is no container %s.", serial).With("container", string(serial))
+		}
+		x.in.report.Identity = x.c.Identity
+		if x.unproven, err = tx.StepsAfter(serial, x.c.Acked); err != nil {
+			return err
+		}
+		if err := x.concern(); err != nil {
+			return err
+		}
+		file, err = x.push()
+		return err
+	})
+	return file, err
+}
+
+func (x *exchange) push() ([]byte, error) {
+	s, err := x.situation()
+	if err != nil {
+		return nil, err
+	}
+	ops, _ := container.Plan(s)
+	lock, before := x.lockNeeded(), x.c.Issued
+	if len(ops) > 0 || lock != container.Unchanged {
+		if err := x.issue(ops, lock); err != nil {
+			return nil, err
+		}
+	}
+	u := container.Update{Acked: x.c.Acked}
+	if x.c.Flag.Reason == "" || x.c.Issued > before {
+		u.Steps = x.pending()
+	}
+	if err := x.log.note(evUpdatePushed, map[string]any{"from": x.c.Acked + 1, "to": x.c.Issued}, x.self()); err != nil {
+		return nil, err
+	}
+	if err := x.tx.UpdateContainer(x.c); err != nil {
+		return nil, err
+	}
+	return x.sealAnswer(u)
+}
