@@ -280,7 +280,9 @@ func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
 // sealAnswer makes the update file that answers the report of this exchange.
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
-	return seal.SealUpdate(x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
+	key := *x.in.key
+	*x.in.key = nil // good once; another run of the transaction makes its own
+	return seal.SealUpdateWith(key, x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
 }
 
 // reader turns the registry's source of randomness into an io.Reader.

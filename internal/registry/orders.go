@@ -277,7 +277,7 @@ func (r *Registry) orderView(tx *store.Tx, o store.Order, ticket bool) (wire.Ord
 	if err != nil {
 		return w, err
 	}
-	w.Licenses, err = r.licenseViews(tx, ls)
+	w.Licenses, err = r.licenseViews(tx, ls, o)
 	return w, err
 }
 
@@ -308,7 +308,7 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 		if out.Ticket, err = r.openTicket(t); err != nil {
 			return err
 		}
-		out.Licenses, err = r.licenseViews(tx, ls)
+		out.Licenses, err = r.licenseViews(tx, ls, o)
 		return err
 	})
 	return out, err

@@ -24,6 +24,12 @@ func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Agreed on now, because the transaction keeps others waiting.
+	key, err := seal.Encapsulate(r.keys.scope, in.report.Identity)
+	if err != nil {
+		return nil, err
+	}
+	in.key = &key
 	var answer []byte
 	err = r.write(ctx, func(tx *store.Tx) error {
 		answer = nil
@@ -61,6 +67,7 @@ type incoming struct {
 	serial license.Serial
 	file   []byte
 	hash   [32]byte
+	key    **seal.Encapsulated // for the answer
 }
 
 // exchange is one contact of one container, inside one transaction.

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"licet/container"
 	"licet/license"
@@ -95,8 +96,34 @@ func (tx *Tx) PutCategory(c Category) error {
 	return err
 }
 
-func decodeProduct(spec string) (p license.Product, err error) {
-	return p, json.Unmarshal([]byte(spec), &p)
+// maxDecoded is how many products are kept decoded at most.
+const maxDecoded = 1000
+
+// decoded keeps products by their texts: a catalog has few, and one is read with
+// every license. Nobody changes what it gives out. A full one is begun anew, so
+// that a catalog that changes for years does not grow it.
+var decoded = struct {
+	sync.RWMutex
+	products map[string]license.Product // JSON → what it says
+}{products: map[string]license.Product{}}
+
+func decodeProduct(spec string) (license.Product, error) {
+	decoded.RLock()
+	p, ok := decoded.products[spec]
+	decoded.RUnlock()
+	if ok {
+		return p, nil
+	}
+	if err := json.Unmarshal([]byte(spec), &p); err != nil {
+		return p, err
+	}
+	decoded.Lock()
+	defer decoded.Unlock()
+	if len(decoded.products) >= maxDecoded {
+		clear(decoded.products)
+	}
+	decoded.products[spec] = p
+	return p, nil
 }
 
 // Products returns every product by code.
