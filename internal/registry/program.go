@@ -90,7 +90,8 @@ type exchange struct {
 	licenses map[license.ID]store.License
 	locked   map[license.ID]bool
 	products map[string]license.Product
-	first    []byte // what the same request was answered before
+	orders   map[string]store.Order // some, by id
+	first    []byte                 // what the same request was answered before
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
@@ -100,7 +101,7 @@ func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
 
 func newExchange(log scribe, in incoming) *exchange {
 	return &exchange{Registry: log.r, tx: log.tx, in: in, now: log.now, log: log,
-		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}}
+		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}, orders: map[string]store.Order{}}
 }
 
 func (x *exchange) self() store.Subject { return about(ofContainer, string(x.in.serial)) }
@@ -436,13 +437,11 @@ func (x *exchange) concern() error {
 	x.wished = slices.Concat(w.Activate, w.Return)
 	for _, t := range w.Tickets {
 		wish := container.TicketWish{Ticket: t}
-		row, err := x.findTicket(x.tx, t)
+		use, err := findTicket(x.Registry, t, x.tx.UseTicket)
 		if err == nil {
-			wish.Known = true
-			x.asked = append(x.asked, about(ofTicket, row.ID), about(ofOrder, row.OrderID))
-			if wish.Licenses, err = x.tx.LicenseIDsOfTicket(row.ID); err != nil {
-				return err
-			}
+			wish.Known, wish.Licenses = true, use.Licenses
+			x.asked = append(x.asked, about(ofTicket, use.ID), about(ofOrder, use.Order.ID))
+			x.orders[use.Order.ID] = use.Order
 			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
 				x.wished = append(x.wished, wish.Licenses...) // else the ticket only authorizes, or is refused whole
 			}
@@ -582,9 +581,11 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 	if err != nil {
 		return container.Body{}, err
 	}
-	o, err := x.tx.OrderByID(l.OrderID)
-	if err != nil {
-		return container.Body{}, err
+	o, ok := x.orders[l.OrderID]
+	if !ok {
+		if o, err = x.tx.OrderByID(l.OrderID); err != nil {
+			return container.Body{}, err
+		}
 	}
 	return container.Body{
 		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,
