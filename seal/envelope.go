@@ -77,16 +77,21 @@ func openEnvelope(kind Kind, raw []byte) (opened, error) {
 	return o, nil
 }
 
-// seal encrypts plain for a public key and gives what is to be signed.
-func (h header) seal(recipient, plain []byte) ([]byte, error) {
-	f := lookupKind(h.Kind)
-	h.Version, h.Suite = Version, uint64(suite1)
-	id := KeyIDOf(recipient)
-	h.Recipient = id[:]
-	head, err := write(f.what, f.limit, h) // names and keys that were checked; nothing a reader could refuse
-	if err != nil {
-		return nil, err
-	}
+// Encapsulated is a fresh key agreed on with a recipient, for one document. It is
+// most of the work of sealing and knows nothing of what is sealed, so it can be
+// done before the document is known.
+type Encapsulated struct {
+	public []byte // whom it is for
+	enc    []byte
+	sender *hpke.Sender // nil once used
+}
+
+// Encapsulate agrees on a key for an update to a container.
+func Encapsulate(s Scope, to container.Identity) (*Encapsulated, error) {
+	return encapsulate(Update, s, to.SealingKey)
+}
+
+func encapsulate(k Kind, scope Scope, recipient []byte) (*Encapsulated, error) {
 	public, err := ecdh.X25519().NewPublicKey(recipient)
 	if err != nil {
 		return nil, fault("%w", err)
@@ -96,15 +101,42 @@ func (h header) seal(recipient, plain []byte) ([]byte, error) {
 		return nil, fault("%w", err)
 	}
 	s := suites[suite1]
-	enc, sender, err := hpke.NewSender(to, s.kdf, s.aead, external(purpose(h.Kind), h.scope(), suite1))
+	enc, sender, err := hpke.NewSender(to, s.kdf, s.aead, external(purpose(k), scope, suite1))
 	if err != nil {
 		return nil, fault("%w", err)
+	}
+	return &Encapsulated{recipient, enc, sender}, nil
+}
+
+// seal encrypts plain for a public key and gives what is to be signed.
+func (h header) seal(recipient, plain []byte) ([]byte, error) {
+	return h.sealWith(nil, recipient, plain)
+}
+
+// sealWith is seal with the key of Encapsulate, or nil.
+func (h header) sealWith(key *Encapsulated, recipient, plain []byte) ([]byte, error) {
+	f := lookupKind(h.Kind)
+	h.Version, h.Suite = Version, uint64(suite1)
+	id := KeyIDOf(recipient)
+	h.Recipient = id[:]
+	head, err := write(f.what, f.limit, h) // names and keys that were checked; nothing a reader could refuse
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		if key, err = encapsulate(h.Kind, h.scope(), recipient); err != nil {
+			return nil, err
+		}
+	}
+	sender := key.sender
+	if key.sender = nil; sender == nil || !bytes.Equal(key.public, recipient) {
+		return nil, fault("the key was used before, or agreed on with somebody else")
 	}
 	sealed, err := sender.Seal(head, plain)
 	if err != nil {
 		return nil, fault("%w", err)
 	}
-	return write(f.what, f.limit, envelope{Header: head, Enc: enc, Sealed: sealed})
+	return write(f.what, f.limit, envelope{Header: head, Enc: key.enc, Sealed: sealed})
 }
 
 // decrypt opens an envelope that was verified.
@@ -140,6 +172,11 @@ func asFile(k Kind, raw []byte) ([]byte, error) {
 // clear, so that the container can learn of a new issuing key from its first
 // document; that of the signing key should be among them.
 func SealUpdate(s Scope, issuing *SigningKey, to container.Identity, u container.Update) ([]byte, error) {
+	return SealUpdateWith(nil, s, issuing, to, u)
+}
+
+// SealUpdateWith is SealUpdate with a key that was agreed on before.
+func SealUpdateWith(key *Encapsulated, s Scope, issuing *SigningKey, to container.Identity, u container.Update) ([]byte, error) {
 	if issuing.use != Issuing {
 		return nil, fault("updates are signed by an issuing key")
 	}
@@ -161,7 +198,7 @@ func SealUpdate(s Scope, issuing *SigningKey, to container.Identity, u container
 	if _, err := decodeUpdate(plain); err != nil {
 		return nil, fault("an outcome's details hold what is neither text, integer, boolean, list nor map")
 	}
-	payload, err := h.seal(to.SealingKey, plain)
+	payload, err := h.sealWith(key, to.SealingKey, plain)
 	if err != nil {
 		return nil, err
 	}

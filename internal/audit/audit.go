@@ -69,6 +69,9 @@ func appendBatch(tx *store.Tx, now int64, signer note.Signer) (int, error) {
 		return 0, err
 	}
 	hashes := &hashReader{tx: tx, known: make(map[int64]tlog.Hash)}
+	before := size
+	var ids []string
+	var fresh []store.StoredHash
 	for _, e := range events {
 		// The leaf of the event's own transaction: should the row have been
 		// changed since, Verify tells.
@@ -80,15 +83,17 @@ func appendBatch(tx *store.Tx, now int64, signer note.Signer) (int, error) {
 		}
 		first := tlog.StoredHashIndex(0, size)
 		for i, h := range stored {
-			if err := tx.AppendAuditHash(first+int64(i), h); err != nil {
-				return 0, err
-			}
+			fresh = append(fresh, store.StoredHash{Position: first + int64(i), Hash: h})
 			hashes.known[first+int64(i)] = h
 		}
-		if err := tx.SetEventSequence(e.ID, size); err != nil {
-			return 0, err
-		}
+		ids = append(ids, e.ID)
 		size++
+	}
+	if err := tx.AppendAuditHashes(fresh); err != nil {
+		return 0, err
+	}
+	if err := tx.SetEventSequences(before, ids...); err != nil {
+		return 0, err
 	}
 	root, err := tlog.TreeHash(size, hashes)
 	if err != nil {

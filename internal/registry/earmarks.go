@@ -11,7 +11,7 @@ import (
 // issued notes which of the vendor's orders the step n carries. A license that
 // comes in is kept for nobody from then on.
 func (x *exchange) issued(ops []container.Op, n uint64) error {
-	for i, e := range x.orders {
+	for i, e := range x.earmarks {
 		carried := slices.ContainsFunc(ops, func(o container.Op) bool {
 			want := e.Order()
 			return o.License == e.License && o.Phase == want.Phase && o.Generation == e.Generation
@@ -19,7 +19,7 @@ func (x *exchange) issued(ops []container.Op, n uint64) error {
 		if !carried || e.Step != 0 {
 			continue
 		}
-		x.orders[i].Step = n
+		x.earmarks[i].Step = n
 		if err := x.tx.EarmarkIssued(e.ID, n); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (x *exchange) keepFor(l store.License, serial license.Serial) error {
 // carriedOut ends the orders that the step n carried, now that it is proven to
 // be applied (docs/protocol.md R8, R15).
 func (x *exchange) carriedOut(n uint64) error {
-	for _, e := range slices.Clone(x.orders) {
+	for _, e := range slices.Clone(x.earmarks) {
 		if e.Step != n {
 			continue
 		}
@@ -64,7 +64,7 @@ func (x *exchange) carriedOut(n uint64) error {
 // settle ends the orders to remove a license from the container, which has
 // proven that it is gone, by whichever step.
 func (x *exchange) settle(id license.ID) error {
-	for _, e := range slices.Clone(x.orders) {
+	for _, e := range slices.Clone(x.earmarks) {
 		if e.License == id && e.Kind != store.Kill {
 			if err := x.end(e); err != nil {
 				return err
@@ -77,7 +77,7 @@ func (x *exchange) settle(id license.ID) error {
 // end takes an order off the container. What was to come in place of a license,
 // and did not come in, becomes available.
 func (x *exchange) end(e store.Earmark) error {
-	x.orders = slices.DeleteFunc(x.orders, func(o store.Earmark) bool { return o.ID == e.ID })
+	x.earmarks = slices.DeleteFunc(x.earmarks, func(o store.Earmark) bool { return o.ID == e.ID })
 	if err := x.tx.DeleteEarmark(e); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (x *exchange) end(e store.Earmark) error {
 // nobody else has it (docs/protocol.md R14; capability of a lost container that
 // turns up). The license is locked.
 func (x *exchange) turnedUp() error {
-	for _, e := range slices.Clone(x.orders) {
+	for _, e := range slices.Clone(x.earmarks) {
 		l := x.licenses[e.License]
 		if e.Kind == store.Kill && e.Step == 0 && e.Found == string(license.FoundBlocked) && x.c.Blocked.Reason == "" {
 			if err := block(x.log, &x.c, "reported lost, and turned up"); err != nil {
@@ -122,7 +122,7 @@ func (x *exchange) turnedUp() error {
 		if err := x.tx.InsertEarmark(assign); err != nil {
 			return err
 		}
-		x.orders = append(x.orders, assign)
+		x.earmarks = append(x.earmarks, assign)
 		if err := x.keepFor(l, x.in.serial); err != nil {
 			return err
 		}

@@ -50,6 +50,8 @@ const (
 	evRecoveryQuestion   = "recovery_question"
 	evRecoveryAnswered   = "recovery_answered"
 	evRestoreEnabled     = "restore_enabled"
+	evRecoveryExcess     = "recovery_excess"
+	evSettingsChanged    = "settings_changed"
 	evTokenCreated       = "token_created"
 	evTokenRevoked       = "token_revoked"
 	evRootExported       = "root_exported"
@@ -95,6 +97,8 @@ var sentences = map[string]string{
 	evRecoveryQuestion:   "Staff asked back about recovery {number}: {text}",
 	evRecoveryAnswered:   "The user answered about recovery {number}: {text}",
 	evRestoreEnabled:     "Staff allowed restores of {product} beyond the policy: {count}.",
+	evRecoveryExcess:     "The {kind} {subject} had {times} reports with restores in {days} days, more than is usual.",
+	evSettingsChanged:    "Machines are to ask every {auto_update} what is pending; before: {was}.",
 	evTokenCreated:       "The API token {name} was created.",
 	evTokenRevoked:       "The API token {name} was revoked.",
 	evRootExported:       "The root key was exported.",

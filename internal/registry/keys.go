@@ -281,7 +281,11 @@ func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
 	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news
-	return seal.SealUpdate(x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
+	var key *seal.Encapsulated
+	if x.in.key != nil {
+		key, *x.in.key = *x.in.key, nil // good once; another run of the transaction makes its own
+	}
+	return seal.SealUpdateWith(key, x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
 }
 
 // reader turns the registry's source of randomness into an io.Reader.

@@ -179,13 +179,14 @@ func ticketPlace(id string) seal.Place {
 	return seal.Place{Table: "tickets", Row: id, Column: "sealed"}
 }
 
-// findTicket finds a ticket; a mistyped or unknown one is TicketUnknown.
-func (r *Registry) findTicket(tx *store.Tx, text license.Ticket) (store.Ticket, error) {
+// findTicket finds a ticket, or what using it needs, by its keyed hash; a
+// mistyped or unknown one is TicketUnknown.
+func findTicket[T any](r *Registry, text license.Ticket, find func(lookup []byte) (T, error)) (t T, err error) {
 	code, err := license.ParseTicket(string(text))
 	if err != nil {
-		return store.Ticket{}, err
+		return t, err
 	}
-	t, err := tx.TicketByLookup(r.ticketHash(code))
+	t, err = find(r.ticketHash(code))
 	if errors.Is(err, store.ErrNotFound) {
 		return t, refusal.New(refusal.TicketUnknown, "This ticket is not known to the vendor.")
 	}
@@ -277,7 +278,7 @@ func (r *Registry) orderView(tx *store.Tx, o store.Order, ticket bool) (wire.Ord
 	if err != nil {
 		return w, err
 	}
-	w.Licenses, err = r.licenseViews(tx, ls)
+	w.Licenses, err = r.licenseViews(tx, ls, o)
 	return w, err
 }
 
@@ -292,7 +293,7 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 		return out, err
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		t, err := r.findTicket(tx, license.Ticket(code))
+		t, err := findTicket(r, license.Ticket(code), tx.TicketByLookup)
 		if err != nil {
 			return err
 		}
@@ -308,7 +309,7 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 		if out.Ticket, err = r.openTicket(t); err != nil {
 			return err
 		}
-		out.Licenses, err = r.licenseViews(tx, ls)
+		out.Licenses, err = r.licenseViews(tx, ls, o)
 		return err
 	})
 	return out, err

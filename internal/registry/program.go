@@ -28,6 +28,12 @@ func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
 	if in.heard, err = r.heardBy(ctx, in.report.List); err != nil {
 		return nil, err
 	}
+	// Agreed on now, because the transaction keeps others waiting.
+	key, err := seal.Encapsulate(r.keys.scope, in.report.Identity)
+	if err != nil {
+		return nil, err
+	}
+	in.key = &key
 	var answer []byte
 	err = r.write(ctx, func(tx *store.Tx) error {
 		answer = nil
@@ -65,7 +71,8 @@ type incoming struct {
 	serial license.Serial
 	file   []byte
 	hash   [32]byte
-	heard  heard // what the answer is to tell of the block list
+	heard  heard               // what the answer is to tell of the block list
+	key    **seal.Encapsulated // for the answer
 }
 
 // exchange is one contact of one container, inside one transaction.
@@ -80,7 +87,7 @@ type exchange struct {
 	fresh bool // its row was stored by this exchange, complete
 
 	unproven []store.Step    // issued, and not proven to be applied
-	orders   []store.Earmark // of the vendor, for this container
+	earmarks []store.Earmark // the vendor's orders for this container
 
 	asked    []store.Subject        // the tickets of the request and their orders
 	wishes   []container.TicketWish // the tickets of the request
@@ -89,8 +96,9 @@ type exchange struct {
 	licenses map[license.ID]store.License
 	locked   map[license.ID]bool
 	products map[string]license.Product
-	first    []byte // what the same request was answered before
-	same     bool   // and nothing was issued since
+	orders   map[string]store.Order // some, by id
+	first    []byte                 // what the same request was answered before
+	same     bool                   // and nothing was issued since
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
@@ -100,7 +108,7 @@ func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
 
 func newExchange(log scribe, in incoming) *exchange {
 	return &exchange{Registry: log.r, tx: log.tx, in: in, now: log.now, log: log,
-		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}}
+		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}, orders: map[string]store.Order{}}
 }
 
 func (x *exchange) self() store.Subject { return about(ofContainer, string(x.in.serial)) }
@@ -472,13 +480,11 @@ func (x *exchange) concern() error {
 	x.wished = slices.Concat(w.Activate, w.Return)
 	for _, t := range w.Tickets {
 		wish := container.TicketWish{Ticket: t}
-		row, err := x.findTicket(x.tx, t)
+		use, err := findTicket(x.Registry, t, x.tx.UseTicket)
 		if err == nil {
-			wish.Known = true
-			x.asked = append(x.asked, about(ofTicket, row.ID), about(ofOrder, row.OrderID))
-			if wish.Licenses, err = x.tx.LicenseIDsOfTicket(row.ID); err != nil {
-				return err
-			}
+			wish.Known, wish.Licenses = true, use.Licenses
+			x.asked = append(x.asked, about(ofTicket, use.ID), about(ofOrder, use.Order.ID))
+			x.orders[use.Order.ID] = use.Order
 			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
 				x.wished = append(x.wished, wish.Licenses...) // else the ticket only authorizes, or is refused whole
 			}
@@ -510,8 +516,8 @@ func (x *exchange) loadOrders() (err error) {
 	if x.c.Earmarks == 0 {
 		return nil
 	}
-	x.orders, err = x.tx.EarmarksOf(x.in.serial)
-	for _, e := range x.orders {
+	x.earmarks, err = x.tx.EarmarksOf(x.in.serial)
+	for _, e := range x.earmarks {
 		x.wished = append(x.wished, e.License)
 		if e.With != "" {
 			x.wished = append(x.wished, e.With)
@@ -544,7 +550,7 @@ func (x *exchange) situation() (container.Situation, error) {
 		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved}
 	}
-	for _, e := range x.orders {
+	for _, e := range x.earmarks {
 		// What a step carries already is planned again only where the license may
 		// not come back meanwhile; a copy that is to go is not sent out twice.
 		if e.Kind != store.Kill || e.Step == 0 {
@@ -662,9 +668,11 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 	if err != nil {
 		return container.Body{}, err
 	}
-	o, err := x.tx.OrderByID(l.OrderID)
-	if err != nil {
-		return container.Body{}, err
+	o, ok := x.orders[l.OrderID]
+	if !ok {
+		if o, err = x.tx.OrderByID(l.OrderID); err != nil {
+			return container.Body{}, err
+		}
 	}
 	return container.Body{
 		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,

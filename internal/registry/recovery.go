@@ -180,7 +180,10 @@ func (r *Registry) ApproveRecovery(ctx context.Context, a Actor, n uint64, req w
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
 		}
 		d.decided(rec, store.Approved)
-		return d.log.note(evRecoveryApproved, map[string]any{"number": n, "outcomes": outcomes}, subjects...)
+		if err := d.log.note(evRecoveryApproved, map[string]any{"number": n, "outcomes": outcomes}, subjects...); err != nil {
+			return err
+		}
+		return d.noticeExcess(n)
 	})
 }
 
@@ -273,7 +276,7 @@ func (r *Registry) AnswerRecovery(ctx context.Context, ticket license.Ticket, n 
 		return out, refusal.New(refusal.InvalidInput, "The answer is empty or longer than %d bytes.", maxLostText)
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		t, err := r.findTicket(tx, ticket)
+		t, err := findTicket(r, ticket, tx.TicketByLookup)
 		if err != nil {
 			return err
 		}

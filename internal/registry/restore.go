@@ -71,10 +71,11 @@ type lost struct {
 }
 
 func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byte) (out wire.RestoreAnswer, err error) {
-	ids, tickets, customer, err := d.covered(req)
+	ids, tickets, customer, restored, err := d.covered(req)
 	if err != nil {
 		return out, err
 	}
+	out.Restored = restored
 	if len(tickets) > 0 {
 		d.log.actor.Name = tickets[0]
 	}
@@ -86,21 +87,30 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 	if req.Container != "" && req.Whole {
 		scope, hw = recovery.ScopeContainer, d.hardware(req, hardware)
 	}
-	var all []lost
+	var all, unaccepted []lost
 	for _, id := range ids {
 		x, err := d.judge(d.licenses[id], scope, hw, req.Accept)
 		if err != nil {
 			return out, err
 		}
 		if x.Code == refusal.ConditionsNotAccepted {
-			return out, conditions(x)
+			unaccepted = append(unaccepted, x)
 		}
 		all = append(all, x)
 	}
+	if len(unaccepted) > 0 {
+		return out, conditions(unaccepted)
+	}
 	out.Licenses = []wire.LostLicense{}
 	for _, x := range all {
-		out.Licenses = append(out.Licenses, wire.LostLicense{License: x.l.ID, Product: x.l.Product, Name: x.p.Name, Container: x.l.Holder,
-			Verdict: string(x.Verdict), Code: x.Code, Message: x.Message, Hint: x.Hint, Again: x.Again})
+		l := wire.LostLicense{License: x.l.ID, Product: x.l.Product, Name: x.p.Name, Container: x.l.Holder,
+			Verdict: string(x.Verdict), Code: x.Code, Message: x.Message, Hint: x.Hint, Again: x.Again}
+		if x.Code == refusal.RestorePending && x.Verdict == recovery.Refuse {
+			if l.Recovery, l.Question, err = d.waitsIn(x.l.ID); err != nil {
+				return out, err
+			}
+		}
+		out.Licenses = append(out.Licenses, l)
 	}
 	granted := slices.ContainsFunc(all, func(x lost) bool { return x.Verdict == recovery.Grant })
 	waits := slices.ContainsFunc(all, func(x lost) bool { return x.Verdict == recovery.Ask })
@@ -124,7 +134,30 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 		return out, err
 	}
 	out.Recovery, out.State = rec.Number, rec.State
+	for i, l := range out.Licenses {
+		if l.Verdict != string(recovery.Refuse) {
+			out.Licenses[i].Recovery = rec.Number
+		}
+	}
 	return out, d.record(rec, all)
+}
+
+// waitsIn is the report in which a license waits for a decision, and what staff
+// have asked the user in it.
+func (d *desk) waitsIn(id license.ID) (n uint64, question string, err error) {
+	n, err = d.tx.WaitingRecovery(id)
+	if err != nil {
+		return 0, "", err
+	}
+	rec, err := d.tx.Recovery(n)
+	if err != nil || rec.State != store.Asked {
+		return n, "", err
+	}
+	notes, err := d.tx.RecoveryNotes(n)
+	if len(notes) > 0 {
+		question = notes[len(notes)-1].Text
+	}
+	return n, question, err
 }
 
 // record stores the licenses of a report, and restores those that policy grants.
@@ -177,12 +210,18 @@ func (d *desk) record(rec store.Recovery, all []lost) error {
 			return err
 		}
 	}
-	return nil
+	return d.noticeExcess(rec.Number)
 }
 
-func conditions(x lost) *refusal.Refusal {
-	no := refusal.New(x.Code, "%s", x.Message).With("conditions", x.p.Restore.Conditions).With("license", string(x.l.ID))
-	no.Hint = x.Hint
+// conditions refuses a report whose user has not accepted the conditions of all
+// licenses in it. Accepting is for all of them, so all are named.
+func conditions(all []lost) *refusal.Refusal {
+	var ids []string
+	for _, x := range all {
+		ids = append(ids, string(x.l.ID))
+	}
+	no := refusal.New(all[0].Code, "%s", all[0].Message).With("conditions", conditionTexts(all)).With("license", ids[0]).With("licenses", ids)
+	no.Hint = all[0].Hint
 	return no
 }
 
@@ -197,13 +236,16 @@ func conditionTexts(all []lost) string {
 }
 
 // covered finds the licenses that a report is about: those it names, or those of
-// its tickets that are with a user. A ticket authorizes its own licenses alone.
-func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []string, customer string, err error) {
+// its tickets that are with a user and not on the machine that asks. A ticket
+// authorizes its own licenses alone. Restored are those that an earlier report
+// has made free.
+func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []string, customer string, restored []license.ID, err error) {
 	covered := map[license.ID]store.License{}
+	var here []license.ID
 	for _, text := range req.Tickets {
-		t, err := d.findTicket(d.tx, license.Ticket(text))
+		t, err := findTicket(d.Registry, license.Ticket(text), d.tx.TicketByLookup)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, nil, "", nil, err
 		}
 		if slices.Contains(tickets, t.ID) {
 			continue
@@ -211,17 +253,26 @@ func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []str
 		tickets = append(tickets, t.ID)
 		o, err := d.tx.OrderByID(t.OrderID)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, nil, "", nil, err
 		}
 		customer = o.Customer
 		ls, err := d.tx.LicensesOfTicket(t.ID)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, nil, "", nil, err
 		}
 		for _, l := range ls {
 			covered[l.ID] = l
 			switch {
 			case len(req.Licenses) > 0 || l.State == license.Gone:
+			case l.State.Held() && slices.Contains(req.Here, l.ID):
+				here = append(here, l.ID)
+			case l.State == license.NotCollected && l.Generation > 1:
+				switch free, err := d.freeAgain(l, req.Container); {
+				case err != nil:
+					return nil, nil, "", nil, err
+				case free:
+					restored = append(restored, l.ID)
+				}
 			case req.Container != "" && l.Holder != req.Container:
 			case req.Container == "" && !l.State.Held():
 			default:
@@ -232,28 +283,60 @@ func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []str
 	for _, id := range req.Licenses {
 		l, ok := covered[id]
 		if !ok || l.State == license.Gone {
-			return nil, nil, "", refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
+			return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
 		}
 		if req.Container != "" && l.Holder != req.Container {
-			return nil, nil, "", refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
+			switch free, err := d.freeAgain(l, req.Container); {
+			case err != nil:
+				return nil, nil, "", nil, err
+			case !free: // else the report is repeated
+				return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
+			}
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
 	if len(ids) == 0 {
+		if len(here) > 0 || len(restored) > 0 {
+			return nil, nil, "", nil, notLost(here, restored)
+		}
 		if req.Container != "" {
-			return nil, nil, "", refusal.New(refusal.NotRestorable, "No license of these tickets is in container %s.", req.Container).
+			return nil, nil, "", nil, refusal.New(refusal.NotRestorable, "No license of these tickets is in container %s.", req.Container).
 				Hinted("Check the serial; the ticket's page says where each license is.")
 		}
-		return nil, nil, "", refusal.New(refusal.NotRestorable, "No license of these tickets is with a user; none can be lost.").
+		return nil, nil, "", nil, refusal.New(refusal.NotRestorable, "No license of these tickets is with a user; none can be lost.").
 			Hinted("They can be activated as usual: licet activate TICKET.")
 	}
 	if len(ids) > maxLost {
-		return nil, nil, "", refusal.New(refusal.TooLarge, "These tickets have %d licenses with users; at most %d can be reported at once.", len(ids), maxLost).
+		return nil, nil, "", nil, refusal.New(refusal.TooLarge, "These tickets have %d licenses with users; at most %d can be reported at once.", len(ids), maxLost).
 			Hinted("Name the ones that were lost.")
 	}
-	return ids, tickets, customer, nil
+	return ids, tickets, customer, restored, nil
+}
+
+// freeAgain reports whether a license was restored, from a container if one is
+// named, and not activated since.
+func (d *desk) freeAgain(l store.License, from license.Serial) (bool, error) {
+	if l.State != license.NotCollected {
+		return false, nil
+	}
+	done, err := d.tx.RestoresOf(l.ID)
+	return slices.ContainsFunc(done, func(r store.Restore) bool {
+		return r.Generation+1 == l.Generation && (from == "" || r.Container == from)
+	}), err
+}
+
+// notLost refuses a report of which nothing is lost, with what a machine that
+// repeats a report needs to go on.
+func notLost(here, restored []license.ID) *refusal.Refusal {
+	no := refusal.New(refusal.NotRestorable, "No license of these tickets is lost: those with a user work on the machine that asks.").
+		Hinted("Nothing needs to be done.")
+	if len(restored) > 0 {
+		no = refusal.New(refusal.NotRestorable, "What was lost of these tickets is restored already and waits to be activated.").
+			Hinted("Activate it as usual: licet activate TICKET.")
+	}
+	return no.With("here", here).With("restored", restored)
 }
 
 // hardware says what became of the machine of a lost container. That it is the

@@ -74,8 +74,11 @@ func (r *Registry) License(ctx context.Context, a Actor, id license.ID) (out wir
 }
 
 // licenseViews makes the views of licenses; orders and products are read once.
-func (r *Registry) licenseViews(tx *store.Tx, ls []store.License) ([]wire.License, error) {
+func (r *Registry) licenseViews(tx *store.Tx, ls []store.License, known ...store.Order) ([]wire.License, error) {
 	orders := map[string]store.Order{}
+	for _, o := range known {
+		orders[o.ID] = o
+	}
 	products := map[string]license.Product{}
 	out := []wire.License{}
 	for _, l := range ls {

@@ -25,7 +25,8 @@ const (
 	updateAuditSize = `UPDATE audit_state SET size = $1 WHERE id = 1`
 
 	selectUnsequenced   = `SELECT id, leaf FROM events WHERE sequence < 0 ORDER BY id LIMIT $1`
-	updateEventSequence = `UPDATE events SET sequence = $1 WHERE id = $2`
+	updateEventSequence = `UPDATE events SET sequence = v.column2
+  FROM (VALUES ($1, cast($2 AS BIGINT))) v WHERE events.id = v.column1`
 
 	insertAuditHash   = `INSERT INTO audit_hashes (position, hash) VALUES ($1, $2)`
 	selectAuditHash   = `SELECT position, hash FROM audit_hashes WHERE position = $1`
@@ -60,24 +61,44 @@ func (tx *Tx) SetAuditSize(size int64) error {
 // Unsequenced gives id and leaf, and nothing else, of at most limit events that
 // are not yet in the audit log.
 func (tx *Tx) Unsequenced(limit int) ([]Event, error) {
+	if err := tx.writeEvents(); err != nil {
+		return nil, err
+	}
 	return collect(tx, func(scan func(...any) error) (Event, error) {
 		e := Event{Sequence: -1}
 		return e, scan(&e.ID, &e.Leaf)
 	}, selectUnsequenced, limit)
 }
 
-// SetEventSequence gives an event its place in the audit log.
-func (tx *Tx) SetEventSequence(id string, sequence int64) error {
-	n, err := tx.Exec(updateEventSequence, sequence, id)
-	if err == nil && n == 0 {
+var (
+	updateEventSequences = newManyRows(updateEventSequence, 2)
+	insertAuditHashes    = newManyRows(insertAuditHash, 2)
+)
+
+// SetEventSequences gives events their places in the audit log, the first one
+// first and the others behind it.
+func (tx *Tx) SetEventSequences(first int64, ids ...string) error {
+	if err := tx.writeEvents(); err != nil {
+		return err
+	}
+	args := make([]any, 0, updateEventSequences.values*len(ids))
+	for i, id := range ids {
+		args = append(args, id, first+int64(i))
+	}
+	n, err := tx.many(&updateEventSequences, args)
+	if err == nil && n != int64(len(ids)) {
 		err = ErrNotFound
 	}
 	return err
 }
 
-// AppendAuditHash stores one hash of the audit log.
-func (tx *Tx) AppendAuditHash(position int64, hash tlog.Hash) error {
-	_, err := tx.Exec(insertAuditHash, position, hash[:])
+// AppendAuditHashes stores hashes of the audit log.
+func (tx *Tx) AppendAuditHashes(hashes []StoredHash) error {
+	args := make([]any, 0, insertAuditHashes.values*len(hashes))
+	for i := range hashes {
+		args = append(args, hashes[i].Position, hashes[i].Hash[:])
+	}
+	_, err := tx.many(&insertAuditHashes, args)
 	return err
 }
 

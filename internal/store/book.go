@@ -3,7 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
-	"fmt"
+	"sync"
 
 	"licet/container"
 	"licet/license"
@@ -95,8 +95,34 @@ func (tx *Tx) PutCategory(c Category) error {
 	return err
 }
 
-func decodeProduct(spec string) (p license.Product, err error) {
-	return p, json.Unmarshal([]byte(spec), &p)
+// maxDecoded is how many products are kept decoded at most.
+const maxDecoded = 1000
+
+// decoded keeps products by their texts: a catalog has few, and one is read with
+// every license. Nobody changes what it gives out. A full one is begun anew, so
+// that a catalog that changes for years does not grow it.
+var decoded = struct {
+	sync.RWMutex
+	products map[string]license.Product // JSON → what it says
+}{products: map[string]license.Product{}}
+
+func decodeProduct(spec string) (license.Product, error) {
+	decoded.RLock()
+	p, ok := decoded.products[spec]
+	decoded.RUnlock()
+	if ok {
+		return p, nil
+	}
+	if err := json.Unmarshal([]byte(spec), &p); err != nil {
+		return p, err
+	}
+	decoded.Lock()
+	defer decoded.Unlock()
+	if len(decoded.products) >= maxDecoded {
+		clear(decoded.products)
+	}
+	decoded.products[spec] = p
+	return p, nil
 }
 
 // Products returns every product by code.
@@ -191,6 +217,7 @@ const (
 	ticketByLookup = ticketColumns + `where lookup = $1`
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
+	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1 order by l.id`
 )
 
 func scanTicket(scan func(...any) error) (t Ticket, err error) {
@@ -206,6 +233,37 @@ func (tx *Tx) InsertTicket(t Ticket) error {
 // TicketByLookup finds a ticket by its keyed hash.
 func (tx *Tx) TicketByLookup(lookup []byte) (Ticket, error) {
 	return scanTicket(tx.QueryRow(ticketByLookup, lookup).Scan)
+}
+
+// TicketUse is what using a ticket needs to know: its id, its order and its
+// licenses, oldest first. Of these only the licenses become more.
+type TicketUse struct {
+	ID       string
+	Order    Order
+	Licenses []license.ID
+}
+
+// UseTicket finds a ticket by its keyed hash.
+func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
+	rows, err := tx.Query(ticketUse, lookup)
+	if err != nil {
+		return TicketUse{}, err
+	}
+	defer rows.Close()
+	var t TicketUse
+	for rows.Next() {
+		var id sql.NullString
+		if err := rows.Scan(&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created, &id); err != nil {
+			return t, err
+		}
+		if id.Valid {
+			t.Licenses = append(t.Licenses, license.ID(id.String))
+		}
+	}
+	if err := rows.Err(); err != nil || t.ID != "" {
+		return t, err
+	}
+	return t, ErrNotFound
 }
 
 // TicketByOrder finds the ticket of an order.
@@ -252,7 +310,6 @@ const (
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
 	licensesTicket = licenseColumns + `where ticket_id = $1 order by id`
-	idsTicket      = `select id from licenses where ticket_id = $1 order by id`
 	licensesOrder  = licenseColumns + `where order_id = $1 order by id`
 	licensesHolder = licenseColumns + `where holder = $1 order by id`
 	licensesPage   = licenseColumns + `where id < $1 order by id desc limit $2`
@@ -280,58 +337,29 @@ func scanLicense(scan func(...any) error) (License, error) {
 // position of an order share features and terms.
 func (tx *Tx) InsertLicenses(ls []License) error {
 	var features, terms []byte
-	for len(ls) > 0 {
-		query, n := licenseInsert, 1
-		if len(ls) >= licensesAtOnce {
-			query, n = licenseInsertMany, licensesAtOnce
-		}
-		args := make([]any, 0, 10*n)
-		for i, l := range ls[:n] {
-			if i == 0 || l.Item != ls[i-1].Item {
-				var err error
-				if features, err = json.Marshal(l.Features); err != nil {
-					return err
-				}
-				if terms, err = json.Marshal(l.Terms); err != nil {
-					return err
-				}
+	args := make([]any, 0, insertLicenses.values*len(ls))
+	for i, l := range ls {
+		if i == 0 || l.Item != ls[i-1].Item {
+			var err error
+			if features, err = json.Marshal(l.Features); err != nil {
+				return err
 			}
-			args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
+			if terms, err = json.Marshal(l.Terms); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.Exec(query, args...); err != nil {
-			return err
-		}
-		ls = ls[n:]
+		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
 	}
-	return nil
+	_, err := tx.many(&insertLicenses, args)
+	return err
 }
 
-// licensesAtOnce is how many licenses one statement inserts at most.
-const licensesAtOnce = 32
-
-// licenseInsertMany is licenseInsert for licensesAtOnce licenses.
-var licenseInsertMany = func() string {
-	const given = 10 // values of a license that are not the same for every new one
-	text := licenseInsert
-	for first := given; first < given*licensesAtOnce; first += given {
-		text += ", ("
-		for i := 1; i < given; i++ {
-			text += fmt.Sprintf("$%d, ", first+i)
-		}
-		text += fmt.Sprintf("null, 0, 0, 0, $%d)", first+given)
-	}
-	return text
-}()
+var insertLicenses = newManyRows(licenseInsert, 10)
 
 // LockLicense locks a license until the transaction ends and gives it as it is
 // then; ErrNotFound if there is none.
 func (tx *Tx) LockLicense(id license.ID) (License, error) {
-	return scanLicense(tx.QueryRow(licenseLock, id).Scan)
-}
-
-// LicenseIDsOfTicket returns the ids of a ticket's licenses, oldest first.
-func (tx *Tx) LicenseIDsOfTicket(id string) ([]license.ID, error) {
-	return collect(tx, func(scan func(...any) error) (l license.ID, err error) { return l, scan(&l) }, idsTicket, id)
+	return scanLicense(tx.lock(licenseLock, licenseByID, id).Scan)
 }
 
 // MoveLicense stores a license's new state, holder, step, first activation and

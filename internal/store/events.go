@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/binary"
 	"encoding/json"
@@ -132,54 +133,79 @@ const (
 )
 
 // AppendEvent writes an event and its leaf. It belongs into the transaction of
-// the change that the event tells of. ErrConflict means that an event has this
-// id already.
+// the change that the event tells of. The event waits in memory until the commit,
+// or until events are read: then all that wait are written with a few statements.
+// ErrConflict, which may come only then, means that an event has this id already.
 func (tx *Tx) AppendEvent(e Event) error {
+	if err := tx.ready(); err != nil {
+		return err
+	}
 	if err := e.check(); err != nil {
 		return err
 	}
 	leaf := e.LeafHash()
-	// An absent hash is an empty one: nil would be NULL.
-	_, err := tx.Exec(insertEvent, e.ID, e.Time, e.Actor, e.Name, append([]byte{}, e.Before...), append([]byte{}, e.After...),
-		e.Reason, e.Request, string(e.Details), leaf[:])
-	if err != nil {
+	e.Leaf = leaf[:]
+	tx.conn.events.waiting = append(tx.conn.events.waiting, e)
+	return nil
+}
+
+// eventBuffer holds the events that were appended since the last commit.
+type eventBuffer struct {
+	waiting []Event
+	written int // so many of the first ones are in the database
+}
+
+// mark is how far the buffer is now; back drops what was appended since and takes
+// what was written since, and is undone, for not written.
+func (b *eventBuffer) mark() (waiting, written int) { return len(b.waiting), b.written }
+
+func (b *eventBuffer) back(waiting, written int) {
+	clear(b.waiting[waiting:])
+	b.waiting, b.written = b.waiting[:waiting], written
+}
+
+// writeEvents writes the events that wait.
+func (c *conn) writeEvents(ctx context.Context) error {
+	b := &c.events
+	some := b.waiting[b.written:]
+	if len(some) == 0 {
+		return nil
+	}
+	events := make([]any, 0, insertEvents.values*len(some))
+	var subjects []any
+	for _, e := range some {
+		// An absent hash is an empty one: nil would be NULL.
+		events = append(events, e.ID, e.Time, e.Actor, e.Name, append([]byte{}, e.Before...), append([]byte{}, e.After...),
+			e.Reason, e.Request, string(e.Details), e.Leaf)
+		for i, s := range e.Subjects {
+			subjects = append(subjects, e.ID, i, s.Kind, s.ID)
+		}
+	}
+	if _, err := c.many(ctx, &insertEvents, events); err != nil {
 		return err
 	}
-	for at, n := 0, 0; at < len(e.Subjects); at += n {
-		some := e.Subjects[at:]
-		query := insertManySubjects
-		if n = subjectsAtOnce; len(some) < n {
-			n = min(len(some), len(insertSubjects))
-			query = insertSubjects[n-1]
-		}
-		args := append(make([]any, 0, 1+3*n), e.ID)
-		for i, s := range some[:n] {
-			args = append(args, at+i, s.Kind, s.ID)
-		}
-		if _, err := tx.Exec(query, args...); err != nil {
-			return err
-		}
+	if _, err := c.many(ctx, &insertSubjects, subjects); err != nil {
+		return err
+	}
+	b.written = len(b.waiting)
+	return nil
+}
+
+// writeEvents prepares for a query about events.
+func (tx *Tx) writeEvents() error {
+	if err := tx.ready(); err != nil {
+		return err
+	}
+	if err := tx.conn.writeEvents(tx.statement); err != nil {
+		return tx.fail(err)
 	}
 	return nil
 }
 
-// subjectsAtOnce is how many subjects of one event one statement inserts at most.
-const subjectsAtOnce = 64
-
-// Most events have up to four subjects, an order as many as it has licenses.
 var (
-	insertSubjects     = [...]string{subjectRows(1), subjectRows(2), subjectRows(3), subjectRows(4)}
-	insertManySubjects = subjectRows(subjectsAtOnce)
+	insertEvents   = newManyRows(insertEvent, 10)
+	insertSubjects = newManyRows(insertEventSubject, 4)
 )
-
-// subjectRows is insertEventSubject for n subjects of one event.
-func subjectRows(n int) string {
-	text := insertEventSubject
-	for i := 1; i < n; i++ {
-		text += fmt.Sprintf(", ($1, $%d, $%d, $%d)", 3*i+2, 3*i+3, 3*i+4)
-	}
-	return text
-}
 
 // Events gives the history of subject: its events whose id is after the given
 // one, oldest first, at most limit. Begin with "", go on with the last id.
@@ -211,6 +237,9 @@ func (tx *Tx) EventTail(after string, limit int) ([]Event, error) {
 
 // events folds the rows of a query, one per subject, into events.
 func (tx *Tx) events(query string, args ...any) ([]Event, error) {
+	if err := tx.writeEvents(); err != nil {
+		return nil, err
+	}
 	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func (tx *Tx) InsertContainer(c Container) error {
 // LockContainer locks a container until the transaction ends and gives it as it
 // is then; ErrNotFound if it is not registered.
 func (tx *Tx) LockContainer(serial license.Serial) (Container, error) {
-	return scanContainer(tx.QueryRow(containerLock, serial).Scan)
+	return scanContainer(tx.lock(containerLock, containerBySerial, serial).Scan)
 }
 
 // UpdateContainer stores everything of a container that can change.

@@ -37,9 +37,14 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 // they follow the column's name on the same line.
 var columnType = regexp.MustCompile(`(?i)(\w[ \t]+)(BLOB|TEXT)\b`)
 
+// withoutRowID is SQLite's word for a table that is kept in the order of its
+// primary key; PostgreSQL has none for it.
+var withoutRowID = regexp.MustCompile(`(?i)\)[ \t]*WITHOUT ROWID;`)
+
 // postgresTypes turns the column types of the migrations into PostgreSQL's.
 // Text sorts by bytes there too, whatever the database's own collation is.
 func postgresTypes(migration []byte) []byte {
+	migration = withoutRowID.ReplaceAll(migration, []byte(");"))
 	return columnType.ReplaceAllFunc(migration, func(match []byte) []byte {
 		column := match[:len(match)-len("BLOB")] // both words have four letters
 		if bytes.EqualFold(match[len(column):], []byte("BLOB")) {

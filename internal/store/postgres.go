@@ -134,7 +134,10 @@ func (e *postgresEngine) attempt(ctx context.Context, begin string, commit bool,
 			rollback(ctx, c)
 		}
 	}()
-	err = tx.end(fn(tx))
+	if err = fn(tx); err == nil {
+		err = tx.writeEvents()
+	}
+	err = tx.end(err)
 	switch {
 	case tx.err != nil:
 		// What counts is the statement that failed, however fn reports it.

@@ -150,8 +150,12 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(*Tx) error) (err error)
 		// Also after a panic, which goes on.
 		err = tx.end(err)
 		c.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		c.events.back(0, 0)
 	}()
-	return fn(tx)
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.writeEvents() // refused: this connection only reads
 }
 
 // reader takes an idle connection.

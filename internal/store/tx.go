@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strconv"
 )
 
 // maxStatements is how many parsed statements a SQLite connection keeps. It is
@@ -16,6 +17,8 @@ type conn struct {
 	// statements holds parsed statements (query → statement). It is nil on
 	// PostgreSQL, whose driver keeps them itself.
 	statements map[string]*sql.Stmt
+
+	events eventBuffer
 }
 
 func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
@@ -51,12 +54,24 @@ func (c *conn) statement(ctx context.Context, query string) (*sql.Stmt, error) {
 	if len(c.statements) >= maxStatements {
 		return nil, nil
 	}
-	s, err := c.PrepareContext(ctx, query)
+	s, err := c.PrepareContext(ctx, unnamed(query))
 	if err != nil {
 		return nil, err
 	}
 	c.statements[query] = s
 	return s, nil
+}
+
+// unnamed writes $1, $2, … as ?, where each occurs once and in order: SQLite
+// takes $1 for a name, and its driver searches the names for each value of each
+// call.
+func unnamed(query string) string {
+	for i, p := range placeholder.FindAllString(query, -1) {
+		if p != "$"+strconv.Itoa(i+1) {
+			return query
+		}
+	}
+	return placeholder.ReplaceAllString(query, "?")
 }
 
 // close gives the connection and its statements back.
@@ -125,6 +140,15 @@ func (tx *Tx) Touch(table, keyColumn string, key any) error {
 		err = ErrNotFound
 	}
 	return err
+}
+
+// lock locks a row until the transaction ends and gives it. A transaction that
+// writes to SQLite is alone from its beginning, so there reading is enough.
+func (tx *Tx) lock(lock, read string, key any) *Row {
+	if tx.conn.statements != nil {
+		lock = read
+	}
+	return tx.QueryRow(lock, key)
 }
 
 // ready says whether tx can take another statement.

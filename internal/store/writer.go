@@ -191,9 +191,11 @@ func (w *writer) one(j *job) (broken error) {
 	// A statement that is interrupted would make SQLite roll back the whole
 	// batch, so statements run to their end whatever becomes of the caller.
 	tx := &Tx{ctx: j.ctx, statement: context.WithoutCancel(j.ctx), conn: w.conn}
+	waiting, written := w.conn.events.mark()
 	j.lent <- tx
 	j.err = tx.end(<-j.ran)
 	if j.err != nil {
+		w.conn.events.back(waiting, written)
 		if err := w.exec("ROLLBACK TO one"); err != nil {
 			return err
 		}
@@ -205,16 +207,22 @@ func (w *writer) one(j *job) (broken error) {
 // function failed: what they read may have been written beside them, so their
 // answer holds only when that is committed.
 func (w *writer) finish(ran []*job, broken error) {
-	shared := broken
+	good := anyGood(ran)
+	if broken == nil && good {
+		// All their events at once.
+		broken = classify(w.conn.writeEvents(context.Background()))
+	}
+	var shared error
 	switch {
 	case broken != nil:
 		shared = fmt.Errorf("%w: %w", errUndone, broken)
 		w.exec("ROLLBACK")
-	case !anyGood(ran):
+	case !good:
 		w.exec("ROLLBACK")
 	default:
 		shared = w.commit()
 	}
+	w.conn.events.back(0, 0)
 	for _, j := range ran {
 		if shared != nil {
 			j.err = shared

@@ -24,15 +24,15 @@ CREATE TABLE event_subjects (
   position BIGINT NOT NULL,
   kind TEXT NOT NULL,
   subject_id TEXT NOT NULL,
-  PRIMARY KEY (event_id, position)
-);
-CREATE UNIQUE INDEX event_subjects_history ON event_subjects (kind, subject_id, event_id);
+  PRIMARY KEY (kind, subject_id, event_id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX event_subjects_event ON event_subjects (event_id, position);
 
 -- The Merkle log over the events' leaves, stored as golang.org/x/mod/sumdb/tlog counts.
 CREATE TABLE audit_hashes (
   position BIGINT NOT NULL PRIMARY KEY,
   hash BLOB NOT NULL
-);
+) WITHOUT ROWID;
 
 -- One row: how many events the log holds. Who appends touches it first.
 CREATE TABLE audit_state (
