@@ -18,6 +18,8 @@ import (
 const (
 	PathProgram   = "/gateway/v1/program"
 	PathReceipt   = "/gateway/v1/receipt"
+	PathUpdates   = "/gateway/v1/updates" // several requests at once: UpdatesRequest, UpdatesAnswer
+	PathRestore   = "/gateway/v1/restore" // RestoreRequest, RestoreAnswer
 	PathTime      = "/gateway/v1/time"
 	PathBlockList = "/gateway/v1/blocklist" // GET ?from=N: a file with the news since list N; 0 is the whole list
 	PathWellKnown = "/.well-known/licet"
@@ -218,6 +220,103 @@ type RefusedLicense struct {
 	Details map[string]any `json:"details,omitempty"`
 }
 
+// MaxUpdates is how many requests may go to the server at once.
+const MaxUpdates = 64
+
+// UpdatesRequest is several request files in one contact, such as those of all
+// containers of a machine.
+type UpdatesRequest struct {
+	Requests []string `json:"requests"`
+}
+
+// UpdatesAnswer has what each request of an UpdatesRequest would have been
+// answered alone, in their order.
+type UpdatesAnswer struct {
+	Answers []UpdateAnswer `json:"answers"`
+}
+
+// UpdateAnswer is an update file, or why there is none.
+type UpdateAnswer struct {
+	Update  string   `json:"update,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// Carried is what became of a file that a person has carried from a machine.
+type Carried struct {
+	Container license.Serial      `json:"container"`
+	Receipt   bool                `json:"receipt,omitempty"` // it was a receipt, and is taken in
+	Update    []byte              `json:"update,omitempty"`  // the answer to a request, to be carried back
+	Outcomes  []container.Outcome `json:"outcomes,omitempty"`
+	Repeated  bool                `json:"repeated,omitempty"` // the request was answered before; this is that answer
+}
+
+// TicketPage is what its holder sees of one or several tickets, with no account.
+type TicketPage struct {
+	Tickets    []PageTicket   `json:"tickets"`
+	Licenses   []PageLicense  `json:"licenses"`
+	Recoveries []PageRecovery `json:"recoveries"` // newest first
+}
+
+// PageTicket is one ticket as it was entered.
+type PageTicket struct {
+	Ticket   string       `json:"ticket"`
+	Known    bool         `json:"known"`
+	Code     refusal.Code `json:"code,omitempty"` // why it is not known
+	Message  string       `json:"message,omitempty"`
+	Hint     string       `json:"hint,omitempty"`
+	Number   string       `json:"number,omitempty"` // of the order
+	Customer string       `json:"customer,omitempty"`
+	Created  license.Time `json:"created_at,omitzero"`
+}
+
+// PageLicense is one license of a ticket. Withdrawn ones are not among them.
+type PageLicense struct {
+	ID         license.ID         `json:"id"`
+	Ticket     license.Ticket     `json:"ticket"`
+	Product    string             `json:"product"`
+	Name       string             `json:"name"`
+	State      license.State      `json:"state"`
+	Generation license.Generation `json:"generation"`
+	Features   []string           `json:"features"`
+	Terms      license.Terms      `json:"terms"`
+	Activated  license.Time       `json:"activated_at,omitzero"`
+	Requires   []string           `json:"requires,omitempty"` // products that must be in the same container
+	Kinds      []license.Kind     `json:"kinds"`              // of containers that it may go into
+	Container  license.Serial     `json:"container,omitempty"`
+	Kind       license.Kind       `json:"kind,omitempty"` // of that container
+	LastSeen   license.Time       `json:"last_seen_at,omitzero"`
+	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
+	Leaving    bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
+	Activate   bool               `json:"can_activate"`
+	Return     bool               `json:"can_return"`   // by the container that holds it
+	Continue   bool               `json:"can_continue"` // a transfer that is not confirmed
+	Restore    *PageRestore       `json:"restore,omitempty"`
+}
+
+// PageRestore is what would become of a license that is reported lost now.
+type PageRestore struct {
+	Verdict    string        `json:"verdict"` // grant, ask or refuse
+	Code       refusal.Code  `json:"code"`
+	Rule       recovery.Rule `json:"rule"` // that decided
+	Message    string        `json:"message"`
+	Hint       string        `json:"hint,omitempty"`
+	Again      license.Time  `json:"again,omitzero"`
+	Stop       license.Stop  `json:"stop"`
+	Conditions string        `json:"conditions,omitempty"` // to be accepted first
+}
+
+// PageRecovery is a report of a loss as the one who made it sees it.
+type PageRecovery struct {
+	Number   uint64            `json:"number"`
+	State    string            `json:"state"`
+	Created  license.Time      `json:"created_at"`
+	Decided  license.Time      `json:"decided_at,omitzero"`
+	Decision string            `json:"decision,omitempty"` // why
+	Reason   string            `json:"reason"`
+	Licenses []RecoveryLicense `json:"licenses"`
+	Notes    []Note            `json:"notes"`
+}
+
 // RestoreRequest reports lost licenses. The tickets authorize it.
 type RestoreRequest struct {
 	Tickets   []string       `json:"tickets"`
@@ -231,6 +330,9 @@ type RestoreRequest struct {
 	Language  string         `json:"language,omitempty"` // for the decision, such as en or de
 	Accept    bool           `json:"accept_conditions,omitempty"`
 	Report    string         `json:"report,omitempty"` // receipt file of the container that is to have them: shows the same machine
+	// Here are licenses that work on the machine that asks, hence are not lost:
+	// they are left out where Licenses names none.
+	Here []license.ID `json:"here,omitempty"`
 }
 
 // RestoreAnswer says what became of a report of lost licenses. Granted ones are
@@ -239,6 +341,10 @@ type RestoreAnswer struct {
 	Recovery uint64        `json:"recovery,omitempty"` // number of the report; 0 if all was refused
 	State    string        `json:"state"`              // granted, waiting or refused
 	Licenses []LostLicense `json:"licenses"`
+	// Restored are licenses of the tickets that were restored before and have not
+	// been activated since, where the request named none: a report that is repeated
+	// goes on with them.
+	Restored []license.ID `json:"restored,omitempty"`
 }
 
 // LostLicense is one license of a report of a loss.
@@ -251,7 +357,9 @@ type LostLicense struct {
 	Code      refusal.Code   `json:"code"`
 	Message   string         `json:"message"`
 	Hint      string         `json:"hint,omitempty"`
-	Again     license.Time   `json:"again,omitzero"` // when it can be restored by policy again
+	Again     license.Time   `json:"again,omitzero"`     // when it can be restored by policy again
+	Recovery  uint64         `json:"recovery,omitempty"` // the report in which it waits for a decision
+	Question  string         `json:"question,omitempty"` // of the vendor's staff in it, to be answered
 }
 
 // Recovery is a report of lost licenses as staff see it.
@@ -286,6 +394,8 @@ type RecoveryLicense struct {
 	Verdict    string             `json:"verdict"`    // of the policy
 	Outcome    string             `json:"outcome"`    // waiting, restored, refused, or what stood against it
 	Because    []recovery.Reason  `json:"because"`
+	Restores   []PastRestore      `json:"restores,omitempty"` // of this license, ever; where one recovery is shown
+	Allowed    int64              `json:"allowed,omitempty"`  // restores beyond the policy that staff have allowed and nobody has used yet; as restores
 }
 
 // Note is something said about a recovery.

@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,9 +50,12 @@ func (r *Registry) current(ctx context.Context) (blocklist.List, license.Duratio
 	}
 	err := r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
 		number, refresh, err := tx.List()
-		if err != nil || number == c.list.Number() {
-			c.refresh = cmp.Or(refresh, c.refresh)
+		if err != nil {
 			return err
+		}
+		if number == c.list.Number() {
+			c.refresh = refresh
+			return nil
 		}
 		entries := c.list.Entries()
 		changed, err := tx.BlocksSince(c.list.Number())
@@ -275,20 +278,25 @@ func (r *Registry) decideContainer(ctx context.Context, a Actor, serial license.
 	if err := a.may(ScopeContainers); err != nil {
 		return out, err
 	}
+	if strings.TrimSpace(reason) == "" {
+		return out, refusal.New(refusal.InvalidInput, "No reason was given.").Hinted("Say why; the histories keep it.")
+	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		d := r.desk(tx, a, reason)
-		if err := d.lock(nil, serial); err != nil {
+		return r.once(tx, a, onceOf(ctx), &out, func() error {
+			d := r.desk(tx, a, reason)
+			if err := d.lock(nil, serial); err != nil {
+				return err
+			}
+			c := d.containers[serial]
+			if err := decide(d, &c); err != nil {
+				return err
+			}
+			if err := tx.UpdateContainer(c); err != nil {
+				return err
+			}
+			out, err = r.containerView(tx, c)
 			return err
-		}
-		c := d.containers[serial]
-		if err := decide(d, &c); err != nil {
-			return err
-		}
-		if err := tx.UpdateContainer(c); err != nil {
-			return err
-		}
-		out, err = r.containerView(tx, c)
-		return err
+		})
 	})
 	return out, err
 }

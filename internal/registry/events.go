@@ -98,7 +98,7 @@ var sentences = map[string]string{
 	evRecoveryAnswered:   "The user answered about recovery {number}: {text}",
 	evRestoreEnabled:     "Staff allowed restores of {product} beyond the policy: {count}.",
 	evRecoveryExcess:     "The {kind} {subject} had {times} reports with restores in {days} days, more than is usual.",
-	evSettingsChanged:    "Machines are to ask every {auto_update} what is pending; before: {was}.",
+	evSettingsChanged:    "How often machines ask what is pending was set from {was} to {auto_update} (0s leaves it to them).",
 	evTokenCreated:       "The API token {name} was created.",
 	evTokenRevoked:       "The API token {name} was revoked.",
 	evRootExported:       "The root key was exported.",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -263,7 +264,7 @@ func (r *Registry) SignTime(_ context.Context, nonce []byte) ([]byte, error) {
 }
 
 // openReport checks and opens a file from a container.
-func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
+func (r *Registry) openReport(file []byte, want ...seal.Kind) (incoming, error) {
 	in, err := seal.OpenReport(r.keys.scope, file, r.keys.sealing...)
 	if no, ok := refusal.As(err); ok && no.Code == refusal.VendorUntrusted {
 		return incoming{}, no.Hinted("Send the file to the server of the vendor it was made for; this is %s.", r.vendor.Name)
@@ -271,16 +272,17 @@ func (r *Registry) openReport(file []byte, want seal.Kind) (incoming, error) {
 	if err != nil {
 		return incoming{}, err
 	}
-	if in.Kind != want {
-		return incoming{}, refusal.New(refusal.WrongFile, "This file is a %s; wanted is a %s. Nothing was changed.", in.Kind, want)
+	if !slices.Contains(want, in.Kind) {
+		return incoming{}, refusal.New(refusal.WrongFile, "This file is a %s; wanted is a %s. Nothing was changed.", in.Kind, want[0])
 	}
-	return incoming{report: in.Report, serial: in.Serial, file: file, hash: in.Hash}, nil
+	return incoming{report: in.Report, serial: in.Serial, kind: in.Kind, file: file, hash: in.Hash}, nil
 }
 
 // sealAnswer makes the update file that answers the report of this exchange.
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
 	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news
+	x.told = append([]container.Outcome{}, u.Outcomes...)
 	var key *seal.Encapsulated
 	if x.in.key != nil {
 		key, *x.in.key = *x.in.key, nil // good once; another run of the transaction makes its own

@@ -13,6 +13,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/wire"
 )
 
 // Program answers a request file with an update file: it takes in what the
@@ -24,27 +25,52 @@ func (r *Registry) Program(ctx context.Context, file []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	answered, err := r.answer(ctx, in)
+	return answered.Update, err
+}
+
+// Carried takes a file that a person has carried from a machine: a request,
+// which is answered with an update, or a receipt. To a request that asks for
+// nothing but what the vendor has pending, the wishes given are added: what the
+// person has chosen on a page, authorized by tickets as in a request. A repeated
+// request gets its first answer, whatever is chosen then.
+func (r *Registry) Carried(ctx context.Context, file []byte, chosen container.Wishes) (wire.Carried, error) {
+	in, err := r.openReport(file, seal.Request, seal.Receipt)
+	if err != nil {
+		return wire.Carried{}, err
+	}
+	if in.kind == seal.Receipt {
+		return wire.Carried{Container: in.serial, Receipt: true}, r.confirmed(ctx, in)
+	}
+	if w := in.report.Wishes; len(w.Tickets)+len(w.Activate)+len(w.Return) == 0 {
+		chosen.Pending = true
+		in.report.Wishes = chosen
+	}
+	return r.answer(ctx, in)
+}
+
+// answer answers a request that was opened.
+func (r *Registry) answer(ctx context.Context, in incoming) (out wire.Carried, err error) {
 	// The transaction keeps others waiting; this is read before it.
 	if in.heard, err = r.heardBy(ctx, in.report.List); err != nil {
-		return nil, err
+		return out, err
 	}
 	// Agreed on now, because the transaction keeps others waiting.
 	key, err := seal.Encapsulate(r.keys.scope, in.report.Identity)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	in.key = &key
-	var answer []byte
 	err = r.write(ctx, func(tx *store.Tx) error {
-		answer = nil
-		t := r.exchange(tx, in)
-		answer, err = t.program()
+		x := r.exchange(tx, in)
+		answer, err := x.program()
+		out = wire.Carried{Container: in.serial, Update: answer, Outcomes: x.told, Repeated: x.told == nil}
 		return err
 	})
 	if err != nil {
-		return nil, err // what was not committed does not leave
+		return wire.Carried{}, err // what was not committed does not leave
 	}
-	return answer, nil
+	return out, nil
 }
 
 // Receipt takes a receipt file in. A receipt that is older than the record
@@ -54,6 +80,11 @@ func (r *Registry) Receipt(ctx context.Context, file []byte) error {
 	if err != nil {
 		return err
 	}
+	return r.confirmed(ctx, in)
+}
+
+// confirmed takes in a receipt that was opened.
+func (r *Registry) confirmed(ctx context.Context, in incoming) (err error) {
 	var no *refusal.Refusal
 	err = r.write(ctx, func(tx *store.Tx) error {
 		no, err = r.exchange(tx, in).receipt()
@@ -69,6 +100,7 @@ func (r *Registry) Receipt(ctx context.Context, file []byte) error {
 type incoming struct {
 	report container.Report
 	serial license.Serial
+	kind   seal.Kind
 	file   []byte
 	hash   [32]byte
 	heard  heard               // what the answer is to tell of the block list
@@ -99,6 +131,7 @@ type exchange struct {
 	orders   map[string]store.Order // some, by id
 	first    []byte                 // what the same request was answered before
 	same     bool                   // and nothing was issued since
+	told     []container.Outcome    // in the answer; nil if it is an earlier one
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {

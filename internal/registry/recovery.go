@@ -60,10 +60,34 @@ func (r *Registry) Recovery(ctx context.Context, a Actor, n uint64) (out wire.Re
 		if err != nil {
 			return err
 		}
-		out, err = r.recoveryView(tx, rec)
-		return err
+		if out, err = r.recoveryView(tx, rec); err != nil {
+			return err
+		}
+		return restoresBeside(tx, &out)
 	})
 	return out, err
+}
+
+// restoresBeside puts beside each license what was restored of it before.
+func restoresBeside(tx *store.Tx, w *wire.Recovery) error {
+	for i := range w.Licenses {
+		l := &w.Licenses[i]
+		done, err := tx.RestoresOf(l.License)
+		if err != nil {
+			return err
+		}
+		for _, x := range done {
+			l.Restores = append(l.Restores, wire.PastRestore{Generation: x.Generation, How: x.How, Recovery: x.Recovery, Container: x.Container, Actor: x.Actor, Time: x.Time})
+		}
+		grants, err := tx.RestoreGrantsOf(l.License)
+		if err != nil {
+			return err
+		}
+		for _, g := range grants {
+			l.Allowed += g.Count - g.Used
+		}
+	}
+	return nil
 }
 
 func (r *Registry) recoveryView(tx *store.Tx, rec store.Recovery) (wire.Recovery, error) {
@@ -99,26 +123,27 @@ func (r *Registry) decideRecovery(ctx context.Context, a Actor, n uint64, reason
 		return out, err
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		rec, err := tx.LockRecovery(n)
-		if errors.Is(err, store.ErrNotFound) {
-			return notFound("recovery", number(n))
-		}
-		if err != nil {
+		return r.once(tx, a, onceOf(ctx), &out, func() error {
+			rec, err := tx.LockRecovery(n)
+			if errors.Is(err, store.ErrNotFound) {
+				return notFound("recovery", number(n))
+			}
+			if err != nil {
+				return err
+			}
+			if rec.State != store.Waiting && rec.State != store.Asked {
+				return refusal.New(refusal.Conflict, "Recovery %d is decided: %s by %s.", n, rec.State, rec.DecidedBy).
+					With("state", rec.State).With("decided_by", rec.DecidedBy).Hinted("Nothing needs to be done.")
+			}
+			if err := decide(r.desk(tx, a, reason), &rec); err != nil {
+				return err
+			}
+			if err := tx.UpdateRecovery(rec); err != nil {
+				return err
+			}
+			out, err = r.recoveryView(tx, rec)
 			return err
-		}
-		if rec.State != store.Waiting && rec.State != store.Asked {
-			return refusal.New(refusal.Conflict, "Recovery %d is decided: %s by %s.", n, rec.State, rec.DecidedBy).
-				With("state", rec.State).With("decided_by", rec.DecidedBy).Hinted("Nothing needs to be done.")
-		}
-		d := r.desk(tx, a, reason)
-		if err := decide(d, &rec); err != nil {
-			return err
-		}
-		if err := tx.UpdateRecovery(rec); err != nil {
-			return err
-		}
-		out, err = r.recoveryView(tx, rec)
-		return err
+		})
 	})
 	return out, err
 }
@@ -321,30 +346,35 @@ func (r *Registry) EnableRestore(ctx context.Context, a Actor, ids []license.ID,
 	case strings.TrimSpace(reason) == "":
 		return out, refusal.New(refusal.InvalidInput, "No reason was given.").Hinted("Say why; the histories keep it.")
 	}
+	ids = distinct(ids)
 	err = r.write(ctx, func(tx *store.Tx) error {
-		out = wire.List[wire.License]{}
-		d := r.desk(tx, a, reason)
-		if err := d.lock(ids); err != nil {
+		return r.once(tx, a, onceOf(ctx), &out, func() (err error) {
+			out.Items, err = r.desk(tx, a, reason).enable(ids, count)
 			return err
-		}
-		var ls []store.License
-		for _, id := range ids {
-			l := d.licenses[id]
-			if l.State == license.Gone || l.Withdrawn {
-				return refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id).With("license", string(id))
-			}
-			if err := tx.InsertRestoreGrant(store.RestoreGrant{ID: r.newID("grt", d.log.now), License: id, Count: count, Actor: a.String(), Reason: reason, Created: d.now()}); err != nil {
-				return err
-			}
-			if err := d.log.note(evRestoreEnabled, map[string]any{"count": count, "product": l.Product}, about(ofLicense, string(id)), about(ofOrder, l.OrderID)); err != nil {
-				return err
-			}
-			ls = append(ls, l)
-		}
-		out.Items, err = r.licenseViews(tx, ls)
-		return err
+		})
 	})
 	return out, err
+}
+
+func (d *desk) enable(ids []license.ID, count int64) ([]wire.License, error) {
+	if err := d.lock(ids); err != nil {
+		return nil, err
+	}
+	var ls []store.License
+	for _, id := range ids {
+		l := d.licenses[id]
+		if l.State == license.Gone || l.Withdrawn {
+			return nil, refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id).With("license", string(id))
+		}
+		if err := d.tx.InsertRestoreGrant(store.RestoreGrant{ID: d.newID("grt", d.log.now), License: id, Count: count, Actor: d.log.actor.String(), Reason: d.log.reason, Created: d.now()}); err != nil {
+			return nil, err
+		}
+		if err := d.log.note(evRestoreEnabled, map[string]any{"count": count, "product": l.Product}, about(ofLicense, string(id)), about(ofOrder, l.OrderID)); err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+	}
+	return d.licenseViews(d.tx, ls)
 }
 
 // ExplainRestore says what would be decided about a license that was lost now,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"licet/internal/catalog"
 	"licet/internal/store"
@@ -66,7 +67,7 @@ func (r *Registry) Simulate(ctx context.Context, a Actor, req wire.SimulationReq
 	return out, nil
 }
 
-func daysOf(n int64) license.Duration { return license.Duration(n) * license.Day }
+func daysOf(n int64) time.Duration { return time.Duration(n) * day }
 
 // policyOf reads a policy as strictly as a catalog. JSON is YAML but for how it
 // can write characters, so it is written plainly first.

@@ -18,8 +18,9 @@ import (
 var errDryRun = fmt.Errorf("registry: dry run")
 
 // hand runs decisions of the vendor about licenses in one transaction; on a dry
-// run nothing of it stays.
-func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool, do func(*desk) error) error {
+// run nothing of it stays. What do leaves in answer is kept for a call that is
+// repeated.
+func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool, answer any, do func(*desk) error) error {
 	if err := a.may(ScopeLicenses); err != nil {
 		return err
 	}
@@ -27,13 +28,13 @@ func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool
 		return refusal.New(refusal.InvalidInput, "No reason was given.").Hinted("Say why; the histories keep it.")
 	}
 	err := r.write(ctx, func(tx *store.Tx) error {
-		if err := do(r.desk(tx, a, reason)); err != nil {
-			return err
-		}
 		if dryRun {
+			if err := do(r.desk(tx, a, reason)); err != nil {
+				return err
+			}
 			return errDryRun
 		}
-		return nil
+		return r.once(tx, a, onceOf(ctx), answer, func() error { return do(r.desk(tx, a, reason)) })
 	})
 	if dryRun && err == errDryRun {
 		return nil
@@ -45,7 +46,8 @@ func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool
 // with users at their containers' next contact (docs/protocol.md, states). Each
 // that may not go is named with the reason; the others go.
 func (r *Registry) Withdraw(ctx context.Context, a Actor, ids []license.ID, reason string, dryRun bool) (out wire.Ordered, err error) {
-	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+	ids = distinct(ids)
+	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun}
 		if err := d.lock(ids); err != nil {
 			return err
@@ -55,9 +57,20 @@ func (r *Registry) Withdraw(ctx context.Context, a Actor, ids []license.ID, reas
 	return out, err
 }
 
+// distinct is a list without what stood in it before.
+func distinct(ids []license.ID) []license.ID {
+	var out []license.ID
+	for _, id := range ids {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // CancelOrder withdraws every license of an order that is not gone yet.
 func (r *Registry) CancelOrder(ctx context.Context, a Actor, number, reason string, dryRun bool) (out wire.Ordered, err error) {
-	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun}
 		o, err := findOrder(d.tx, number)
 		if err != nil {
@@ -229,7 +242,7 @@ func (r *Registry) Replace(ctx context.Context, a Actor, id license.ID, with, re
 	if err != nil {
 		return out, err
 	}
-	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
 		if err := d.lock([]license.ID{id}); err != nil {
 			return err
@@ -344,7 +357,7 @@ func mayEnter(c store.Container, l container.Candidate, held []container.Candida
 // Assign sends a license to a container, which gets it at its next contact with
 // no ticket. Until then nobody else gets it; the tie ends when it is returned.
 func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial license.Serial, reason string, dryRun bool) (out wire.Ordered, err error) {
-	err = r.hand(ctx, a, reason, dryRun, func(d *desk) error {
+	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
 		if err := d.lock([]license.ID{id}, serial); err != nil {
 			return err
@@ -385,7 +398,7 @@ func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial li
 // CancelPending takes back what was ordered for a license, as long as no update
 // that carries it was issued.
 func (r *Registry) CancelPending(ctx context.Context, a Actor, id license.ID, reason string) (out wire.License, err error) {
-	err = r.hand(ctx, a, reason, false, func(d *desk) error {
+	err = r.hand(ctx, a, reason, false, &out, func(d *desk) error {
 		if err := d.lock([]license.ID{id}); err != nil {
 			return err
 		}
