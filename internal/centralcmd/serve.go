@@ -40,6 +40,7 @@ func serveCommand(env Env) *cobra.Command {
 	cmd.Flags().String("listen", defaultListen, "address to listen on; port 0 takes a free one")
 	cmd.Flags().String("log-format", "", "text or json (default: text, json with --json)")
 	cmd.Flags().String("log-level", "info", "debug, info, warn or error; info has a line for each request")
+	mailFlags(cmd)
 	vendorFlags(cmd)
 	databaseFlag(cmd)
 	return cmd
@@ -93,6 +94,11 @@ func serve(cmd *cobra.Command, env Env) error {
 		}
 	}()
 
+	mailed, err := mailUntil(ctx, cmd, reg, log)
+	if err != nil {
+		return err
+	}
+	defer mailed()
 	known := reg.WellKnown()
 	err = cli.Print(cmd, map[string]string{"url": url, "vendor": known.Vendor, "vendor_id": known.VendorID, "environment": known.Environment, "data": f.path},
 		func(p *cli.Page) {

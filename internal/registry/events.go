@@ -50,6 +50,7 @@ const (
 	evRecoveryQuestion   = "recovery_question"
 	evRecoveryAnswered   = "recovery_answered"
 	evRestoreEnabled     = "restore_enabled"
+	evMailFailed         = "mail_undeliverable"
 	evRecoveryExcess     = "recovery_excess"
 	evSettingsChanged    = "settings_changed"
 	evTokenCreated       = "token_created"
@@ -96,6 +97,7 @@ var sentences = map[string]string{
 	evRecoveryRefused:    "Recovery {number} was refused.",
 	evRecoveryQuestion:   "Staff asked back about recovery {number}: {text}",
 	evRecoveryAnswered:   "The user answered about recovery {number}: {text}",
+	evMailFailed:         "The message about recovery {number} could not be delivered: {why}",
 	evRestoreEnabled:     "Staff allowed restores of {product} beyond the policy: {count}.",
 	evRecoveryExcess:     "The {kind} {subject} had {times} reports with restores in {days} days, more than is usual.",
 	evSettingsChanged:    "How often machines ask what is pending was set from {was} to {auto_update} (0s leaves it to them).",

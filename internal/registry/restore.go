@@ -119,7 +119,8 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 		return out, nil // nothing to keep but the answer
 	}
 	if waits && strings.TrimSpace(req.Reason) == "" {
-		return out, refusal.New(refusal.InvalidInput, "Staff decide about this, and no reason was given.").Hinted("Say how the license was lost.")
+		return out, refusal.New(refusal.InvalidInput, "Staff decide about this, and no reason was given.").Hinted("Say how the license was lost.").
+			With("missing", "reason")
 	}
 	rec := store.Recovery{State: store.Granted, Scope: string(scope), Hardware: string(hw), Container: req.Container, Tickets: tickets, Customer: customer,
 		Reason: d.log.reason, Evidence: strings.TrimSpace(req.Evidence), Contact: strings.TrimSpace(req.Contact), Language: req.Language,

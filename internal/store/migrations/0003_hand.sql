@@ -145,9 +145,10 @@ create table sessions (
 );
 create index sessions_expiry on sessions (expiry);
 
--- How far a consumer of the events has read.
+-- How far a consumer of the events has read, and until when a server has the
+-- place to itself.
 create table cursors (
     name     text primary key,
     sequence bigint not null,
-    version  bigint not null default 0
+    lease    bigint not null default 0
 );
