@@ -164,7 +164,7 @@ func TestDatabaseKnowsTheStates(t *testing.T) {
 	for _, list := range []struct {
 		before string
 		want   []string
-	}{{`check \(state in \(`, all}, {`check \(\(holder is not null\) = \(state in \(`, held}} {
+	}{{`check \(state = `, all}, {`check \(\(holder is not null\) = \(state = `, held}} {
 		m := regexp.MustCompile(list.before + `([^)]*)\)`).FindSubmatch(sql)
 		if m == nil {
 			t.Fatalf("no %q", list.before)

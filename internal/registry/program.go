@@ -261,8 +261,20 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		Issued: x.c.Issued, Acked: x.c.Acked, AckedLife: x.c.AckedLife, Challenge: x.c.Challenge,
 		Plans: map[uint64]container.Hash{}, Lives: map[uint64]container.Hash{},
 	}
+	if x.c.Issued > x.c.Acked {
+		var err error
+		if x.unproven, err = x.tx.StepsAfter(x.in.serial, x.c.Acked); err != nil {
+			return container.Finding{}, err
+		}
+	}
+	for _, s := range x.unproven {
+		l.Plans[s.Number] = s.Plan
+		if s.Life != nil {
+			l.Lives[s.Number] = container.Hash(s.Life)
+		}
+	}
 	for _, n := range []uint64{x.c.Acked, r.Number} {
-		if n > x.c.Issued {
+		if _, have := l.Plans[n]; have || n > x.c.Issued {
 			continue
 		}
 		plan, life, err := x.tx.Point(x.in.serial, n)
@@ -273,15 +285,6 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		if life != nil {
 			l.Lives[n] = container.Hash(life)
 		}
-	}
-	if x.known {
-		var err error
-		if x.unproven, err = x.tx.StepsAfter(x.in.serial, x.c.Acked); err != nil {
-			return container.Finding{}, err
-		}
-	}
-	for _, s := range x.unproven {
-		l.Plans[s.Number] = s.Plan
 	}
 	f := l.Reconcile(r)
 	switch {

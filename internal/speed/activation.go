@@ -58,10 +58,7 @@ var machinesSoFar atomic.Int64
 func (s *stage) activationRound(v *vendor, b *process, writer *bare.Database, clients int) error {
 	const part = "Activation, SQLite"
 	n := s.count(clients)
-	who := fmt.Sprintf("%d clients", clients)
-	if clients == 1 {
-		who = "1 client"
-	}
+	who := naming(clients)
 	machines, err := v.machines(n)
 	if err != nil {
 		return err
@@ -212,7 +209,7 @@ func commits(d *bare.Database, clients, n int) (rate, cpu float64) {
 	return float64(n) / wall.Seconds(), micros(cpuOf(os.Getpid())-before) / float64(n)
 }
 
-func (s *stage) postgres(context.Context) error {
+func (s *stage) postgres(ctx context.Context) error {
 	const part = "Activation, PostgreSQL"
 	h := &host{}
 	defer h.end()
@@ -226,25 +223,43 @@ func (s *stage) postgres(context.Context) error {
 	}
 	defer func() { v.stop() }()
 	for range s.rounds {
-		machines, err := v.machines(s.requests)
-		if err != nil {
-			return err
-		}
-		requests, err := reports(machines, wire.PathProgram, activate)
-		if err != nil {
-			return err
-		}
-		s.hush()
-		l, err := run(v.process, 64, requests, true, true)
-		if err != nil {
-			return err
-		}
-		s.table.row(part, "processor time of central alone, 64 clients", "µs", 0).add(l.CPU)
-		s.table.row(part, "rate, 64 clients", "1/s", 0).add(l.Rate)
-		s.table.row(part, "median answer, 64 clients", "ms", 0).add(l.P50)
-		if err := s.rest(part, v, machines, l.Answers); err != nil {
-			return err
+		for _, clients := range []int{1, 8, 64} {
+			machines, err := v.machines(s.count(clients))
+			if err != nil {
+				return err
+			}
+			requests, err := reports(machines, wire.PathProgram, activate)
+			if err != nil {
+				return err
+			}
+			s.hush()
+			l, err := run(v.process, clients, requests, true, true)
+			if err != nil {
+				return err
+			}
+			commits, err := bare.Commits(ctx, server, clients, len(requests))
+			if err != nil {
+				return err
+			}
+			who := naming(clients)
+			s.table.row(part, "processor time of central alone, "+who, "µs", 0).add(l.CPU)
+			s.table.row(part, "rate, beside commits of one row, "+who, "1/s", 0).add(l.Rate, commits)
+			s.table.row(part, "median answer, "+who, "ms", 0).add(l.P50)
+			if clients < 64 {
+				continue
+			}
+			if err := s.rest(part, v, machines, l.Answers); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// naming says how many clients there are.
+func naming(clients int) string {
+	if clients == 1 {
+		return "1 client"
+	}
+	return fmt.Sprintf("%d clients", clients)
 }

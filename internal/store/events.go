@@ -196,6 +196,7 @@ func (tx *Tx) writeEvents() error {
 	if err := tx.ready(); err != nil {
 		return err
 	}
+	tx.changed = true
 	if err := tx.conn.writeEvents(tx.statement); err != nil {
 		return tx.fail(err)
 	}

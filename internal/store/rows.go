@@ -73,6 +73,7 @@ func (tx *Tx) many(m *manyRows, args []any) (changed int64, err error) {
 	if err := tx.ready(); err != nil {
 		return 0, err
 	}
+	tx.changed = true
 	if changed, err = tx.conn.many(tx.statement, m, args); err != nil {
 		return changed, tx.fail(err)
 	}

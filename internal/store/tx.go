@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"strconv"
+	"strings"
 )
 
 // maxStatements is how many parsed statements a SQLite connection keeps. It is
@@ -92,6 +93,8 @@ type Tx struct {
 	open  *Rows // of the last query, until closed
 	err   error // of the first statement that failed
 	ended bool
+
+	changed bool // a statement ran that may change something
 }
 
 // Context is the context of the Read or Write that tx belongs to.
@@ -103,6 +106,7 @@ func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
 	if err := tx.ready(); err != nil {
 		return 0, err
 	}
+	tx.changed = true
 	result, err := tx.conn.exec(tx.statement, query, args...)
 	if err != nil {
 		return 0, tx.fail(err)
@@ -115,6 +119,9 @@ func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
 func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 	if err := tx.ready(); err != nil {
 		return nil, err
+	}
+	if !strings.HasPrefix(query, "select") && !strings.HasPrefix(query, "SELECT") {
+		tx.changed = true
 	}
 	rows, err := tx.conn.query(tx.statement, query, args...)
 	if err != nil {

@@ -25,7 +25,9 @@ var errUndone = errors.New("store: rolled back together with the transactions be
 
 // writer is the one writer of a SQLite file, with group commit: transactions
 // that wait together run one after the other inside one transaction of the
-// engine, each in its own savepoint, and share one commit, which is one fsync.
+// engine, and share one commit, which is one fsync. Nearly always all of them
+// succeed. When one fails that has changed something, all that ran are run again,
+// each in a savepoint of its own.
 //
 // The writer's goroutine begins, ends and commits; the function of a
 // transaction runs on its caller's own goroutine, which is lent the connection
@@ -53,7 +55,10 @@ type job struct {
 	lent  chan *Tx   // writer → caller: run your function on this
 	ran   chan error // caller → writer: the function's outcome
 	done  chan error // writer → caller: the transaction's outcome
-	err   error      // own outcome until the commit; the writer's
+
+	// The writer's.
+	err     error // own outcome until the commit
+	changed bool  // it may have changed the database
 }
 
 // errLeft is the outcome of a function that did not return: it panicked.
@@ -71,23 +76,20 @@ func (w *writer) write(ctx context.Context, fn func(*Tx) error) error {
 	if err := w.enqueue(j); err != nil {
 		return err
 	}
-	select {
-	case tx := <-j.lent:
-		j.run(tx, fn)
-	case err := <-j.done: // the writer could not begin
-		return err
-	case <-ctx.Done():
-		if j.taken.CompareAndSwap(false, true) {
-			return ctx.Err()
-		}
+	ended := ctx.Done()
+	for {
 		select {
 		case tx := <-j.lent:
 			j.run(tx, fn)
 		case err := <-j.done:
 			return err
+		case <-ended:
+			if j.taken.CompareAndSwap(false, true) {
+				return ctx.Err()
+			}
+			ended = nil
 		}
 	}
-	return <-j.done
 }
 
 func (w *writer) enqueue(j *job) error {
@@ -149,10 +151,15 @@ func (w *writer) batch(first *job) {
 	start := time.Now()
 	var ran []*job
 	var broken error
+	careful := false
 	for j := first; j != nil; j = w.next() {
 		if j.taken.CompareAndSwap(false, true) {
-			broken = w.one(j)
 			ran = append(ran, j)
+			broken = w.one(j, careful)
+			if broken == nil && j.err != nil && j.changed && !careful {
+				careful = true
+				broken = w.again(ran)
+			}
 		}
 		if broken != nil || len(ran) == maxBatch || time.Since(start) > maxBatchTime {
 			break
@@ -182,11 +189,13 @@ func (w *writer) next() *job {
 	return nil
 }
 
-// one runs j in its savepoint and notes its outcome. It gives an error when the
-// whole batch is lost.
-func (w *writer) one(j *job) (broken error) {
-	if err := w.exec("SAVEPOINT one"); err != nil {
-		return err
+// one runs j, if careful in a savepoint, and notes its outcome. It gives an error
+// when the whole batch is lost.
+func (w *writer) one(j *job, careful bool) (broken error) {
+	if careful {
+		if err := w.exec("SAVEPOINT one"); err != nil {
+			return err
+		}
 	}
 	// A statement that is interrupted would make SQLite roll back the whole
 	// batch, so statements run to their end whatever becomes of the caller.
@@ -194,13 +203,38 @@ func (w *writer) one(j *job) (broken error) {
 	waiting, written := w.conn.events.mark()
 	j.lent <- tx
 	j.err = tx.end(<-j.ran)
+	j.changed = tx.changed || tx.err != nil
 	if j.err != nil {
 		w.conn.events.back(waiting, written)
-		if err := w.exec("ROLLBACK TO one"); err != nil {
+		if careful {
+			if err := w.exec("ROLLBACK TO one"); err != nil {
+				return err
+			}
+		}
+	}
+	if careful {
+		return w.exec("RELEASE one")
+	}
+	return nil
+}
+
+// again undoes the batch and runs its jobs again, the last one too: what it
+// decided on was never committed.
+func (w *writer) again(ran []*job) (broken error) {
+	w.exec("ROLLBACK") // SQLite itself may have done so
+	w.conn.events.back(0, 0)
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, j := range ran {
+		if errors.Is(j.err, errLeft) {
+			continue // nobody is there to run it
+		}
+		if err := w.one(j, true); err != nil {
 			return err
 		}
 	}
-	return w.exec("RELEASE one")
+	return nil
 }
 
 // finish commits the batch and answers everybody in it, also those whose own

@@ -61,7 +61,7 @@ create table licenses (
     item       text not null,
     features   text not null,
     terms      text not null,
-    state      text not null check (state in ('not_collected', 'collecting', 'collected', 'returning', 'returned', 'gone')),
+    state      text not null check (state = 'not_collected' or state = 'collecting' or state = 'collected' or state = 'returning' or state = 'returned' or state = 'gone'),
     generation bigint not null check (generation > 0),
     holder     text,
     step       bigint not null default 0,
@@ -69,8 +69,9 @@ create table licenses (
     activated  bigint not null default 0,
     created    bigint not null,
     version    bigint not null default 0,
-    -- A license is with exactly one container, or with none.
-    check ((holder is not null) = (state in ('collecting', 'collected', 'returning')))
+    -- A license is with exactly one container, or with none. (Not "in": SQLite
+    -- makes a temporary table for its list, with every change of a row.)
+    check ((holder is not null) = (state = 'collecting' or state = 'collected' or state = 'returning'))
 );
 create index licenses_order on licenses (order_id);
 create index licenses_ticket on licenses (ticket_id);
