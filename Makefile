@@ -8,7 +8,7 @@ PACKAGES ?= ./...
 STATIC := CGO_ENABLED=0
 
 .DEFAULT_GOAL := build
-.PHONY: build demo deps check fmt vet staticcheck cross test test-fast test-long bench generate clean
+.PHONY: build demo deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
 
 build: ## static programs in bin/
 	$(STATIC) $(GO) build -trimpath -o bin/ $(PROGRAMS)
@@ -16,7 +16,7 @@ build: ## static programs in bin/
 demo: ## the main job from start to end, each step printed
 	$(GO) run ./cmd/licet-central demo
 
-deps: ## what the tests need besides Go (PostgreSQL, a C compiler)
+deps: ## what the tests need besides Go (PostgreSQL, a C compiler, a browser)
 	@./scripts/deps.sh
 
 fmt: ## fails if a file is not formatted
@@ -51,6 +51,9 @@ bench: ## how fast it is beside the work that nobody can avoid: the table of doc
 
 generate: ## generated code and pages; a test fails when they are stale
 	$(GO) generate $(PACKAGES)
+
+look: generate ## the one stylesheet of all pages; needs npm, which nothing else does
+	./scripts/look.sh
 
 clean:
 	rm -rf bin coverage

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Brings what the tests need besides Go: the PostgreSQL server programs and,
-# for the race detector, a C compiler. Asks nothing. Where it cannot install,
-# it says exactly what is missing and exits 1.
+# Brings what the tests need besides Go: the PostgreSQL server programs, for the
+# race detector a C compiler, and to look at pages a browser with Node and two
+# npm packages. Asks nothing. Where it cannot install, it says exactly what is
+# missing and exits 1.
 set -euo pipefail
 
 postgres_bin() {
@@ -18,6 +19,22 @@ c_compiler() {
   command -v "${CC:-gcc}" >/dev/null 2>&1 || command -v cc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1
 }
 
+browser() {
+  [ -n "${LICET_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1
+}
+
+# The npm packages, exactly as the lock file has them.
+npm_packages() {
+  local dir="$1"
+  if ! cmp -s "$dir/package-lock.json" "$dir/node_modules/.installed"; then
+    echo "installing: npm packages of ${dir#"$PWD"/}"
+    (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2)
+    cp "$dir/package-lock.json" "$dir/node_modules/.installed"
+  fi
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
 if ! command -v go >/dev/null 2>&1; then
   echo "Go is missing: install Go 1.26 or newer, see https://go.dev/dl/" >&2
   exit 1
@@ -26,7 +43,11 @@ fi
 want=()
 postgres_bin || want+=(postgresql)
 c_compiler || want+=(gcc libc6-dev)
+browser || want+=(chromium)
+command -v node >/dev/null 2>&1 || want+=(nodejs)
+command -v npm >/dev/null 2>&1 || want+=(npm)
 if [ "${#want[@]}" -eq 0 ]; then
+  npm_packages internal/browser
   exit 0
 fi
 
@@ -34,8 +55,9 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   {
     echo "The tests need these, which are not here: ${want[*]}"
     echo "  Debian, Ubuntu:  sudo apt-get install -y ${want[*]}"
-    echo "  Fedora:          sudo dnf install -y postgresql-server gcc"
-    echo "  others:          any PostgreSQL with initdb and postgres in one folder of PATH"
+    echo "  Fedora:          sudo dnf install -y postgresql-server gcc chromium nodejs npm"
+    echo "  others:          any PostgreSQL with initdb and postgres in one folder of PATH,"
+    echo "                   a C compiler, Chromium (LICET_CHROMIUM names it), Node 20 or newer and npm"
     echo "No database has to be set up or running: the tests start their own in a temporary folder."
   } >&2
   exit 1
@@ -55,3 +77,5 @@ if ! postgres_bin; then
   echo "PostgreSQL was installed, but initdb and postgres are not under /usr/lib/postgresql/*/bin: put them on PATH." >&2
   exit 1
 fi
+
+npm_packages internal/browser

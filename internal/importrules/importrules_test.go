@@ -121,8 +121,15 @@ var rules = []rule{
 		reason:    "shared parts of every audience turn errors into responses; they know no operation",
 	},
 	{
+		name: "look", of: own("internal/look/...", "internal/browser/..."),
+		never: []string{"database/sql/..."},
+		unreached: own("internal/registry/...", "internal/store/...", "internal/gateway/...", "internal/vendorapi/...",
+			"internal/portal/...", "internal/console/..."),
+		reason: "what pages are made of is handed values; it knows no operation and no audience",
+	},
+	{
 		name: "machine side", of: own("internal/agent/...", "internal/licetcmd/...", "internal/containerfile/...", "cmd/licet"),
-		unreached: append(own("internal/store/...", "internal/registry/..."), "database/sql/..."),
+		unreached: append(own("internal/store/...", "internal/registry/...", "internal/look/..."), "database/sql/..."),
 		reason:    "what runs on users' machines has no part of central in it",
 	},
 	{
@@ -219,6 +226,10 @@ func TestRulesCatch(t *testing.T) {
 		{"gateway on the store", "licet/internal/gateway", []string{"licet/internal/store"}, "licet/internal/gateway imports licet/internal/store"},
 		{"portal on the gateway", "licet/internal/portal", []string{"licet/internal/gateway"}, "licet/internal/portal imports licet/internal/gateway"},
 		{"web reaches the store", "licet/internal/web", []string{"licet/internal/registry"}, "licet/internal/web imports licet/internal/registry imports licet/internal/store"},
+		{"pages may use the look", "licet/internal/portal", []string{"licet/internal/look", "licet/internal/registry"}, ""},
+		{"look reaches the store", "licet/internal/look", []string{"licet/internal/audit"}, "licet/internal/look imports licet/internal/audit imports licet/internal/store"},
+		{"look on an audience", "licet/internal/look/gallery", []string{"licet/internal/portal"}, "licet/internal/look/gallery imports licet/internal/portal"},
+		{"agent with pages", "licet/internal/agent", []string{"licet/internal/look"}, "licet/internal/agent imports licet/internal/look"},
 		{"agent reaches SQL", "licet/internal/agent", []string{"licet/internal/store"}, "licet/internal/agent imports licet/internal/store imports database/sql"},
 		{"registry with pages", "licet/internal/registry", []string{"html/template"}, "licet/internal/registry imports html/template"},
 		{"store on wire", "licet/internal/store", []string{"licet/wire"}, "licet/internal/store imports licet/wire"},
