@@ -57,7 +57,9 @@ type Change struct {
 	Op      string     `json:"op"` // put, drop, lock or unlock
 	License license.ID `json:"license,omitempty"`
 	Product string     `json:"product,omitempty"`
-	Body    []byte     `json:"-"` // the license, of a put
+	Phase   string     `json:"phase,omitempty"` // withdraw, return, assign, replace or activate
+	Cause   string     `json:"cause,omitempty"` // who wanted it: vendor or user
+	Body    []byte     `json:"-"`               // the license, of a put
 }
 
 // Incoming is a step of an update after its signature was verified.
@@ -145,7 +147,7 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 	var changes []Change
 	bodies := in.Bodies
 	for _, op := range step.Ops {
-		change := Change{Op: op.Kind.String(), License: op.License, Product: op.Product}
+		change := Change{Op: op.Kind.String(), License: op.License, Product: op.Product, Phase: op.Phase.String(), Cause: op.Phase.Cause()}
 		switch op.Kind {
 		case Put:
 			if len(bodies) == 0 || sha256.Sum256(bodies[0]) != op.Body {
@@ -155,9 +157,11 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 			bodies = bodies[1:]
 			s.Held[op.License] = Holding{Generation: op.Generation, Product: op.Product, Step: step.Number, Body: op.Body}
 		case Drop:
-			if h, ok := s.Held[op.License]; ok && h.Generation <= op.Generation {
-				delete(s.Held, op.License)
+			h, ok := s.Held[op.License]
+			if !ok || h.Generation > op.Generation {
+				continue // an old copy that is not here: nothing changes
 			}
+			delete(s.Held, op.License)
 		default:
 			return nil, refusal.New(refusal.UnsupportedVersion, "Step %d has an operation that this program does not know.", step.Number).
 				Hinted("Install a newer version of licet, then import the file again.")
@@ -168,7 +172,7 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 	case Unchanged:
 	case Close, Open:
 		s.Locked = step.Lock == Close
-		changes = append(changes, Change{Op: step.Lock.String()})
+		changes = append(changes, Change{Op: step.Lock.String(), Cause: ByVendor})
 	default:
 		return nil, refusal.New(refusal.UnsupportedVersion, "Step %d closes the container in a way that this program does not know.", step.Number).
 			Hinted("Install a newer version of licet, then import the file again.")

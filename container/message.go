@@ -53,6 +53,38 @@ const (
 	Activate Phase = 5 // user: activated
 )
 
+// String is the phase's name as shown to people and programs.
+func (p Phase) String() string {
+	switch p {
+	case Withdraw:
+		return "withdraw"
+	case Return:
+		return "return"
+	case Assign:
+		return "assign"
+	case Replace:
+		return "replace"
+	case Activate:
+		return "activate"
+	}
+	return "unknown"
+}
+
+// Cause is who wanted what happens in the phase.
+func (p Phase) Cause() string {
+	switch p {
+	case Return, Activate:
+		return ByUser
+	}
+	return ByVendor
+}
+
+// Who wanted a change.
+const (
+	ByUser   = "user"
+	ByVendor = "vendor"
+)
+
 // Lock is what a step does to the container as a whole.
 type Lock uint8
 

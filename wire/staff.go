@@ -23,7 +23,7 @@ type Decided struct {
 // Replacement puts a license of another product, or with other terms, in place
 // of one.
 type Replacement struct {
-	With   string `json:"with" minLength:"1" maxLength:"1000" doc:"Product code, and terms for this license alone, such as CAD-PRO,seats=10."`
+	With   string `json:"with" minLength:"1" maxLength:"1000" doc:"Product code, and terms for this license alone, such as CAD-NET,seats=10."`
 	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 	DryRun bool   `json:"dry_run,omitempty" doc:"Only say what would happen."`
 }

@@ -21,6 +21,7 @@ const (
 	PathUpdates   = "/gateway/v1/updates" // several requests at once: UpdatesRequest, UpdatesAnswer
 	PathRestore   = "/gateway/v1/restore" // RestoreRequest, RestoreAnswer
 	PathTime      = "/gateway/v1/time"
+	PathOrigins   = "/gateway/v1/origins" // the signed list of origins whose pages may speak to machines
 	PathBlockList = "/gateway/v1/blocklist" // GET ?from=N: a file with the news since list N; 0 is the whole list
 	PathWellKnown = "/.well-known/licet"
 	PathHealth    = "/healthz"
@@ -110,8 +111,9 @@ type License struct {
 	ReplacedBy license.ID         `json:"replaced_by,omitempty"`
 	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
 	Withdrawn  bool               `json:"withdrawn,omitempty"`
-	Pending    []string           `json:"pending"` // vendor actions that wait for the container
-	Can        []string           `json:"can"`     // what can be done with it now, for people
+	Blocked    *Blocked           `json:"blocked,omitempty"` // its container is blocked
+	Pending    []string           `json:"pending"`           // vendor actions that wait for the container
+	Can        []string           `json:"can"`               // what can be done with it now, for people
 }
 
 // Ticket is a ticket as staff see it.
@@ -247,7 +249,9 @@ type Carried struct {
 	Receipt   bool                `json:"receipt,omitempty"` // it was a receipt, and is taken in
 	Update    []byte              `json:"update,omitempty"`  // the answer to a request, to be carried back
 	Outcomes  []container.Outcome `json:"outcomes,omitempty"`
-	Repeated  bool                `json:"repeated,omitempty"` // the request was answered before; this is that answer
+	// Names are the products' names of the licenses that the outcomes are about.
+	Names    map[license.ID]string `json:"names,omitempty"`
+	Repeated bool                  `json:"repeated,omitempty"` // the request was answered before; this is that answer
 }
 
 // TicketPage is what its holder sees of one or several tickets, with no account.
@@ -291,6 +295,9 @@ type PageLicense struct {
 	Return     bool               `json:"can_return"`   // by the container that holds it
 	Continue   bool               `json:"can_continue"` // a transfer that is not confirmed
 	Restore    *PageRestore       `json:"restore,omitempty"`
+	// Whole is what would become of it if its whole container were lost, by what
+	// became of the machine.
+	Whole map[recovery.Hardware]PageRestore `json:"restore_whole,omitempty"`
 }
 
 // PageRestore is what would become of a license that is reported lost now.
@@ -341,9 +348,8 @@ type RestoreAnswer struct {
 	Recovery uint64        `json:"recovery,omitempty"` // number of the report; 0 if all was refused
 	State    string        `json:"state"`              // granted, waiting or refused
 	Licenses []LostLicense `json:"licenses"`
-	// Restored are licenses of the tickets that were restored before and have not
-	// been activated since, where the request named none: a report that is repeated
-	// goes on with them.
+	// Restored are licenses of the report that were restored before and have not
+	// been activated since: whoever repeats a report goes on with them.
 	Restored []license.ID `json:"restored,omitempty"`
 }
 
@@ -481,7 +487,7 @@ type Token struct {
 // TokenRequest creates an API token.
 type TokenRequest struct {
 	Name   string           `json:"name" minLength:"1" maxLength:"100"`
-	Scopes []string         `json:"scopes" minItems:"1" doc:"read, orders, containers, catalog, audit, tokens or admin (all of them)."`
+	Scopes []string         `json:"scopes" minItems:"1" doc:"read, orders, licenses, recovery, containers, catalog, audit, tokens or admin (all of them)."`
 	TTL    license.Duration `json:"ttl,omitempty" doc:"How long it is valid, such as 90d; for ever if absent."`
 }
 

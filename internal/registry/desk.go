@@ -41,7 +41,7 @@ func (d *desk) lock(ids []license.ID, more ...license.Serial) error {
 	for _, id := range ids {
 		l, err := d.tx.License(id)
 		if errors.Is(err, store.ErrNotFound) {
-			return refusal.New(refusal.LicenseUnknown, "There is no license %s.", id).With("license", string(id))
+			return noLicense(id)
 		}
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (d *desk) lock(ids []license.ID, more ...license.Serial) error {
 	for _, s := range slices.Compact(slices.Sorted(slices.Values(before))) {
 		c, err := d.tx.LockContainer(s)
 		if errors.Is(err, store.ErrNotFound) {
-			return refusal.New(refusal.ContainerUnknown, "There is no container %s.", s).With("container", string(s))
+			return noContainer(s)
 		}
 		if err != nil {
 			return err
@@ -79,6 +79,16 @@ func (d *desk) lock(ids []license.ID, more ...license.Serial) error {
 		}
 	}
 	return nil
+}
+
+func noLicense(id license.ID) *refusal.Refusal {
+	return refusal.New(refusal.LicenseUnknown, "There is no license %s.", id).With("license", string(id)).
+		Hinted("licet-central license list and licet-central ticket show name what there is.")
+}
+
+func noContainer(s license.Serial) *refusal.Refusal {
+	return refusal.New(refusal.ContainerUnknown, "There is no container %s.", s).With("container", string(s)).
+		Hinted("licet-central container list names them.")
 }
 
 // concerned is the containers that a decision about a license touches.

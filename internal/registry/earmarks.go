@@ -14,7 +14,9 @@ func (x *exchange) issued(ops []container.Op, n uint64) error {
 	for i, e := range x.earmarks {
 		carried := slices.ContainsFunc(ops, func(o container.Op) bool {
 			want := e.Order()
-			return o.License == e.License && o.Phase == want.Phase && o.Generation == e.Generation
+			// What was to be sent, its user may have asked for meanwhile.
+			fits := o.Phase == want.Phase || e.Kind == store.Assign && o.Kind == container.Put
+			return o.License == e.License && fits && o.Generation == e.Generation
 		})
 		if !carried || e.Step != 0 {
 			continue

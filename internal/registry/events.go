@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -57,6 +58,13 @@ const (
 	evTokenRevoked       = "token_revoked"
 	evRootExported       = "root_exported"
 	evRootRemoved        = "root_removed"
+	evStaffAdded         = "staff_added"
+	evStaffDisabled      = "staff_disabled"
+	evStaffPassword      = "staff_password_set"
+	evStaffScopes        = "staff_scopes_set"
+	evSignedIn           = "signed_in"
+	evSignedOut          = "signed_out"
+	evSignInRefused      = "sign_in_refused"
 )
 
 // sentences say what happened to people. A word in braces stands for a detail of
@@ -105,6 +113,13 @@ var sentences = map[string]string{
 	evTokenRevoked:       "The API token {name} was revoked.",
 	evRootExported:       "The root key was exported.",
 	evRootRemoved:        "The root key was removed from the server.",
+	evStaffAdded:         "The account {name} of the vendor's staff was made; scopes: {scopes}.",
+	evStaffDisabled:      "The account {name} was disabled; its sessions ended.",
+	evStaffPassword:      "A new password was set for the account {name}; its sessions ended.",
+	evStaffScopes:        "The account {name} got the scopes {scopes}; its sessions ended.",
+	evSignedIn:           "{name} signed in from {address}.",
+	evSignedOut:          "{name} signed out.",
+	evSignInRefused:      "An attempt to sign in as {name} from {address} was refused.",
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
@@ -116,14 +131,27 @@ var sentences = map[string]string{
 	string(license.Lost):          "{product} was lost while its withdrawal was ordered; it is gone.",
 }
 
+// Sentences are the English sentences by event, for pages that have them in other
+// languages.
+func Sentences() map[string]string { return maps.Clone(sentences) }
+
 // sentence fills an event's details into its sentence.
 func sentence(e store.Event) string {
-	var details map[string]any
-	_ = json.Unmarshal(e.Details, &details) // what does not read stands as a dash
 	text := sentences[e.Name]
 	if text == "" {
 		return e.Name
 	}
+	return Fill(text, e.Details, detail)
+}
+
+// Word writes one detail of an event as the English sentences do.
+func Word(v any) string { return detail(v) }
+
+// Fill fills details into a sentence: a word in braces stands for one, written by
+// word.
+func Fill(text string, document json.RawMessage, word func(any) string) string {
+	var details map[string]any
+	_ = json.Unmarshal(document, &details) // what does not read stands as a dash
 	var out strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "{")
@@ -132,7 +160,7 @@ func sentence(e store.Event) string {
 			return out.String()
 		}
 		name, after, _ := strings.Cut(rest, "}")
-		out.WriteString(detail(details[name]))
+		out.WriteString(word(details[name]))
 		text = after
 	}
 }
@@ -171,6 +199,7 @@ const (
 	ofProduct   = "product"
 	ofToken     = "token"
 	ofRecovery  = "recovery"
+	ofStaff     = "staff"
 )
 
 func about(kind, id string) store.Subject { return store.Subject{Kind: kind, ID: id} }

@@ -309,6 +309,8 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 		if out.Ticket, err = r.openTicket(t); err != nil {
 			return err
 		}
+		// What was withdrawn is no longer on the ticket; the order's history has it.
+		ls = slices.DeleteFunc(ls, func(l store.License) bool { return l.State == license.Gone })
 		out.Licenses, err = r.licenseViews(tx, ls, o)
 		return err
 	})

@@ -64,13 +64,25 @@ func (r *Registry) answer(ctx context.Context, in incoming) (out wire.Carried, e
 	err = r.write(ctx, func(tx *store.Tx) error {
 		x := r.exchange(tx, in)
 		answer, err := x.program()
-		out = wire.Carried{Container: in.serial, Update: answer, Outcomes: x.told, Repeated: x.told == nil}
+		out = wire.Carried{Container: in.serial, Update: answer, Outcomes: x.told, Names: x.names(), Repeated: x.told == nil}
 		return err
 	})
 	if err != nil {
 		return wire.Carried{}, err // what was not committed does not leave
 	}
 	return out, nil
+}
+
+// names are the products' names of the licenses that the container was told about.
+func (x *exchange) names() map[license.ID]string {
+	names := map[license.ID]string{}
+	for _, o := range x.told {
+		id, _ := o.Details["license"].(string)
+		if l, ok := x.licenses[license.ID(id)]; ok && o.Code != refusal.LicenseUnknown {
+			names[l.ID] = x.products[l.Product].Name
+		}
+	}
+	return names
 }
 
 // Receipt takes a receipt file in. A receipt that is older than the record
@@ -376,7 +388,7 @@ func (x *exchange) confirmOp(n uint64, op container.Op) error {
 	if !yes {
 		return nil // history only
 	}
-	if err := x.move(l, event, n); err != nil || event != license.TakenBack {
+	if err := x.move(l, event, n); err != nil || event == license.PutConfirmed {
 		return err
 	}
 	return x.settle(op.License) // whichever step brought it back
@@ -477,7 +489,9 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == "" && x.c.Blocked.Reason == ""}
-	if x.c.Flag.Reason == "" || x.c.Issued > before {
+	// An older copy, of which two lives are proven, lacks steps that are confirmed
+	// and no longer sent; it cannot apply what follows them.
+	if (x.c.Flag.Reason == "" || x.c.Issued > before) && x.in.report.Number >= x.c.Acked {
 		u.Steps = x.pending()
 	}
 	if u.Reissued, err = x.reissue(); err != nil {

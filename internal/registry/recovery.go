@@ -165,7 +165,8 @@ func (r *Registry) ApproveRecovery(ctx context.Context, a Actor, n uint64, req w
 		}
 		for _, id := range req.Licenses {
 			if !slices.Contains(ids, id) {
-				return refusal.New(refusal.LicenseUnknown, "The license %s does not wait in recovery %d.", id, n).With("license", string(id))
+				return refusal.New(refusal.LicenseUnknown, "The license %s does not wait in recovery %d.", id, n).With("license", string(id)).
+					Hinted("licet-central recovery show %d names those that do.", n)
 			}
 		}
 		if err := d.lock(ids); err != nil {

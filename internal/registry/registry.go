@@ -44,6 +44,10 @@ type Registry struct {
 	vendor store.Vendor
 	blocks blockCache
 
+	origins []string // of pages that may speak to machines, beside its own; set before serving
+
+	attempts attempts // to sign in
+
 	idsLock sync.Mutex // guards ids
 	ids     license.IDs
 }
@@ -80,7 +84,7 @@ func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) 
 
 // tries is how often a transaction is run again when another one created the
 // same row at the same time.
-const tries = 5
+const tries = 20
 
 // errAgain says that a transaction decided on what another one has changed
 // since; it is run again.

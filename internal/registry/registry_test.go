@@ -101,6 +101,16 @@ func (x *box) report(w container.Wishes) []byte {
 	return file
 }
 
+// opened is what an update file holds.
+func (x *box) opened(file []byte) container.Update {
+	x.b.t.Helper()
+	v, err := seal.NewVerifier(x.b.trust)
+	must(x.b.t, err)
+	u, err := v.OpenUpdate(file, x.keys)
+	must(x.b.t, err)
+	return u
+}
+
 func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *refusal.Refusal) {
 	x.b.t.Helper()
 	v, err := seal.NewVerifier(x.b.trust)

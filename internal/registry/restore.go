@@ -47,6 +47,8 @@ func (r *Registry) hardwareOf(req wire.RestoreRequest) (hardware [][]byte, file 
 	switch {
 	case len(req.Tickets) == 0:
 		return nil, nil, refusal.New(refusal.InvalidInput, "No ticket was given.").Hinted("Give the tickets of the licenses that were lost.")
+	case req.Whole && req.Container == "":
+		return nil, nil, refusal.New(refusal.InvalidInput, "Which container was lost is not said.").Hinted("Give its serial; the ticket's page shows it.")
 	case len(req.Licenses) > maxLost:
 		return nil, nil, refusal.New(refusal.TooLarge, "At most %d licenses can be reported at once.", maxLost)
 	case len(req.Reason) > maxLostText || len(req.Evidence) > maxLostText:
@@ -55,7 +57,9 @@ func (r *Registry) hardwareOf(req wire.RestoreRequest) (hardware [][]byte, file 
 	if req.Report == "" {
 		return nil, nil, nil
 	}
-	in, err := r.openReport([]byte(req.Report), seal.Receipt)
+	// A machine that has no licenses yet writes a request more often than a receipt;
+	// its traits are in both.
+	in, err := r.openReport([]byte(req.Report), seal.Receipt, seal.Request)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +144,26 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 			out.Licenses[i].Recovery = rec.Number
 		}
 	}
-	return out, d.record(rec, all)
+	whole := false
+	if scope == recovery.ScopeContainer {
+		if whole, err = d.everything(req.Container, all); err != nil {
+			return out, err
+		}
+	}
+	return out, d.record(rec, all, whole)
+}
+
+// everything reports whether a report covers all that a container holds. A ticket
+// speaks for its own licenses; only then may policy block the container, in which
+// others may have licenses too.
+func (d *desk) everything(serial license.Serial, all []lost) (bool, error) {
+	held, err := d.tx.LicensesWith(serial)
+	for _, l := range held {
+		if !slices.ContainsFunc(all, func(x lost) bool { return x.l.ID == l.ID }) {
+			return false, err
+		}
+	}
+	return err == nil, err
 }
 
 // waitsIn is the report in which a license waits for a decision, and what staff
@@ -162,7 +185,7 @@ func (d *desk) waitsIn(id license.ID) (n uint64, question string, err error) {
 }
 
 // record stores the licenses of a report, and restores those that policy grants.
-func (d *desk) record(rec store.Recovery, all []lost) error {
+func (d *desk) record(rec store.Recovery, all []lost, whole bool) error {
 	name := evRecoveryGranted
 	if rec.State == store.Waiting {
 		name = evRecoveryAsked
@@ -185,7 +208,7 @@ func (d *desk) record(rec store.Recovery, all []lost) error {
 			Verdict: string(x.Verdict), Outcome: outcome, Because: string(because)}); err != nil {
 			return err
 		}
-		what = append(what, map[string]any{"license": x.l.ID, "product": x.l.Product, "verdict": x.Verdict, "code": x.Code})
+		what = append(what, map[string]any{"license": x.l.ID, "product": x.l.Product, "verdict": x.Verdict, "code": x.Code, "generation": x.l.Generation, "container": x.l.Holder})
 		for _, s := range []store.Subject{about(ofLicense, string(x.l.ID)), about(ofOrder, x.l.OrderID), about(ofTicket, x.l.TicketID), about(ofContainer, string(x.l.Holder))} {
 			if s.ID != "" && !slices.Contains(subjects, s) {
 				subjects = append(subjects, s)
@@ -207,7 +230,7 @@ func (d *desk) record(rec store.Recovery, all []lost) error {
 				return err
 			}
 		}
-		if err := d.restore(x.l, restoring{how: how, recovery: rec.Number, stop: x.Stop, found: x.Found, whole: rec.Scope == string(recovery.ScopeContainer)}); err != nil {
+		if err := d.restore(x.l, restoring{how: how, recovery: rec.Number, stop: x.Stop, found: x.Found, whole: whole}); err != nil {
 			return err
 		}
 	}
@@ -286,13 +309,16 @@ func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []str
 		if !ok || l.State == license.Gone {
 			return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
 		}
+		free, err := d.freeAgain(l, req.Container)
+		if err != nil {
+			return nil, nil, "", nil, err
+		}
+		if free { // the report is repeated
+			restored = append(restored, id)
+			continue
+		}
 		if req.Container != "" && l.Holder != req.Container {
-			switch free, err := d.freeAgain(l, req.Container); {
-			case err != nil:
-				return nil, nil, "", nil, err
-			case !free: // else the report is repeated
-				return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
-			}
+			return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
@@ -464,7 +490,13 @@ func (d *desk) restore(l store.License, how restoring) error {
 		Actor: d.log.actor.String(), Time: d.now()}); err != nil {
 		return err
 	}
-	if l, err = d.move(l, event, map[string]any{"how": how.how, "recovery": how.recovery, "containers": serials}); err != nil {
+	details := map[string]any{"how": how.how, "recovery": how.recovery, "containers": serials, "stop": how.stop, "found": how.found}
+	if how.stop != license.StopReturn {
+		if details["list"], err = list(d.log, store.Block{Kind: store.BlockedLicense, Subject: string(l.ID), Generation: old, Reason: "restored"}); err != nil {
+			return err
+		}
+	}
+	if l, err = d.move(l, event, details); err != nil {
 		return err
 	}
 	l.Generation++
@@ -476,12 +508,6 @@ func (d *desk) restore(l store.License, how restoring) error {
 			Found: string(how.found), Actor: d.log.actor.String(), Reason: d.log.reason, Created: d.now()}); err != nil {
 			return err
 		}
-	}
-	if how.stop == license.StopReturn {
-		return nil
-	}
-	if _, err := list(d.log, store.Block{Kind: store.BlockedLicense, Subject: string(l.ID), Generation: old, Reason: "restored"}); err != nil {
-		return err
 	}
 	c := d.containers[holder]
 	if how.stop != license.StopBlock || !how.whole || c.Blocked.Reason != "" {

@@ -93,7 +93,7 @@ func (p *pageOf) license(ticket license.Ticket, l store.License) error {
 			return err
 		}
 		w.Kind, w.LastSeen = c.Identity.Kind, c.LastSeen
-		if w.Restore, err = p.restore(l, product); err != nil {
+		if w.Restore, w.Whole, err = p.restore(l, product); err != nil {
 			return err
 		}
 	}
@@ -124,16 +124,26 @@ func (p *pageOf) covers(id license.ID) bool {
 	return err == nil && p.seen[l.TicketID]
 }
 
-// restore is what would be decided about a license that is lost alone.
-func (p *pageOf) restore(l store.License, product license.Product) (*wire.PageRestore, error) {
+// restore is what would be decided about a license that is lost alone, and with
+// its whole container.
+func (p *pageOf) restore(l store.License, product license.Product) (alone *wire.PageRestore, whole map[recovery.Hardware]wire.PageRestore, err error) {
 	c, _, err := p.r.caseOf(p.tx, l, product)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.Accepted = true
-	d := recovery.Decide(c)
-	return &wire.PageRestore{Verdict: string(d.Verdict), Code: d.Code, Rule: d.Because[len(d.Because)-1].Rule, Message: d.Message, Hint: d.Hint,
-		Again: d.Again, Stop: d.Stop, Conditions: product.Restore.Conditions}, nil
+	decide := func(scope recovery.Scope, hw recovery.Hardware) wire.PageRestore {
+		c.Scope, c.Hardware = scope, hw
+		d := recovery.Decide(c)
+		return wire.PageRestore{Verdict: string(d.Verdict), Code: d.Code, Rule: d.Because[len(d.Because)-1].Rule, Message: d.Message, Hint: d.Hint,
+			Again: d.Again, Stop: d.Stop, Conditions: product.Restore.Conditions}
+	}
+	whole = map[recovery.Hardware]wire.PageRestore{}
+	for _, hw := range recovery.Hardwares {
+		whole[hw] = decide(recovery.ScopeContainer, hw)
+	}
+	one := decide(recovery.ScopeLicense, "")
+	return &one, whole, nil
 }
 
 // PreviewRestore says what would become of a report of lost licenses, without

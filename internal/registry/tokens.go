@@ -81,6 +81,9 @@ func (r *Registry) CreateToken(ctx context.Context, a Actor, req wire.TokenReque
 	if err := a.may(ScopeTokens); err != nil {
 		return wire.Token{}, err
 	}
+	if strings.HasSuffix(req.Name, atConsole) {
+		return wire.Token{}, refusal.New(refusal.InvalidInput, "%q ends as the names of people do in the audit trail.", req.Name).Hinted("Choose another name.")
+	}
 	for _, s := range req.Scopes {
 		if !slices.Contains(Scopes, s) {
 			return wire.Token{}, refusal.New(refusal.InvalidInput, "There is no scope %q.", s).Hinted("The scopes are %s.", strings.Join(Scopes, ", "))

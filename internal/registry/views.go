@@ -80,6 +80,7 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License, known ...store
 		orders[o.ID] = o
 	}
 	products := map[string]license.Product{}
+	holders := map[license.Serial]store.Container{}
 	out := []wire.License{}
 	for _, l := range ls {
 		o, ok := orders[l.OrderID]
@@ -117,9 +118,27 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License, known ...store
 		if w.Features == nil {
 			w.Features = []string{}
 		}
+		if l.Holder != "" {
+			c, ok := holders[l.Holder]
+			if !ok {
+				if c, err = tx.Container(l.Holder); err != nil {
+					return nil, err
+				}
+				holders[l.Holder] = c
+			}
+			w.Blocked = blockedView(c)
+		}
 		out = append(out, w)
 	}
 	return out, nil
+}
+
+// blockedView says why a container is blocked, nil if it is not.
+func blockedView(c store.Container) *wire.Blocked {
+	if c.Blocked.Reason == "" {
+		return nil
+	}
+	return &wire.Blocked{Reason: c.Blocked.Reason, Time: c.Blocked.Time, Locked: c.Closed}
 }
 
 // pending says what an order of the vendor will do to a license, for people; ""
@@ -198,9 +217,8 @@ func (r *Registry) containerView(tx *store.Tx, c store.Container) (wire.Containe
 		w.Status = "flagged"
 		w.Flag = &wire.Flag{Reason: f.Reason, Time: f.Time, Number: f.Number, Acceptable: f.Acceptable}
 	}
-	if b := c.Blocked; b.Reason != "" {
+	if w.Blocked = blockedView(c); w.Blocked != nil {
 		w.Status = "blocked"
-		w.Blocked = &wire.Blocked{Reason: b.Reason, Time: b.Time, Locked: c.Closed}
 	}
 	orders, err := tx.EarmarksOf(c.Serial)
 	if err != nil {

@@ -49,12 +49,34 @@ func (r *Registry) Withdraw(ctx context.Context, a Actor, ids []license.ID, reas
 	ids = distinct(ids)
 	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun}
-		if err := d.lock(ids); err != nil {
+		there, unknown, err := d.known(ids)
+		if err != nil {
 			return err
 		}
-		return d.withdraw(ids, &out)
+		if err := d.lock(there); err != nil {
+			return err
+		}
+		err = d.withdraw(there, &out)
+		out.Refused = append(out.Refused, unknown...)
+		return err
 	})
 	return out, err
+}
+
+// known parts licenses into those that there are and the others.
+func (d *desk) known(ids []license.ID) (there []license.ID, unknown []wire.RefusedLicense, err error) {
+	for _, id := range ids {
+		_, err := d.tx.License(id)
+		switch {
+		case err == store.ErrNotFound:
+			unknown = append(unknown, refusedLicense(store.License{ID: id}, noLicense(id)))
+		case err != nil:
+			return nil, nil, err
+		default:
+			there = append(there, id)
+		}
+	}
+	return there, unknown, nil
 }
 
 // distinct is a list without what stood in it before.
@@ -257,7 +279,7 @@ func (r *Registry) Replace(ctx context.Context, a Actor, id license.ID, with, re
 func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedLicense, err error) {
 	switch {
 	case old.Withdrawn || old.State == license.Gone:
-		return done, refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", old.Product, old.ID)
+		return done, refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", old.Product, old.ID).Hinted("%s", withdrawnHint(old))
 	case old.Reserved != "" && old.Replaces != "":
 		return done, refusal.New(refusal.Conflict, "%s (%s) is on its way in place of %s.", old.Product, old.ID, old.Replaces).
 			Hinted("Take that order back first: licet-central license cancel %s.", old.Replaces)
@@ -292,7 +314,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 	if err := d.mark(l); err != nil {
 		return done, err
 	}
-	details := map[string]any{"with": l.ID, "with_product": p.Code, "with_position": l.Item, "terms": terms, "features": features}
+	details := map[string]any{"with": l.ID, "with_product": p.Code, "with_position": l.Item, "terms": terms, "features": features, "ticket": old.TicketID}
 	old.Withdrawn, old.ReplacedBy = true, l.ID
 	if err := d.mark(old); err != nil {
 		return done, err
@@ -303,6 +325,14 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 	}
 	_, err = d.move(old, license.Withdrawn, details, about(ofLicense, string(l.ID)))
 	return done, err
+}
+
+// withdrawnHint is what staff can do about a license that is withdrawn.
+func withdrawnHint(l store.License) string {
+	if l.State == license.Gone {
+		return "It is gone for good; sell another one: licet-central order create."
+	}
+	return "Take the withdrawal back first, while it is pending: licet-central license cancel " + string(l.ID) + "."
 }
 
 func (d *desk) productFor(code string) (license.Product, error) {
@@ -365,14 +395,16 @@ func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial li
 		l, c := d.licenses[id], d.containers[serial]
 		switch {
 		case l.Withdrawn || l.State == license.Gone:
-			return refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id)
+			return refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id).Hinted("%s", withdrawnHint(l))
 		case l.State.Held():
-			return refusal.New(refusal.LicenseInUse, "%s (%s) is activated in container %s.", l.Product, id, l.Holder).With("container", string(l.Holder))
+			return refusal.New(refusal.LicenseInUse, "%s (%s) is activated in container %s.", l.Product, id, l.Holder).With("container", string(l.Holder)).
+				Hinted("It can be sent elsewhere once its user has returned it.")
 		case l.Reserved != "":
 			return refusal.New(refusal.LicenseAssigned, "%s (%s) is kept for container %s.", l.Product, id, l.Reserved).With("container", string(l.Reserved)).
 				Hinted("Take that order back first: licet-central license cancel %s.", id)
 		case c.Blocked.Reason != "":
-			return refusal.New(refusal.ContainerBlocked, "The container %s is blocked (%s).", serial, c.Blocked.Reason)
+			return refusal.New(refusal.ContainerBlocked, "The container %s is blocked (%s).", serial, c.Blocked.Reason).
+				Hinted("Open it first: licet-central container unblock %s.", serial)
 		}
 		candidate, err := d.candidate(l)
 		if err != nil {
@@ -477,7 +509,7 @@ func (r *Registry) Push(ctx context.Context, a Actor, serial license.Serial) (fi
 			return err
 		}
 		if !x.known {
-			return refusal.New(refusal.ContainerUnknown, "There is no container %s.", serial).With("container", string(serial))
+			return noContainer(serial)
 		}
 		x.in.report.Identity = x.c.Identity
 		if x.unproven, err = tx.StepsAfter(serial, x.c.Acked); err != nil {

@@ -185,6 +185,9 @@ func (tx *Tx) EnsureOrder(o Order) (Order, bool, error) {
 		return Order{}, false, err
 	}
 	got, err := scanOrder(tx.QueryRow(orderByNumber, o.Number).Scan)
+	if err == nil && n == 1 {
+		err = tx.indexOrder(got)
+	}
 	return got, n == 1, err
 }
 

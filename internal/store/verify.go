@@ -97,6 +97,7 @@ type RawLicense struct {
 	ID, OrderID, TicketID, Product, Item, Features, Terms, State string
 	Holder                                                       sql.NullString
 	Generation, Step, Withdrawn, Activated, Created              int64
+	Reserved, Replaces, ReplacedBy                               string
 }
 
 // RawContainer is a row of containers.
@@ -110,6 +111,9 @@ type RawContainer struct {
 	FlagLife               []byte
 	FlagAcceptable         int64
 	FirstSeen              int64
+	Earmarks, Closed       int64
+	BlockReason            string
+	BlockTime              int64
 }
 
 // RawStep is a row of steps.
@@ -181,11 +185,66 @@ type RawKey struct {
 	Public, Certificate []byte
 }
 
+// RawEarmark is a row of earmarks.
+type RawEarmark struct {
+	ID, Container, Kind, License string
+	Generation                   int64
+	With, Found                  string
+	Step                         int64
+	Actor, Reason                string
+	Created                      int64
+}
+
+// RawRestore is a row of restores.
+type RawRestore struct {
+	License         string
+	Generation      int64
+	How             string
+	Recovery        int64
+	Container       string
+	Actor           string
+	Time            int64
+	RecoveryReason  string // of the recovery
+	RecoveryOutcome string // of the license in it
+	RecoveryVerdict string
+}
+
+// RawGrant is a row of restore_grants.
+type RawGrant struct {
+	ID, License   string
+	Count, Used   int64
+	Actor, Reason string
+	Created       int64
+}
+
+// RawRecovery is a row of recoveries.
+type RawRecovery struct {
+	Number                                                          int64
+	State, Scope, Hardware, Reason, Conditions, DecidedBy, Decision string
+	Accepted, Created, Decided                                      int64
+}
+
+// RawRecoveryLicense is a row of recovery_licenses.
+type RawRecoveryLicense struct {
+	Recovery                             int64
+	License, Container, Verdict, Outcome string
+	Generation                           int64
+}
+
+// RawBlock is a row of blocks.
+type RawBlock struct {
+	Kind, Subject             string
+	Generation, Added, Lifted int64
+	Reason                    string
+	Created                   int64
+}
+
 // SubjectEvent is an event as seen from one of its subjects. First, Second and
 // Third are the subjects at its first three places.
 type SubjectEvent struct {
 	Subject              string
 	ID, Name, Details    string
+	Actor, Reason        string
 	Time                 int64
 	First, Second, Third Subject
 }
@@ -201,9 +260,9 @@ func (e *SubjectEvent) Find(kind string) string {
 }
 
 const (
-	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by
   from licenses where id > $1 order by id limit $2`
-	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen
+	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time
   from containers where serial > $1 order by serial limit $2`
 	rawSteps = `select container, number, signed, plan, life, time
   from steps where (container, number) > ($1, $2) order by container, number limit $3`
@@ -220,27 +279,37 @@ const (
 	rawCategories = `select code, name from categories where code > $1 order by code limit $2`
 	rawProofs     = `select id, container, report, time from proofs where id > $1 order by id limit $2`
 	rawAnswers    = `select container, nonce, report, hash, answer, issued, time from answers where (container, nonce) > ($1, $2) order by container, nonce limit $3`
-	rawKeys       = `select id, use, public, certificate from keys order by id`
-	rawEventCount = `select count(case when kind = $2 then 1 end) from event_subjects where event_id = $1` // no index on kind is to be used
+	rawEarmarks   = `select id, container, kind, license, generation, with_license, found, step, actor, reason, created
+  from earmarks where (license, id) > ($1, $2) order by license, id limit $3`
+	rawRestores = `select r.license, r.generation, r.how, r.recovery, r.container, r.actor, r.time, coalesce(v.reason, ''), coalesce(l.outcome, ''), coalesce(l.verdict, '')
+  from restores r left join recoveries v on v.number = r.recovery left join recovery_licenses l on l.recovery = r.recovery and l.license = r.license
+  where (r.license, r.generation) > ($1, $2) order by r.license, r.generation limit $3`
+	rawGrants           = `select id, license, count, used, actor, reason, created from restore_grants where (license, id) > ($1, $2) order by license, id limit $3`
+	rawRecoveries       = `select number, state, scope, hardware, reason, conditions, decided_by, decision, accepted, created, decided from recoveries where number > $1 order by number limit $2`
+	rawRecoveryLicenses = `select recovery, license, container, verdict, outcome, generation from recovery_licenses where (recovery, license) > ($1, $2) order by recovery, license limit $3`
+	rawBlocks           = `select kind, subject, generation, added, lifted, reason, created from blocks where added > $1 order by added limit $2`
+	rawKeys             = `select id, use, public, certificate from keys order by id`
+	rawEventCount       = `select count(case when kind = $2 then 1 end) from event_subjects where event_id = $1` // no index on kind is to be used
 
 	// What is said of a license at the place of an order that made it is found by
 	// place, not by kind: such an event can have 100,000 subjects.
-	subjectColumns = `select f.subject_id, e.id, e.name, e.details, e.time, a.kind, a.subject_id, b.kind, b.subject_id, c.kind, c.subject_id
+	subjectColumns = `select f.subject_id, e.id, e.name, e.details, e.actor, e.reason, e.time, a.kind, a.subject_id, b.kind, b.subject_id, c.kind, c.subject_id
   from event_subjects f join events e on e.id = f.event_id
   left join event_subjects a on a.event_id = f.event_id and a.position = 0
   left join event_subjects b on b.event_id = f.event_id and b.position = 1
   left join event_subjects c on c.event_id = f.event_id and c.position = 2
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
-	licenseEvents     = subjectColumns + ` and e.name <> 'wishes_refused' order by f.subject_id, f.event_id limit $4`
-	containerEvents   = subjectColumns + ` and e.name not in ('put_issued', 'put_confirmed', 'drop_issued', 'drop_confirmed', 'withdrawn', 'taken_back', 'wishes_refused', 'update_resent', 'report_out_of_date', 'container_rebound', 'container_ahead', 'license_reopened') order by f.subject_id, f.event_id limit $4`
-	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended') order by f.subject_id, f.event_id limit $4`
+	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn') order by f.subject_id, f.event_id limit $4`
 )
 
 // RawLicenses reads licenses by id.
 func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
-		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created)
+		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created,
+			&l.Reserved, &l.Replaces, &l.ReplacedBy)
 	}, rawLicenses, after, limit)
 }
 
@@ -248,7 +317,7 @@ func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 func (tx *Tx) RawContainers(after string, limit int) ([]RawContainer, error) {
 	return collect(tx, func(scan func(...any) error) (c RawContainer, err error) {
 		return c, scan(&c.Serial, &c.Kind, &c.SigningKey, &c.SealingKey, &c.Issued, &c.Acked, &c.IssuedPlan, &c.AckedLife,
-			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen)
+			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime)
 	}, rawContainers, after, limit)
 }
 
@@ -332,6 +401,49 @@ func (tx *Tx) RawAnswers(container string, nonce []byte, limit int) ([]RawAnswer
 	}, rawAnswers, container, append([]byte{}, nonce...), limit)
 }
 
+// RawEarmarks reads earmarks by license and id.
+func (tx *Tx) RawEarmarks(after RawEarmark, limit int) ([]RawEarmark, error) {
+	return collect(tx, func(scan func(...any) error) (e RawEarmark, err error) {
+		return e, scan(&e.ID, &e.Container, &e.Kind, &e.License, &e.Generation, &e.With, &e.Found, &e.Step, &e.Actor, &e.Reason, &e.Created)
+	}, rawEarmarks, after.License, after.ID, limit)
+}
+
+// RawRestores reads restores by license and generation, with what their
+// recoveries say.
+func (tx *Tx) RawRestores(after RawRestore, limit int) ([]RawRestore, error) {
+	return collect(tx, func(scan func(...any) error) (r RawRestore, err error) {
+		return r, scan(&r.License, &r.Generation, &r.How, &r.Recovery, &r.Container, &r.Actor, &r.Time, &r.RecoveryReason, &r.RecoveryOutcome, &r.RecoveryVerdict)
+	}, rawRestores, after.License, after.Generation, limit)
+}
+
+// RawGrants reads the restores that staff allow by license and id.
+func (tx *Tx) RawGrants(after RawGrant, limit int) ([]RawGrant, error) {
+	return collect(tx, func(scan func(...any) error) (g RawGrant, err error) {
+		return g, scan(&g.ID, &g.License, &g.Count, &g.Used, &g.Actor, &g.Reason, &g.Created)
+	}, rawGrants, after.License, after.ID, limit)
+}
+
+// RawRecoveries reads recoveries by number.
+func (tx *Tx) RawRecoveries(after int64, limit int) ([]RawRecovery, error) {
+	return collect(tx, func(scan func(...any) error) (r RawRecovery, err error) {
+		return r, scan(&r.Number, &r.State, &r.Scope, &r.Hardware, &r.Reason, &r.Conditions, &r.DecidedBy, &r.Decision, &r.Accepted, &r.Created, &r.Decided)
+	}, rawRecoveries, after, limit)
+}
+
+// RawRecoveryLicenses reads the licenses of recoveries by number and license.
+func (tx *Tx) RawRecoveryLicenses(after RawRecoveryLicense, limit int) ([]RawRecoveryLicense, error) {
+	return collect(tx, func(scan func(...any) error) (r RawRecoveryLicense, err error) {
+		return r, scan(&r.Recovery, &r.License, &r.Container, &r.Verdict, &r.Outcome, &r.Generation)
+	}, rawRecoveryLicenses, after.Recovery, after.License, limit)
+}
+
+// RawBlocks reads the block list by the numbers with which its entries came.
+func (tx *Tx) RawBlocks(after int64, limit int) ([]RawBlock, error) {
+	return collect(tx, func(scan func(...any) error) (b RawBlock, err error) {
+		return b, scan(&b.Kind, &b.Subject, &b.Generation, &b.Added, &b.Lifted, &b.Reason, &b.Created)
+	}, rawBlocks, after, limit)
+}
+
 // RawKeys reads every key.
 func (tx *Tx) RawKeys() ([]RawKey, error) {
 	return collect(tx, func(scan func(...any) error) (k RawKey, err error) {
@@ -360,7 +472,7 @@ func (tx *Tx) SubjectEvents(kind, subject, event string, limit int) ([]SubjectEv
 	}
 	return collect(tx, func(scan func(...any) error) (e SubjectEvent, err error) {
 		var kinds, ids [3]sql.NullString
-		err = scan(&e.Subject, &e.ID, &e.Name, &e.Details, &e.Time, &kinds[0], &ids[0], &kinds[1], &ids[1], &kinds[2], &ids[2])
+		err = scan(&e.Subject, &e.ID, &e.Name, &e.Details, &e.Actor, &e.Reason, &e.Time, &kinds[0], &ids[0], &kinds[1], &ids[1], &kinds[2], &ids[2])
 		for i, s := range []*Subject{&e.First, &e.Second, &e.Third} {
 			*s = Subject{Kind: kinds[i].String, ID: ids[i].String}
 		}
