@@ -48,12 +48,20 @@ func serveCommand(env Env) *cobra.Command {
 
 // gcPercent lets the small heap of the server grow to five times what is in use
 // before it is collected: at the usual 100 that would be some dozens of times per
-// second. GOGC, where the operator sets it, comes first.
-const gcPercent = 400
+// second. A large one, as an order of 100 000 licenses makes it, is collected more
+// often from memoryLimit on. What the operator sets in GOGC and GOMEMLIMIT comes
+// first.
+const (
+	gcPercent   = 400
+	memoryLimit = 256 << 20
+)
 
 func serve(cmd *cobra.Command, env Env) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	ctx := cmd.Context()
 	f, err := folderOf(cmd, env)

@@ -51,12 +51,16 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 				return refusal.New(refusal.Conflict, "The order %s belongs to %s.", order.Number, order.Customer).
 					Hinted("Use the order's own customer, or another order number.")
 			}
-			added, err := r.fillOrder(tx, order, created, items, r.scribe(tx, a, now))
-			if err != nil {
+			t, made, err := r.fillOrder(tx, order, created, items, r.scribe(tx, a, now))
+			switch {
+			case err != nil:
 				return err
+			case created: // these are all; an order may have 100 000
+				out, err = r.orderWith(tx, order, &t, made)
+			default:
+				out, err = r.orderView(tx, order, true)
 			}
-			out, err = r.orderView(tx, order, true)
-			out.Added = added
+			out.Added = len(made)
 			return err
 		})
 	})
@@ -102,31 +106,32 @@ func position(i catalog.Item) string {
 	return i.String()
 }
 
-// fillOrder adds the licenses that an order lacks, and its ticket.
-func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []catalog.Item, log scribe) (int, error) {
+// fillOrder adds the licenses that an order lacks, and its ticket. It returns the
+// ticket and what it added, in the order of the ids.
+func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []catalog.Item, log scribe) (store.Ticket, []store.License, error) {
 	now := license.At(log.now)
 	t, err := r.ensureTicket(tx, o, log)
 	if err != nil {
-		return 0, err
+		return t, nil, err
 	}
 	subjects := []store.Subject{about(ofOrder, o.ID), about(ofTicket, t.ID)}
-	added := 0
+	var added []store.License
 	var what []map[string]any
 	for _, it := range items {
 		p, err := tx.Product(it.Code)
 		if errors.Is(err, store.ErrNotFound) {
-			return 0, refusal.New(refusal.ProductUnknown, "There is no product %s.", it.Code)
+			return t, nil, refusal.New(refusal.ProductUnknown, "There is no product %s.", it.Code)
 		}
 		if err != nil {
-			return 0, err
+			return t, nil, err
 		}
 		terms, features, err := it.Resolve(p)
 		if err != nil {
-			return 0, err
+			return t, nil, err
 		}
 		have, err := tx.CountItem(o.ID, position(it))
 		if err != nil {
-			return 0, err
+			return t, nil, err
 		}
 		made := make([]store.License, 0, max(it.Quantity-have, 0))
 		for range max(it.Quantity-have, 0) {
@@ -134,23 +139,23 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 				Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: now}
 			made = append(made, l)
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
-			added++
 		}
+		added = append(added, made...)
 		if err := tx.InsertLicenses(made); err != nil {
-			return 0, err
+			return t, nil, err
 		}
 		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity, "terms": terms, "features": features})
 	}
 	name := evOrderExtended
 	if created {
 		name = evOrderCreated
-	} else if added == 0 {
-		return 0, nil
+	} else if len(added) == 0 {
+		return t, nil, nil
 	}
 	// What the database could be made to say of a ticket shows by this hash; it
 	// says nothing of the ticket itself.
 	record := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
-	return added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": added,
+	return t, added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": len(added),
 		"ticket_record": hex.EncodeToString(record[:])}, subjects...)
 }
 
@@ -264,19 +269,29 @@ func findOrder(tx *store.Tx, number string) (store.Order, error) {
 }
 
 func (r *Registry) orderView(tx *store.Tx, o store.Order, ticket bool) (wire.Order, error) {
-	w := wire.Order{Order: o.ID, Number: o.Number, Customer: o.Customer, Created: o.Created}
+	var shown *store.Ticket
 	if ticket {
 		t, err := tx.TicketByOrder(o.ID)
 		if err != nil {
-			return w, err
+			return wire.Order{}, err
 		}
-		if w.Ticket, err = r.openTicket(t); err != nil {
-			return w, err
-		}
+		shown = &t
 	}
 	ls, err := tx.LicensesOfOrder(o.ID)
 	if err != nil {
-		return w, err
+		return wire.Order{}, err
+	}
+	return r.orderWith(tx, o, shown, ls)
+}
+
+// orderWith is the view of an order with all its licenses, and its ticket if it
+// is to be shown.
+func (r *Registry) orderWith(tx *store.Tx, o store.Order, t *store.Ticket, ls []store.License) (w wire.Order, err error) {
+	w = wire.Order{Order: o.ID, Number: o.Number, Customer: o.Customer, Created: o.Created}
+	if t != nil {
+		if w.Ticket, err = r.openTicket(*t); err != nil {
+			return w, err
+		}
 	}
 	w.Licenses, err = r.licenseViews(tx, ls, o)
 	return w, err

@@ -339,22 +339,29 @@ func scanLicense(scan func(...any) error) (License, error) {
 // InsertLicenses stores new licenses, which are with the vendor. Those of one
 // position of an order share features and terms.
 func (tx *Tx) InsertLicenses(ls []License) error {
-	var features, terms []byte
-	args := make([]any, 0, insertLicenses.values*len(ls))
+	var features, terms any
+	var args []any
 	for i, l := range ls {
 		if i == 0 || l.Item != ls[i-1].Item {
-			var err error
-			if features, err = json.Marshal(l.Features); err != nil {
+			f, err := json.Marshal(l.Features)
+			if err != nil {
 				return err
 			}
-			if terms, err = json.Marshal(l.Terms); err != nil {
+			t, err := json.Marshal(l.Terms)
+			if err != nil {
 				return err
 			}
+			features, terms = string(f), string(t)
 		}
-		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, string(features), string(terms), l.State, l.Generation, l.Created)
+		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created)
+		if n := i + 1; n%rowsAtOnce[0] == 0 || n == len(ls) {
+			if _, err := tx.many(&insertLicenses, args); err != nil {
+				return err
+			}
+			args = args[:0]
+		}
 	}
-	_, err := tx.many(&insertLicenses, args)
-	return err
+	return nil
 }
 
 var insertLicenses = newManyRows(licenseInsert, 10)
