@@ -85,6 +85,7 @@ type call struct {
 	header             http.Header
 	body               []byte
 	media              string // the media type that the answer must have
+	empty              bool   // an answer without content is one
 }
 
 // do makes the call, and repeats it where that can help.
@@ -150,6 +151,9 @@ func (c caller) try(ctx context.Context, k call, address string) (answer []byte,
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {
 		return nil, retry(res), problem(k.base, res)
+	}
+	if res.StatusCode == http.StatusNoContent && k.empty {
+		return nil, -1, nil
 	}
 	if media, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); media != k.media {
 		return nil, -1, notLicet(k.base, res.StatusCode)

@@ -168,3 +168,41 @@ func TestNamesAreEscapedInPaths(t *testing.T) {
 		t.Errorf("%s %v", got, err)
 	}
 }
+
+// TestUpdates: an answer that has not one for each request is none, and a server
+// that knows no such call says so.
+func TestUpdates(t *testing.T) {
+	answer := ""
+	base := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if answer == "" {
+			problemAnswer(w, 404, wire.Problem{Code: refusal.NotFound, Detail: "There is nothing at this address."})
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	})
+	files := [][]byte{[]byte("one"), []byte("two")}
+	if _, err := NewGateway(Options{}).Updates(t.Context(), base, files); !refusal.Is(err, refusal.NotFound) {
+		t.Error(err)
+	}
+	answer = `{"answers":[{"update":"x"}]}`
+	if _, err := NewGateway(Options{}).Updates(t.Context(), base, files); !refusal.Is(err, refusal.CentralUnreachable) {
+		t.Error(err)
+	}
+	answer = `{"answers":[{"update":"x"},{"problem":{"code":"damaged_file","detail":"Damaged."}}]}`
+	got, err := NewGateway(Options{}).Updates(t.Context(), base, files)
+	if err != nil || got[0].Update != "x" || !refusal.Is(got[1].Problem.Refusal(), refusal.DamagedFile) {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestNoContent is an answer where nothing may be new, and none elsewhere.
+func TestNoContent(t *testing.T) {
+	base := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	if file, err := NewGateway(Options{}).BlockList(t.Context(), base, 7); file != nil || err != nil {
+		t.Errorf("%q %v", file, err)
+	}
+	if _, err := NewGateway(Options{}).Program(t.Context(), base, nil); !refusal.Is(err, refusal.CentralUnreachable) {
+		t.Error(err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"licet/blocklist"
 	"licet/container"
 	"licet/internal/agent"
 	"licet/license"
@@ -59,6 +60,7 @@ type witness struct {
 	use      terms.Use
 	verifier *seal.Verifier // knows the keys of the program's trust file
 	config   agent.Config
+	blocks   agent.Blocks // what the program brings along
 }
 
 // look asks the agent, if there is one, and reads the files if that brings no
@@ -86,7 +88,7 @@ func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) 
 // read looks at the containers' files itself.
 func (w *witness) read(ctx context.Context) (evidence, error) {
 	seen, err := agent.Open(w.config).Look(ctx, agent.LookRequest{
-		Scope: w.verifier.Scope(), Product: w.product, Use: w.use,
+		Scope: w.verifier.Scope(), Product: w.product, Use: w.use, Blocks: w.blocks,
 		License: func(step, body []byte, certificates [][]byte) (container.Body, error) {
 			return w.license(agent.Proof{Step: step, Body: body, Certificates: certificates})
 		},
@@ -103,6 +105,24 @@ func (w *witness) read(ctx context.Context) (evidence, error) {
 		proven: true, body: *seen.Body, container: seen.Body.Container,
 		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed,
 	}, nil
+}
+
+// bring takes in the block list that the program has with it.
+func (w *witness) bring(file []byte) error {
+	signed, err := seal.DearmorBlockNews(file)
+	if err != nil {
+		return fmt.Errorf("sdk: the program's block list: %w", err)
+	}
+	news, err := w.verifier.OpenBlockNews(signed)
+	if err != nil {
+		return fmt.Errorf("sdk: the program's block list: %w", err)
+	}
+	list, err := blocklist.List{}.Apply(news.News)
+	if err != nil {
+		return fmt.Errorf("sdk: the program's block list: %w", err)
+	}
+	w.blocks = agent.Blocks{List: list, Head: w.verifier.BlockHead}
+	return nil
 }
 
 // nothing is what a verdict brings for which nothing was proven.
@@ -133,6 +153,14 @@ func (w *witness) ask(ctx context.Context, from *agent.Client) (evidence, error)
 		if err != nil {
 			r := reasonOf(err)
 			return because(r.Code, r.Message, hintOf(err)), nil
+		}
+		// An agent that is old, or bent, may not have looked.
+		no, err := agent.Open(w.config).Blocked(w.verifier.Scope(), e.body, w.blocks)
+		if err != nil {
+			return evidence{}, err
+		}
+		if no != nil {
+			return because(no.Code, no.Message, no.NextStep()), nil
 		}
 		return e, nil
 	}

@@ -19,6 +19,8 @@ type Option func(*options)
 type options struct {
 	agent   agent.Config
 	refresh time.Duration
+	blocks  []byte
+	brings  bool // blocks were given, be it nothing
 }
 
 // WithHome says in which folder the machine's licenses lie. By default it is
@@ -29,6 +31,17 @@ func WithHome(dir string) Option { return func(o *options) { o.agent.Home = dir 
 // programs started together do not look together. 0 is [DefaultRefresh]; less
 // than 0 leaves it to [Session.Refresh].
 func WithRefresh(every time.Duration) Option { return func(o *options) { o.refresh = every } }
+
+// WithBlockList gives the program the vendor's block list of its day of release,
+// the content of a *.licet-blocklist file, so that a copy that is blocked stays so
+// on a machine that never hears of the vendor. The list is verified by the
+// program's trust file; [Open] fails if it is not the vendor's, or not whole.
+//
+// It adds to what the machine knows to be blocked. Only a newer list of the
+// machine, signed by the vendor, takes something off it.
+func WithBlockList(file []byte) Option {
+	return func(o *options) { o.blocks, o.brings = file, true }
+}
 
 // WithClock replaces the computer's clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.agent.Now = now } }

@@ -26,6 +26,12 @@
 // machine's list of trusted vendors is believed. It needs no network, changes
 // no file, and tells nobody.
 //
+// # What is blocked
+//
+// The vendor's block list, as far as this machine has heard it, and the one that
+// the program may bring along ([WithBlockList]), stop containers that were stolen
+// and copies of licenses that were replaced.
+//
 // # Could not tell
 //
 // A failure to read never means yes: a session that has not seen a license is
@@ -84,6 +90,8 @@ const (
 	FeatureMissing    = refusal.FeatureMissing
 	OtherMachine      = refusal.OtherMachine
 	ContainerDamaged  = refusal.ContainerDamaged
+	ContainerBlocked  = refusal.ContainerBlocked
+	LicenseWithdrawn  = refusal.LicenseWithdrawn
 )
 
 // Reason is one thing that speaks against the use, or soon will: a code for the

@@ -73,6 +73,11 @@ func Open(ctx context.Context, p Product, opts ...Option) (*Session, error) {
 		return nil, fmt.Errorf("sdk: %w", err)
 	}
 	w.config = o.agent
+	if o.brings {
+		if err := w.bring(o.blocks); err != nil {
+			return nil, err
+		}
+	}
 	s := &Session{
 		witness: w, refresh: o.refresh, steady: o.agent.Now == nil, start: time.Now(),
 		looking: make(chan struct{}, 1), changed: make(chan struct{}, 1),

@@ -341,6 +341,10 @@ func (w *world) payloads() []payload {
 		{"header of a request", req.envelope.Header, resealed(forRequest, w.sealing, reportPlain, openRequest)},
 		{"update", updatePlain, sealed(header{Kind: Update, Vendor: w.scope.Vendor, Environment: w.scope.Environment, Container: w.serial()}, id.SealingKey, openUpdate)},
 		{"report", reportPlain, sealed(header{Kind: Request, Vendor: w.scope.Vendor, Environment: w.scope.Environment, Container: w.serial(), Identity: &id}, w.sealing.Public(), openRequest)},
+		{"origins", of(w.origins()), func(b []byte) error {
+			_, err := w.verifier.Origins(must(sign(forOrigins, w.scope, w.issuing.private, b)))
+			return err
+		}},
 		{"block head", of(w.blockHead()), func(b []byte) error {
 			_, err := w.verifier.BlockHead(must(sign(forBlockList, w.scope, w.issuing.private, b)))
 			return err

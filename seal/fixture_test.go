@@ -144,6 +144,15 @@ func (w *world) blockListFile() []byte {
 	return must(ArmorBlockNews(whole))
 }
 
+// testOrigins are the web origins of tests.
+var testOrigins = Origins{Time: testTime, Until: testTime + 1e12, List: []string{
+	"http://127.0.0.1:8080", "https://licenses.example", "https://licenses.example:8443",
+}}
+
+func (w *world) origins() []byte {
+	return must(SignOrigins(w.scope, w.issuing, testOrigins, w.issuingCert))
+}
+
 func (w *world) updateFile() []byte {
 	return must(SealUpdate(w.scope, w.issuing, w.keys.Identity(license.Machine), w.update()))
 }
@@ -177,6 +186,7 @@ func (w *world) documents() []document {
 		{"request", unarmored(w.reportFile(Request))},
 		{"receipt", unarmored(w.reportFile(Receipt))},
 		{"blocklist", w.blockHead()},
+		{"origins", w.origins()},
 	}
 	return docs
 }
@@ -211,6 +221,7 @@ func (w *world) verifiers() map[string]func([]byte) error {
 		"request":   func(b []byte) error { _, err := openReport(w.scope, Request, b, []*SealingKey{w.sealing}); return err },
 		"receipt":   func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
 		"blocklist": func(b []byte) error { _, err := v.BlockHead(b); return err },
+		"origins":   func(b []byte) error { _, err := v.Origins(b); return err },
 	}
 }
 
@@ -225,6 +236,7 @@ var accepts = map[string][]string{
 	"request":     {"request"},
 	"receipt":     {"receipt"},
 	"blocklist":   {"blocklist"},
+	"origins":     {"origins"},
 }
 
 // code is the code of a refusal; any other error fails the test.

@@ -47,6 +47,9 @@ func FuzzAnswer(f *testing.F) { fuzzPayload(f, MaxAnswer, decoder[answer](MaxAns
 func FuzzBlockHead(f *testing.F) {
 	fuzzPayload(f, MaxBlockHead, decoder[blockHead](MaxBlockHead))
 }
+func FuzzOrigins(f *testing.F) {
+	fuzzPayload(f, MaxOrigins, decoder[originList](MaxOrigins))
+}
 func FuzzBlockNews(f *testing.F) {
 	fuzzPayload(f, MaxBlockList, decoder[blockNews](MaxBlockList))
 }

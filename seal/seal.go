@@ -2,7 +2,7 @@
 // bytes back into values.
 //
 // A Verifier, made from a vendor's Trust, checks what the vendor signed: steps,
-// licenses, updates, times, block lists. OpenReport checks and opens what containers send.
+// licenses, updates, times, block lists, lists of origins. OpenReport checks and opens what containers send.
 // Whatever they return was signed for this purpose, this vendor and this
 // environment; whatever they refuse is refused with a *refusal.Refusal, and
 // nothing was decrypted before its signature had passed. An error that is no
@@ -44,6 +44,7 @@ const (
 	MaxAnswer      = 8 << 10
 	MaxBlockList   = 8 << 20
 	MaxBlockHead   = 20 << 10
+	MaxOrigins     = 32 << 10
 )
 
 // Kind is a kind of file.
@@ -74,6 +75,7 @@ const (
 	forAnswer  purpose = "answer" // these three by a container
 
 	forBlockList purpose = "blocklist" // by an issuing key
+	forOrigins   purpose = "origins"   // by an issuing key
 )
 
 // VendorID names a vendor: "v" and the base32 text, in lower case, of a hash of

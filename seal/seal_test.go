@@ -215,13 +215,13 @@ func TestPurposeIsSigned(t *testing.T) {
 	signer := map[string]ed25519.PrivateKey{
 		"certificate": home.root.private, "trust": home.root.private,
 		"step": home.issuing.private, "time": home.issuing.private, "update": home.issuing.private,
-		"blocklist": home.issuing.private,
-		"request":   home.keys.signing, "receipt": home.keys.signing, "answer": home.keys.signing,
+		"blocklist": home.issuing.private, "origins": home.issuing.private,
+		"request": home.keys.signing, "receipt": home.keys.signing, "answer": home.keys.signing,
 	}
 	verifiers := home.verifiers()
 	for _, d := range home.documents() {
 		m := must(parse("document", maxFile, d.bytes))
-		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList} {
+		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList, forOrigins} {
 			right := string(p) == d.name || p == forKey && d.name == "certificate"
 			err := verifiers[d.name](must(sign(p, home.scope, signer[d.name], m.Payload)))
 			if right != (err == nil) {
@@ -375,7 +375,7 @@ func TestOtherVendorAndEnvironment(t *testing.T) {
 				}
 				err := home.verifiers()[accepts[d.name][0]](d.bytes)
 				switch d.name {
-				case "update", "request", "receipt", "blocklist":
+				case "update", "request", "receipt", "blocklist", "origins":
 					wantCode(t, err, code)
 				default:
 					wantCode(t, err, refusal.BadSignature)

@@ -34,7 +34,7 @@ type vector struct {
 var fieldOrder = []string{
 	"reads", "expect", "because", "vendor", "environment", "root", "certificate", "container-keys", "sealing-key",
 	"list", "blocked",
-	"container-key", "nonce", "body", "payload-sha256", "time", "said",
+	"origins", "container-key", "nonce", "body", "payload-sha256", "time", "said",
 	"root-public", "key-id", "signing-public", "sealing-public", "serial", "plan-start", "life-start", "unsigned", "apply-nonce", "plan", "life",
 }
 
@@ -169,6 +169,14 @@ func checkVector(t *testing.T, v vector) {
 		var said []byte
 		if said, err = OpenAnswer(scope, field("container-key"), v.doc, nonce()); err == nil && !bytes.Equal(said, field("said")) {
 			t.Errorf("said %x", said)
+		}
+	case "origins":
+		var o Origins
+		if o, err = verifier().Origins(v.doc); err == nil {
+			payload = must(parse("", maxFile, v.doc)).Payload
+			if got := strings.Join(o.List, " "); got != v.fields["origins"] {
+				t.Errorf("origins %s", got)
+			}
 		}
 	case "blocklist":
 		var news []byte
@@ -542,6 +550,36 @@ func writeVectors(t *testing.T) {
 	write("blocklist-other-environment", "blocklist", "wrong_environment", "of the environment test", test.blockListFile())
 	write("blocklist-is-update", "blocklist", "wrong_file", "an update", w.updateFile())
 
+	// Lists of origins.
+	originsOf := func(change func(l *originList)) []byte {
+		l := must(decode[originList]("", MaxOrigins, must(parse("", maxFile, w.origins())).Payload))
+		change(&l)
+		return must(sign(forOrigins, w.scope, w.issuing.private, mustEncode(l)))
+	}
+	originsPayload := must(parse("", maxFile, w.origins())).Payload
+	write("origins-ok", "origins", "ok", "as it should be", w.origins(), "origins", strings.Join(testOrigins.List, " "), "payload-sha256", sum(originsPayload))
+	write("origins-none-ok", "origins", "ok", "no page may speak to a machine", originsOf(func(l *originList) { l.Origins = []string{} }), "origins", "")
+	for name, o := range map[string]string{
+		"wildcard": "https://*.licenses.example", "null": "null", "path": "https://licenses.example/", "upper-case": "https://Licenses.example",
+		"default-port": "https://licenses.example:443", "plain-http": "http://licenses.example", "file": "file://", "user": "https://a@licenses.example",
+		"short-address": "https://127.1", "dot": "https://licenses.example.",
+	} {
+		write("origins-"+name, "origins", "damaged_file", "the origin "+o, originsOf(func(l *originList) { l.Origins = []string{o} }))
+	}
+	write("origins-twice", "origins", "damaged_file", "an origin stands twice", originsOf(func(l *originList) { l.Origins[1] = l.Origins[0] }))
+	write("origins-order", "origins", "damaged_file", "the origins do not rise", originsOf(func(l *originList) { slices.Reverse(l.Origins) }))
+	write("origins-no-end", "origins", "damaged_file", "it ends when it begins", originsOf(func(l *originList) { l.Until = l.Time }))
+	write("origins-unknown-key", "origins", "damaged_file", "a map key that no format has", must(sign(forOrigins, w.scope, w.issuing.private, respell(originsPayload, unknown))))
+	write("origins-version", "origins", "unsupported_version", "format version 2", originsOf(func(l *originList) { l.Version = 2 }))
+	write("origins-suite", "origins", "unsupported_version", "suite 2", originsOf(func(l *originList) { l.Suite = 2 }))
+	write("origins-bit", "origins", "bad_signature", "a bit of the signature is turned", flip(w.origins(), len(w.origins())*8-4))
+	write("origins-other-certificate", "origins", "bad_signature", "a certificate by another root comes along", originsOf(func(l *originList) { l.Certificates = [][]byte{other.issuingCert} }))
+	write("origins-key-expired", "origins", "bad_signature", "the certificate ends at the very moment of the list's time", originsOf(func(l *originList) { l.Time, l.Until = testTime+1e15, testTime+2e15 }))
+	write("origins-by-root", "origins", "bad_signature", "signed by the root, which signs no lists of origins", must(sign(forOrigins, w.scope, w.root.private, originsPayload)))
+	write("origins-other-purpose", "origins", "bad_signature", "signed for the purpose time", must(sign(forTime, w.scope, w.issuing.private, originsPayload)))
+	write("origins-other-vendor", "origins", "vendor_untrusted", "by another vendor", other.origins())
+	write("origins-other-environment", "origins", "wrong_environment", "of the environment test", test.origins())
+
 	// Times and answers.
 	write("time-ok", "time", "ok", "as it should be", must(SignTime(w.scope, w.issuing, testNonce, testTime)), "time", fmt.Sprint(int64(testTime)))
 	write("time-other-nonce", "time", "bad_signature", "in answer to another nonce", must(SignTime(w.scope, w.issuing, container.Nonce{1}, testTime)))
@@ -578,7 +616,7 @@ func writeCorpus(t *testing.T) {
 	for _, p := range home.payloads() {
 		target := map[string]string{
 			"step": "FuzzStep", "body": "FuzzBody", "certificate": "FuzzCertificate", "trust": "FuzzTrust", "time": "FuzzTime",
-			"answer": "FuzzAnswer", "update": "FuzzUpdate", "report": "FuzzReport", "block head": "FuzzBlockHead", "block news": "FuzzBlockNews",
+			"answer": "FuzzAnswer", "update": "FuzzUpdate", "report": "FuzzReport", "block head": "FuzzBlockHead", "block news": "FuzzBlockNews", "origins": "FuzzOrigins",
 			"header of an update": "FuzzHeader", "header of a request": "FuzzHeader",
 		}[p.name]
 		if target != "" {

@@ -47,7 +47,7 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 		return nil, badSignature()
 	}
 	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}, others: map[string]bool{}}
-	for _, p := range []purpose{forStep, forUpdate, forTime, forBlockList} {
+	for _, p := range []purpose{forStep, forUpdate, forTime, forBlockList, forOrigins} {
 		v.external[p] = external(p, t.Scope, suite1)
 	}
 	for _, doc := range t.Certificates {

@@ -21,7 +21,7 @@ const (
 	PathUpdates   = "/gateway/v1/updates" // several requests at once: UpdatesRequest, UpdatesAnswer
 	PathRestore   = "/gateway/v1/restore" // RestoreRequest, RestoreAnswer
 	PathTime      = "/gateway/v1/time"
-	PathOrigins   = "/gateway/v1/origins" // the signed list of origins whose pages may speak to machines
+	PathOrigins   = "/gateway/v1/origins"   // the signed list of origins whose pages may speak to machines
 	PathBlockList = "/gateway/v1/blocklist" // GET ?from=N: a file with the news since list N; 0 is the whole list
 	PathWellKnown = "/.well-known/licet"
 	PathHealth    = "/healthz"

@@ -18,7 +18,15 @@ func (a *Agent) Activate(ctx context.Context, in ActivateRequest) (result wire.P
 		return result, refusal.New(refusal.InvalidInput, "No ticket was given.").Hinted("licet activate TICKET")
 	}
 	err = a.write(ctx, func() error {
-		b, v, err := a.forActivation(ctx, in.Container, func() (vendor, error) { return a.vendorFor(ctx, in.Central) })
+		b, v, err := a.forActivation(ctx, in.Container, func() (vendor, error) {
+			if in.Vendor != "" {
+				return a.vendor(in.Vendor)
+			}
+			return a.vendorFor(ctx, in.Central)
+		})
+		if err == nil {
+			err = v.is(in.Vendor, b)
+		}
 		if err != nil {
 			return err
 		}
@@ -36,6 +44,9 @@ func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result De
 	}
 	err = a.write(ctx, func() error {
 		b, v, err := a.forReturn(ctx, in.Container, in.Licenses)
+		if err == nil {
+			err = v.is(in.Vendor, b)
+		}
 		if err != nil {
 			return err
 		}
@@ -91,41 +102,6 @@ func (a *Agent) remaining(ctx context.Context) []Remaining {
 	return list
 }
 
-// Update asks the vendors what is pending, carries it out, and delivers
-// receipts that wait. It answers for each container, even where one fails.
-func (a *Agent) Update(ctx context.Context, in UpdateRequest) (results []Updated, err error) {
-	results = []Updated{}
-	err = a.write(ctx, func() error {
-		list := []license.Serial{in.Container}
-		if in.Container == "" {
-			entries, err := a.entries("")
-			if err != nil {
-				return err
-			}
-			list = nil
-			for _, e := range entries {
-				list = append(list, license.Serial(e.Serial))
-			}
-		}
-		for _, serial := range list {
-			u := Updated{Programming: wire.Programming{Container: serial, Applied: []container.Change{}, Outcomes: []container.Outcome{}}}
-			b, v, err := a.named(ctx, serial)
-			if err == nil {
-				waited := b.receipt() == waiting
-				u.Programming, err = a.exchange(ctx, b, v, in.Central, container.Wishes{})
-				u.Delivered = waited && b.receipt() != waiting
-			}
-			if err != nil {
-				p := problemOf(storage(err))
-				u.Container, u.Error = serial, &p
-			}
-			results = append(results, u)
-		}
-		return nil
-	})
-	return results, storage(err)
-}
-
 // exchange carries wishes to central and its answer back, once more if it
 // answers with a challenge, and delivers the receipt by itself.
 func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, wishes container.Wishes) (wire.Programming, error) {
@@ -137,6 +113,12 @@ func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, 
 	if err != nil {
 		return result, err
 	}
+	return a.conclude(ctx, b, v, base, wishes, result)
+}
+
+// conclude does what follows an answer that was applied.
+func (a *Agent) conclude(ctx context.Context, b *box, v vendor, base string, wishes container.Wishes, result wire.Programming) (wire.Programming, error) {
+	var err error
 	if len(b.State.Challenge) > 0 {
 		// Central thinks that this container is behind. A fresh report that answers
 		// the challenge settles it; a second challenge is for people.
@@ -152,6 +134,7 @@ func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, 
 			a.cfg.Log.Warn("address not noted", "vendor", v.id(), "error", err)
 		}
 	}
+	a.fetchNews(ctx, b, v, base)
 	a.deliver(ctx, b, v, base)
 	result.Receipt = b.receipt()
 	return result, nil

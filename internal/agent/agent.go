@@ -59,6 +59,8 @@ type Agent struct {
 	// included, so that no second request is drawn for a container while the
 	// answer to the first is on its way. Checks never take it.
 	writing chan struct{}
+
+	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }
 
 // Open returns the agent of a home folder. Nothing is read or made yet.

@@ -38,6 +38,9 @@ type private struct {
 	// check, so they stand here; empty in a container that was written without.
 	SigningKey []byte `cbor:"11,keyasint"`
 	SealingKey []byte `cbor:"12,keyasint"`
+
+	// Refresh is the time between two contacts that the vendor asks for; 0 for none.
+	Refresh license.Duration `cbor:"13,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -66,6 +69,7 @@ type box struct {
 	private
 	bodies map[license.ID]containerfile.Body
 	traits []machine.Trait
+	list   uint64 // number of the vendor's block list, as the latest update says
 }
 
 var (

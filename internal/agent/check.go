@@ -17,7 +17,7 @@ import (
 // Check says whether a product may be used now. It reads, verifies and decides
 // by itself; it asks nobody and never writes.
 func (a *Agent) Check(ctx context.Context, in CheckRequest) (CheckResult, error) {
-	f, err := a.find(ctx, in, a.trusted)
+	f, err := a.find(ctx, in, a.trusted, Blocks{})
 	return f.result, err
 }
 
@@ -55,7 +55,7 @@ type found struct {
 }
 
 // find looks through the containers of this machine for a product.
-func (a *Agent) find(ctx context.Context, in CheckRequest, who trust) (found, error) {
+func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks) (found, error) {
 	f := found{result: CheckResult{Product: in.Product}}
 	if in.Product == "" {
 		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
@@ -68,6 +68,8 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust) (found, er
 	var candidates []candidate
 	var verdicts []terms.Verdict
 	var closed []terms.Reason // containers that do not open: what is in them cannot be told
+	blocked := a.blocks(brought)
+	defer blocked.Close()
 	for _, e := range entries {
 		if in.Vendor != "" && e.Err == nil && e.Header.Vendor != in.Vendor {
 			continue
@@ -89,6 +91,9 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust) (found, er
 				continue
 			}
 			c := b.examine(by, id, no)
+			if err := c.block(blocked); err != nil {
+				return f, err
+			}
 			candidates = append(candidates, c)
 			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}

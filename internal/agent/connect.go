@@ -28,6 +28,7 @@ type operation[In, Out any] struct {
 var (
 	opActivate   = operation[ActivateRequest, wire.Programming]{"activate", true, (*Agent).Activate}
 	opDeactivate = operation[DeactivateRequest, Deactivation]{"deactivate", true, (*Agent).Deactivate}
+	opRestore    = operation[RestoreRequest, Restoration]{"restore", true, (*Agent).Restore}
 	opUpdate     = operation[UpdateRequest, []Updated]{"update", true, (*Agent).Update}
 	opRequest    = operation[RequestRequest, File]{"request", true, (*Agent).Request}
 	opImport     = operation[ImportRequest, wire.Programming]{"import", true, (*Agent).Import}
@@ -41,6 +42,10 @@ var (
 	opTrustAdd   = operation[TrustRequest, Trust]{"trust-add", true, (*Agent).TrustAdd}
 	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList}
 	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor}
+
+	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
+	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
+	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
 )
 
 // Client does operations on the containers of a home folder: through the agent
@@ -155,6 +160,11 @@ func (c *Client) Deactivate(ctx context.Context, in DeactivateRequest) (Deactiva
 	return opDeactivate.do(ctx, c, in)
 }
 
+// Restore reports lost licenses and activates what is granted.
+func (c *Client) Restore(ctx context.Context, in RestoreRequest) (Restoration, error) {
+	return opRestore.do(ctx, c, in)
+}
+
 // Update asks the vendor what is pending and carries it out.
 func (c *Client) Update(ctx context.Context, in UpdateRequest) ([]Updated, error) {
 	return opUpdate.do(ctx, c, in)
@@ -211,6 +221,21 @@ func (c *Client) TrustAdd(ctx context.Context, in TrustRequest) (Trust, error) {
 // TrustList tells whose licenses are accepted.
 func (c *Client) TrustList(ctx context.Context) ([]Trust, error) {
 	return opTrustList.do(ctx, c, Nothing{})
+}
+
+// BridgeAllow lets the page that shows a code speak to this machine for an hour.
+func (c *Client) BridgeAllow(ctx context.Context, in BridgeCode) (Pairing, error) {
+	return opBridgeAllow.do(ctx, c, in)
+}
+
+// BridgeList tells which pages may speak to this machine, or wait for it.
+func (c *Client) BridgeList(ctx context.Context) ([]Pairing, error) {
+	return opBridgeList.do(ctx, c, Nothing{})
+}
+
+// BridgeForget refuses pages that wait and ends what was allowed.
+func (c *Client) BridgeForget(ctx context.Context, in BridgeCode) ([]Pairing, error) {
+	return opBridgeForget.do(ctx, c, in)
 }
 
 // Doctor writes one report for support.

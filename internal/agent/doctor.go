@@ -113,7 +113,7 @@ func (r *Report) trust(ctx context.Context, a *Agent, reach bool) {
 		r.Problems = append(r.Problems, "This machine trusts no vendor yet: licet trust add FILE-or-URL.")
 	}
 	for _, v := range vendors {
-		t := TrustReport{Trust: v.describe()}
+		t := TrustReport{Trust: a.describeTrust(v)}
 		if reach {
 			t.Reach = a.reach(ctx, v)
 		}

@@ -18,6 +18,8 @@ import (
 // home is the folder that holds everything of this machine:
 //
 //	trust/VENDOR.vendor.trust   whose licenses are accepted
+//	blocklists/VENDOR.blocks    what its vendor has blocked
+//	origins/VENDOR.origins      whose pages may ask to speak to it
 //	containers/SERIAL/          one folder for each container
 //	agent.sock                  where the agent listens while it runs
 //	lock                        held by whoever writes

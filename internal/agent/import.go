@@ -17,7 +17,8 @@ import (
 )
 
 // Import applies the file that the vendor answered, offline step 2, to the
-// container it was made for. A refused file changes nothing.
+// container it was made for, or takes in a file with news of his block list. A
+// refused file changes nothing.
 func (a *Agent) Import(ctx context.Context, in ImportRequest) (result wire.Programming, err error) {
 	err = a.write(ctx, func() error {
 		result, err = a.importFile(ctx, in.Data)
@@ -31,12 +32,15 @@ func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, 
 	if err != nil {
 		return wire.Programming{}, err
 	}
-	if info.Kind != seal.Update {
+	if info.Kind != seal.Update && info.Kind != seal.BlockListFile {
 		return wire.Programming{}, wrongFile(info.Kind)
 	}
 	v, err := a.vendor(string(info.Scope.Vendor))
 	if err != nil {
 		return wire.Programming{}, err
+	}
+	if info.Kind == seal.BlockListFile {
+		return a.importNews(v, file)
 	}
 	b, err := a.open(ctx, info.Container, a.traits())
 	switch {
@@ -132,6 +136,8 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	if no != nil && no.Code != refusal.AlreadyApplied {
 		return wire.Programming{}, no
 	}
+	a.hear(v, update)
+	b.list, next.list = update.List, update.List
 	next.State = state
 	for _, change := range changes {
 		if err := next.change(change); err != nil {
@@ -220,7 +226,7 @@ func (b *box) settle(old *box, u container.Update) {
 	b.Certificates = addCertificates(old.Certificates, u.Keys)
 	answered := old.State.Asked != container.Nonce{} && old.State.Asked == u.Answers
 	if answered {
-		b.Pending, b.Rebound = nil, false
+		b.Pending, b.Rebound, b.Refresh = nil, false, u.Refresh
 	}
 	if b.waiting() == nil {
 		b.Pending = nil

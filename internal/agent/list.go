@@ -84,12 +84,23 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 	if p := b.waiting(); p != nil {
 		c.Waiting = "A request of " + p.Created.String() + " waits for its answer."
 	}
+	blocked := a.blocks(Blocks{})
+	defer blocked.Close()
 	for _, id := range b.held() {
 		one := b.examine(by, id, no)
+		if err := one.block(blocked); err != nil {
+			return c, err
+		}
 		c.Licenses = append(c.Licenses, one.describe(a.now()))
 		if one.locked || one.reissue {
 			c.Status, c.Reason = StatusChanged, one.no.Message
 		}
+	}
+	switch closed, err := blocked.container(b); {
+	case err != nil:
+		return c, err
+	case closed:
+		c.Status, c.Reason = StatusBlocked, blockedContainer(c.Serial).Message
 	}
 	return c, nil
 }

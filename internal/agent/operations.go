@@ -17,6 +17,7 @@ type ActivateRequest struct {
 	Licenses  []license.ID     `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
 	Central   string           `json:"central,omitempty"`   // the trust file's address if empty
 	Container license.Serial   `json:"container,omitempty"` // NewContainer for a further one
+	Vendor    string           `json:"vendor,omitempty"`    // only into one of this vendor's
 }
 
 // DeactivateRequest gives licenses back, online.
@@ -25,6 +26,7 @@ type DeactivateRequest struct {
 	All       bool           `json:"all,omitempty"` // everything in the container
 	Central   string         `json:"central,omitempty"`
 	Container license.Serial `json:"container,omitempty"`
+	Vendor    string         `json:"vendor,omitempty"` // only out of one of this vendor's
 }
 
 // Deactivation is what became of a return.
@@ -48,10 +50,33 @@ type Remaining struct {
 	Closed    string         `json:"closed,omitempty"`          // why it cannot be told what is in it
 }
 
+// RestoreRequest reports lost licenses, online. Their tickets authorize it.
+type RestoreRequest struct {
+	Tickets    []license.Ticket `json:"tickets,omitempty"`
+	Licenses   []license.ID     `json:"licenses,omitempty"` // those lost; all of the tickets' that are with users, but not here, if empty
+	Whole      license.Serial   `json:"whole,omitempty"`    // the container that was lost with everything in it
+	Damaged    bool             `json:"damaged,omitempty"`  // it is there, but cannot be read
+	Reason     string           `json:"reason,omitempty"`
+	Evidence   string           `json:"evidence,omitempty"`
+	Contact    string           `json:"contact,omitempty"` // e-mail address for the decision
+	Accept     bool             `json:"accept_conditions,omitempty"`
+	ReportOnly bool             `json:"report_only,omitempty"` // activate nothing
+	Central    string           `json:"central,omitempty"`
+	Container  license.Serial   `json:"container,omitempty"` // that is to have them; NewContainer for a further one
+}
+
+// Restoration is what became of a report of lost licenses: an outcome for each,
+// and what was activated.
+type Restoration struct {
+	wire.Programming
+	Recovery uint64 `json:"recovery,omitempty"` // number of the report; 0 if the vendor keeps none
+}
+
 // UpdateRequest asks the vendor what is pending.
 type UpdateRequest struct {
 	Central   string         `json:"central,omitempty"`
 	Container license.Serial `json:"container,omitempty"` // every container if empty
+	Vendor    string         `json:"vendor,omitempty"`    // only those of this vendor
 }
 
 // Updated is what an update did to one container, or why it did not.
@@ -85,7 +110,7 @@ type File struct {
 	Wishes    int            `json:"wishes"`
 }
 
-// ImportRequest carries an update file in.
+// ImportRequest carries an update or a block list in.
 type ImportRequest struct {
 	Data []byte `json:"data"`
 }
@@ -126,6 +151,7 @@ const (
 	StatusChanged = "changed"       // it opens, and some licenses do not: the machine changed
 	StatusOther   = "other_machine" // it does not open here
 	StatusDamaged = "damaged"       // its files cannot be read
+	StatusBlocked = "blocked"       // the vendor has blocked it: nothing in it may be used
 )
 
 // Container is one container as this machine sees it.
@@ -199,7 +225,8 @@ type Trust struct {
 	Vendor      string `json:"vendor,omitempty"`
 	Environment string `json:"environment"`
 	Address     string `json:"address,omitempty"`
-	Change      string `json:"change,omitempty"` // added, refreshed or unchanged, in the answer to trust add
+	BlockList   uint64 `json:"block_list,omitzero"` // number of the block list that is known here
+	Change      string `json:"change,omitempty"`    // added, refreshed or unchanged, in the answer to trust add
 }
 
 // Nothing is the request of operations that need none.

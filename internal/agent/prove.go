@@ -61,7 +61,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if len(in.Nonce) != len(container.Nonce{}) {
 		return Proof{}, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(container.Nonce{}))
 	}
-	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted)
+	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted, Blocks{})
 	if err != nil {
 		return Proof{}, err
 	}
@@ -101,6 +101,8 @@ type LookRequest struct {
 	// root that the program was built with, and the step's hash of the body. The
 	// certificates are those that the container keeps.
 	License func(step, body []byte, certificates [][]byte) (container.Body, error)
+	// Blocks are what the program itself knows to be blocked.
+	Blocks Blocks
 }
 
 // Seen is what a program saw by itself.
@@ -139,7 +141,7 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 			}
 			return in.License(step, body, v.trust.Certificates)
 		}}, nil
-	})
+	}, in.Blocks)
 	if err != nil {
 		return Seen{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"licet/container"
+	"licet/internal/machine"
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
@@ -52,6 +53,8 @@ func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) 
 	report.Rebound = b.Rebound
 	report.Reissue = b.reissue()
 	report.Program = Program
+	report.List = a.listNumber(v)
+	report.Hardware = machine.Hardware(v.id(), b.traits)
 	keys, err := b.keys()
 	if err != nil {
 		return nil, err

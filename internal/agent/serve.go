@@ -26,6 +26,8 @@ type Serving struct {
 	Refresh time.Duration
 	// Ready, if set, is called once the socket answers.
 	Ready func(socket string)
+	// Beside, if set, runs beside the agent and returns when ctx ends.
+	Beside func(ctx context.Context)
 }
 
 // DefaultRefresh is how often an agent asks the vendors what is pending.
@@ -71,6 +73,9 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 	var running sync.WaitGroup
 	running.Go(func() { a.refreshLoop(loops, s.Refresh) })
 	running.Go(func() { a.floorLoop(loops) })
+	if s.Beside != nil {
+		running.Go(func() { s.Beside(loops) })
+	}
 	if s.Ready != nil {
 		s.Ready(a.home.socket())
 	}
@@ -170,6 +175,7 @@ func (a *Agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	offer(a, mux, opActivate)
 	offer(a, mux, opDeactivate)
+	offer(a, mux, opRestore)
 	offer(a, mux, opUpdate)
 	offer(a, mux, opRequest)
 	offer(a, mux, opImport)
@@ -183,6 +189,9 @@ func (a *Agent) handler() http.Handler {
 	offer(a, mux, opTrustAdd)
 	offer(a, mux, opTrustList)
 	offer(a, mux, opDoctor)
+	offer(a, mux, opBridgeAllow)
+	offer(a, mux, opBridgeList)
+	offer(a, mux, opBridgeForget)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal.New(refusal.NotFound, "The agent has no %s %s.", r.Method, r.URL.Path))
 	})

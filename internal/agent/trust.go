@@ -32,6 +32,14 @@ type vendor struct {
 func (v vendor) scope() seal.Scope { return v.trust.Scope }
 func (v vendor) id() string        { return string(v.trust.Scope.Vendor) }
 
+// is makes sure that a container is of the vendor who is meant; empty means anyone.
+func (v vendor) is(wanted string, b *box) error {
+	if wanted == "" || wanted == v.id() {
+		return nil
+	}
+	return unknownContainer(b.serial())
+}
+
 // name is the vendor's for people.
 func (v vendor) name() string {
 	if v.trust.Name != "" {
@@ -52,10 +60,16 @@ func (v vendor) base(given string) (string, error) {
 	return v.address, nil
 }
 
+// isVendor reports whether a text has the form of a vendor id, so that it may be
+// a file's name.
+func isVendor(id string) bool {
+	return id != "" && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
 // vendor reads the trust in one vendor.
 func (a *Agent) vendor(id string) (vendor, error) {
-	if strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") != "" || id == "" {
-		return vendor{}, untrusted(id) // it is no vendor id, so it is no file name either
+	if !isVendor(id) {
+		return vendor{}, untrusted(id)
 	}
 	dir, err := os.OpenRoot(a.home.trust())
 	if missing(err) {
@@ -182,7 +196,7 @@ func (a *Agent) keepTrust(trust *seal.Trust, file []byte, address string) (Trust
 	if err != nil {
 		return Trust{}, err
 	}
-	t := v.describe()
+	t := a.describeTrust(v)
 	t.Change = change
 	return t, nil
 }
@@ -204,8 +218,13 @@ func (a *Agent) keepAddress(id, address string) error {
 	return nil
 }
 
-func (v vendor) describe() Trust {
-	return Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address}
+func (a *Agent) describeTrust(v vendor) Trust {
+	t := Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address}
+	if kept, err := a.keptBlocks(v.scope()); err == nil && kept != nil { // a list that cannot be read is told by what needs it
+		t.BlockList = kept.Number
+		kept.Close()
+	}
+	return t
 }
 
 // TrustList tells whose licenses are accepted.
@@ -213,7 +232,7 @@ func (a *Agent) TrustList(context.Context, Nothing) ([]Trust, error) {
 	vendors, _, err := a.vendors()
 	list := []Trust{}
 	for _, v := range vendors {
-		list = append(list, v.describe())
+		list = append(list, a.describeTrust(v))
 	}
 	return list, err
 }

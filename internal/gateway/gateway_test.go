@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,19 @@ func TestRefusals(t *testing.T) {
 		{"GET", wire.PathProgram, "", 405, refusal.InvalidInput},
 		{"GET", wire.PathTime, "", 422, refusal.InvalidInput},
 		{"GET", wire.PathTime + "?nonce=zz", "", 422, refusal.InvalidInput},
+		{"GET", wire.PathBlockList, "", 422, refusal.InvalidInput},
+		{"GET", wire.PathBlockList + "?from=-1", "", 422, refusal.InvalidInput},
+		{"POST", wire.PathUpdates, "nonsense", 422, refusal.InvalidInput},
+		{"POST", wire.PathUpdates, `{"requests":[]}`, 422, refusal.InvalidInput},
+		{"POST", wire.PathUpdates, `{"requests":["x"],"more":1}`, 422, refusal.InvalidInput},
+		{"POST", wire.PathUpdates, `{"requests":["x"]} {}`, 422, refusal.InvalidInput},
+		{"POST", wire.PathUpdates, many(wire.MaxUpdates + 1), 413, refusal.TooLarge},
+		{"POST", wire.PathUpdates, strings.Repeat(" ", 9<<20), 413, refusal.TooLarge},
+		{"POST", wire.PathRestore, "[]", 422, refusal.InvalidInput},
+		{"POST", wire.PathRestore, "{}", 422, refusal.InvalidInput},
+		{"POST", wire.PathRestore, `{"tickets":["22222-22222-22222-22222-22222"]}`, 404, refusal.TicketUnknown},
+		{"POST", wire.PathRestore, `{"tickets":["22222-22222-22222-22222-22222"],"report":"nonsense"}`, 400, refusal.WrongFile},
+		{"POST", wire.PathRestore, strings.Repeat(" ", gateway.MaxFile+1<<20), 413, refusal.TooLarge},
 		{"GET", "/gateway/v1/none", "", 404, refusal.NotFound},
 	} {
 		w := call(h, c.method, c.path, strings.NewReader(c.body))
@@ -68,6 +82,41 @@ func TestRefusals(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != c.status || p.Code != c.code || w.Header().Get("Content-Type") != web.MediaProblem {
 			t.Errorf("%s %s %.20q: %d %s, want %d %s", c.method, c.path, c.body, w.Code, w.Body, c.status, c.code)
 		}
+	}
+}
+
+// many is a call with n requests.
+func many(n int) string {
+	body, err := json.Marshal(wire.UpdatesRequest{Requests: slices.Repeat([]string{"x"}, n)})
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
+// TestUpdates: each request is answered as it would be alone, in order.
+func TestUpdates(t *testing.T) {
+	h, _ := newGateway(t, web.Limits{})
+	body, err := json.Marshal(wire.UpdatesRequest{Requests: []string{"nonsense", strings.Repeat("x", gateway.MaxFile+1), "nonsense"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := call(h, "POST", wire.PathUpdates, bytes.NewReader(body))
+	var out wire.UpdatesAnswer
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 200 || len(out.Answers) != 3 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	for i, want := range []refusal.Code{refusal.WrongFile, refusal.TooLarge, refusal.WrongFile} {
+		if p := out.Answers[i].Problem; p == nil || p.Code != want || p.Detail == "" || out.Answers[i].Update != "" {
+			t.Errorf("answer %d: %+v", i, out.Answers[i])
+		}
+	}
+}
+
+func TestBlockListWithoutNews(t *testing.T) {
+	h, _ := newGateway(t, web.Limits{})
+	if w := call(h, "GET", wire.PathBlockList+"?from=0", nil); w.Code != 204 || w.Body.Len() != 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
@@ -107,5 +156,25 @@ func TestLimits(t *testing.T) {
 	}
 	if w := call(h, "GET", wire.PathHealth, nil); w.Code != 200 {
 		t.Error("monitoring must not be locked out")
+	}
+}
+
+// TestLimitsOfTickets: reports of losses have limits of their own, and who sends
+// many requests in one call has sent many.
+func TestLimitsOfTickets(t *testing.T) {
+	h, _ := newGateway(t, web.Limits{PerAddress: web.Rate{PerSecond: 0.001, Burst: 60}})
+	guess := `{"tickets":["22222-22222-22222-22222-22222"]}`
+	for i, want := range []int{404, 404, 404, 429, 429} {
+		if w := call(h, "POST", wire.PathRestore, strings.NewReader(guess)); w.Code != want {
+			t.Errorf("report %d: %d, want %d", i, w.Code, want)
+		}
+	}
+	for i, want := range []int{200, 200, 429} {
+		if w := call(h, "POST", wire.PathUpdates, strings.NewReader(many(32))); w.Code != want {
+			t.Errorf("call %d: %d, want %d", i, w.Code, want)
+		}
+	}
+	if w := call(h, "GET", wire.PathWellKnown, nil); w.Code != 429 {
+		t.Errorf("%d", w.Code)
 	}
 }

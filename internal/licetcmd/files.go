@@ -100,11 +100,12 @@ func (c *commands) importFile() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE",
 		Short: "Take in an update file that the vendor answered (offline step 2)",
-		Long: "Applies an update file to the container it was made for and says what changed. A\n" +
-			"file that is refused changes nothing. \"-\" reads standard input.",
+		Long: "Applies an update file to the container it was made for and says what changed, or\n" +
+			"takes in the vendor's block list (*.licet-blocklist). A file that is refused changes\n" +
+			"nothing. \"-\" reads standard input.",
 		Args: cli.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := readInput(cmd, args[0], seal.MaxUpdate)
+			data, err := readInput(cmd, args[0], max(seal.MaxUpdate, seal.MaxBlockList))
 			if err != nil {
 				return err
 			}

@@ -10,7 +10,6 @@ import (
 	"licet/container"
 	"licet/internal/agent"
 	"licet/internal/cli"
-	"licet/license"
 	"licet/refusal"
 	"licet/wire"
 )
@@ -217,17 +216,12 @@ func printProgramming(cmd *cobra.Command, value any, result wire.Programming, no
 
 // programming writes what a transaction did, and notes on it.
 func programming(p *cli.Page, r wire.Programming, notes ...string) {
-	products := map[license.ID]string{}
 	for _, c := range r.Applied {
-		what := "Activated"
-		switch c.Op {
-		case container.Drop.String():
-			what = "Returned"
-		case agent.OpReissued:
-			what = "Sent again"
+		if c.License == "" {
+			p.Line("%s", lockWords[c.Op])
+			continue
 		}
-		products[c.License] = c.Product
-		p.Field(what, "%s  %s", c.Product, c.License)
+		p.Field(changeWord(c), "%s  %s", c.Product, c.License)
 	}
 	left := 0
 	for _, o := range r.Outcomes {
@@ -251,11 +245,40 @@ func programming(p *cli.Page, r wire.Programming, notes ...string) {
 			}
 		}
 	}
-	p.Field("Container", "%s, step %d", r.Container, r.Counter)
+	if r.Container != "" { // a block list is for all of them
+		p.Field("Container", "%s, step %d", r.Container, r.Counter)
+	}
 	p.Field("Receipt", "%s", r.Receipt)
 	for _, n := range notes {
 		p.Line("%s", n)
 	}
+}
+
+// lockWords say what the vendor did to a container as a whole.
+var lockWords = map[string]string{
+	container.Close.String(): "Locked by the vendor: nothing in the container may be used.",
+	container.Open.String():  "Unlocked by the vendor: the container may be used again.",
+}
+
+// changeWord says what happened to a license, and that it was the vendor who
+// wanted it.
+func changeWord(c container.Change) string {
+	drop := c.Op == container.Drop.String()
+	switch {
+	case c.Op == agent.OpReissued:
+		return "Sent again"
+	case c.Phase == container.Replace.String() && drop:
+		return "Replaced by the vendor:"
+	case c.Phase == container.Replace.String():
+		return "In its place:"
+	case c.Cause == container.ByVendor && drop:
+		return "Withdrawn by the vendor:"
+	case c.Cause == container.ByVendor:
+		return "Sent by the vendor:"
+	case drop:
+		return "Returned"
+	}
+	return "Activated"
 }
 
 // wishName names a wish without telling a whole ticket.

@@ -65,9 +65,9 @@ func Root(env Env) *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&c.home, "home", "", "`FOLDER` that holds the containers (default "+home.Default(env.Streams.Getenv)+")")
 	root.AddCommand(
-		c.trust(), c.activate(), c.deactivate(), c.update(),
+		c.trust(), c.activate(), c.deactivate(), c.restore(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
-		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.version(),
+		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.version(),
 	)
 	return root
 }
@@ -102,11 +102,12 @@ func (c *commands) version() *cobra.Command {
 
 func (c *commands) serve() *cobra.Command {
 	var refresh durationFlag
+	var pages bridgeFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the agent: keep licenses up to date, answer programs and commands",
-		Long: "The agent holds this machine's containers. It asks the vendors from time to time\n" +
-			"what is pending, answers programs, and does what the other commands ask.",
+		Long: "The agent holds this machine's containers. It asks each vendor what is pending, as\n" +
+			"often as the vendor wants it, answers programs, and does what the other commands ask.",
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
@@ -114,13 +115,21 @@ func (c *commands) serve() *cobra.Command {
 			if every == 0 {
 				every = agent.DefaultRefresh
 			}
-			return agent.Open(c.config(log)).Serve(cmd.Context(), agent.Serving{
+			a := agent.Open(c.config(log))
+			beside, closed, err := pages.beside(a, c, log)
+			if err != nil {
+				return err
+			}
+			defer closed()
+			return a.Serve(cmd.Context(), agent.Serving{
 				Refresh: every,
+				Beside:  beside,
 				Ready:   func(socket string) { log.Info("serving", "socket", socket) },
 			})
 		},
 	}
-	cmd.Flags().Var(&refresh, "refresh", "time between two contacts with the vendors, such as 12h")
+	pages.add(cmd)
+	cmd.Flags().Var(&refresh, "refresh", "time between two contacts with a vendor who asks for none himself, such as 12h")
 	return cmd
 }
 

@@ -48,6 +48,14 @@ type account struct {
 	active  int
 }
 
+// Tighter are limits with a part of the rates, for what costs more or must not be
+// tried often. What is not limited stays so.
+func (l Limits) Tighter(times float64) Limits {
+	l.PerAddress = Rate{PerSecond: l.PerAddress.PerSecond / times, Burst: l.PerAddress.Burst / times}
+	l.Total = Rate{PerSecond: l.Total.PerSecond / times, Burst: l.Total.Burst / times}
+	return l
+}
+
 // NewLimiter makes a limiter.
 func NewLimiter(limits Limits) *Limiter {
 	if limits.Addresses <= 0 {
@@ -66,12 +74,20 @@ func NewLimiter(limits Limits) *Limiter {
 
 // Handler serves next within the limits and refuses the rest with RateLimited.
 func (l *Limiter) Handler(next http.Handler) http.Handler {
+	return l.Or(next, func(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+		Error(w, r, refusal.New(refusal.RateLimited, "Too many requests; this one was not looked at.").
+			Hinted("Wait %s s and send the same again.", retryAfter(wait.Seconds())))
+	})
+}
+
+// Or serves next within the limits and answers the rest with busy, which is told
+// how long to wait, such as with a page for people.
+func (l *Limiter) Or(next http.Handler, busy func(w http.ResponseWriter, r *http.Request, wait time.Duration)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		done, wait := l.enter(prefix(r))
 		if done == nil {
 			w.Header().Set("Retry-After", retryAfter(wait))
-			Error(w, r, refusal.New(refusal.RateLimited, "Too many requests; this one was not looked at.").
-				Hinted("Wait %s s and send the same again.", retryAfter(wait)))
+			busy(w, r, time.Duration(wait*float64(time.Second)))
 			return
 		}
 		defer done()
@@ -116,6 +132,17 @@ func (l *Limiter) enter(address netip.Prefix) (done func(), wait float64) {
 		a.active--
 		l.active--
 	}, 0
+}
+
+// Pay takes more from the accounts of a request that was let in and does the work
+// of several. It goes through even where they do not hold that much; what comes
+// next waits for longer then.
+func (l *Limiter) Pay(r *http.Request, more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.limits.Now()
+	l.account(prefix(r), now).bucket.tokens -= float64(more)
+	l.total.tokens -= float64(more)
 }
 
 func over(active, limit int) bool { return limit > 0 && active >= limit }

@@ -210,6 +210,30 @@ func TestLimitPerAddress(t *testing.T) {
 	}
 }
 
+// TestPay: what does the work of several requests costs as much, and may go into
+// debt that time pays.
+func TestPay(t *testing.T) {
+	c := &clock{time.Unix(1e9, 0)}
+	l := NewLimiter(Limits{PerAddress: Rate{1, 3}, Total: Rate{1000, 1000}, Now: c.get})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "192.0.2.1:1000"
+	if from(l, r.RemoteAddr) != 200 {
+		t.Fatal("the first request")
+	}
+	l.Pay(r, 4)
+	if from(l, "192.0.2.2:1") != 200 {
+		t.Error("another address paid")
+	}
+	for i, want := range []int{429, 429, 429, 200, 429} {
+		if got := from(l, r.RemoteAddr); got != want {
+			t.Errorf("after %d s: %d, want %d", i, got, want)
+		}
+		if want != 200 {
+			c.now = c.now.Add(time.Second)
+		}
+	}
+}
+
 func TestHonestUsersFirst(t *testing.T) {
 	c := &clock{time.Unix(1e9, 0)}
 	l := NewLimiter(Limits{PerAddress: Rate{1, 10}, Total: Rate{1, 20}, Now: c.get})

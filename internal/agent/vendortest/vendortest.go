@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
+	"licet/blocklist"
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
@@ -27,6 +29,18 @@ type Vendor struct {
 	// Trust is the vendor's trust file; URL is where it answers.
 	Trust []byte
 	URL   string
+
+	// Withhold says that news of the block list are too large to travel with updates.
+	Withhold bool
+
+	// Old says that the server knows no calls with several requests.
+	Old bool
+
+	// Refresh is how often machines are to ask; 0 leaves it to them.
+	Refresh license.Duration
+
+	// Origins are those whose pages may speak to machines.
+	Origins []string
 
 	// Now is the vendor's clock.
 	Now func() license.Time
@@ -42,7 +56,9 @@ type Vendor struct {
 	sold       map[license.ID]*sold
 	tickets    map[license.Ticket][]license.ID
 	containers map[license.Serial]*record
-	sent       [][]byte // every request file received
+	sent       [][]byte         // every request file received
+	calls      []string         // path of every call received
+	lists      []blocklist.List // the block lists 1, 2, 3 …
 	before     func(path string) (cut, commit bool)
 }
 
@@ -59,6 +75,7 @@ type record struct {
 	ops      [][]container.Op
 	earmarks []container.Earmark
 	flagged  string
+	lock     container.Lock // of the next step
 }
 
 // New starts a vendor.
@@ -141,11 +158,25 @@ func (v *Vendor) Withdraw(id license.ID) {
 	v.sold[id].placement.Withdrawn = true
 }
 
+// Lock has the next step of a container close it, or open it again.
+func (v *Vendor) Lock(serial license.Serial, lock container.Lock) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.containers[serial].lock = lock
+}
+
 // Sent is every request that arrived to be answered, byte for byte.
 func (v *Vendor) Sent() [][]byte {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.sent)
+}
+
+// Calls are the paths of every call that arrived.
+func (v *Vendor) Calls() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.calls)
 }
 
 // Cut lets fn decide for each call whether the connection breaks, and whether
@@ -162,9 +193,13 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	if r.Method == http.MethodGet && r.URL.Path == wire.PathBlockList {
+		body = []byte(r.URL.Query().Get("from"))
+	}
 	cut, commit := false, true
 	v.mu.Lock()
 	before := v.before
+	v.calls = append(v.calls, r.URL.Path)
 	v.mu.Unlock()
 	if before != nil {
 		cut, commit = before(r.URL.Path)
@@ -187,7 +222,7 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(wire.Problem{Status: status, Code: no.Code, Detail: no.Message, Hint: no.Hint, Details: no.Details})
 	default:
 		w.Header().Set("Content-Type", wire.MediaFile)
-		if r.URL.Path != wire.PathProgram {
+		if r.URL.Path != wire.PathProgram && r.URL.Path != wire.PathBlockList && r.URL.Path != wire.PathOrigins {
 			w.Header().Set("Content-Type", "application/json")
 		}
 		_, _ = w.Write(answer)
@@ -198,12 +233,46 @@ func (v *Vendor) answer(path string, body []byte) ([]byte, error) {
 	switch path {
 	case wire.PathProgram:
 		return v.Program(body)
+	case wire.PathUpdates:
+		if !v.Old {
+			return v.updates(body)
+		}
+	case wire.PathBlockList:
+		from, err := strconv.ParseUint(string(body), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		return seal.ArmorBlockNews(v.News(from))
+	case wire.PathOrigins:
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.SignOrigins(v.Now(), v.Origins...), nil
 	case wire.PathReceipt:
 		return []byte("{}"), v.Receipt(body)
 	case wire.PathWellKnown:
 		return json.Marshal(wire.WellKnown{Vendor: "Test", VendorID: v.ID(), Environment: v.scope.Environment, Trust: string(v.Trust)})
 	}
 	return nil, refusal.New(refusal.NotFound, "no %s", path)
+}
+
+func (v *Vendor) updates(body []byte) ([]byte, error) {
+	var in wire.UpdatesRequest
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	var out wire.UpdatesAnswer
+	for _, file := range in.Requests {
+		var a wire.UpdateAnswer
+		update, err := v.Program([]byte(file))
+		if no, ok := refusal.As(err); ok {
+			a.Problem = &wire.Problem{Code: no.Code, Detail: no.Message, Hint: no.Hint, Details: no.Details}
+		} else if err != nil {
+			return nil, err
+		}
+		a.Update = string(update)
+		out.Answers = append(out.Answers, a)
+	}
+	return json.Marshal(out)
 }
 
 // Receipt takes a receipt file in.
@@ -234,7 +303,8 @@ func (v *Vendor) Program(file []byte) ([]byte, error) {
 		return nil, err
 	}
 	rec := v.record(r)
-	u := container.Update{Container: r.Serial, Answers: r.Nonce, Time: v.Now(), Keys: v.keys}
+	u := container.Update{Container: r.Serial, Answers: r.Nonce, Time: v.Now(), Keys: v.keys, Refresh: v.Refresh}
+	v.tell(&u, r.List)
 	finding := rec.log.Reconcile(r.Report)
 	switch {
 	case finding.Standing == container.Behind:
@@ -252,7 +322,7 @@ func (v *Vendor) Program(file []byte) ([]byte, error) {
 		v.confirm(rec, r, finding)
 	}
 	ops, outcomes := container.Plan(v.situation(rec, r))
-	if len(ops) > 0 {
+	if len(ops) > 0 || rec.lock != container.Unchanged {
 		if err := v.step(rec, r.Serial, ops); err != nil {
 			return nil, err
 		}
@@ -349,6 +419,7 @@ func (v *Vendor) step(rec *record, serial license.Serial, ops []container.Op) er
 		s.placement = container.Placement{State: next, Holder: serial, Generation: op.Generation, Step: n, Withdrawn: s.placement.Withdrawn}
 		step.Ops = append(step.Ops, op)
 	}
+	step.Lock, rec.lock = rec.lock, container.Unchanged
 	rec.earmarks = nil
 	signed, err := seal.SignStep(v.scope, v.issuing, &step)
 	if err != nil {
