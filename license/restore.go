@@ -24,9 +24,9 @@ type Stop string
 
 // The ways to stop a lost copy.
 const (
-	StopWithdraw Stop = "withdraw" // its container's next contact takes it out
-	StopBlock    Stop = "block"    // the block list names it, and contact takes it out
-	StopReturn   Stop = "return"   // nothing until it turns up; it is returned then
+	StopWithdraw Stop = "withdraw" // its container's next contact takes it out, and the block list names it
+	StopBlock    Stop = "block"    // the same, and a container lost as a whole is blocked
+	StopReturn   Stop = "return"   // its container's next contact takes it out; the block list does not name it
 )
 
 // Stops lists every way to stop a lost copy.
@@ -39,7 +39,7 @@ type Found string
 const (
 	FoundWithdrawn Found = "withdrawn" // the old copy is taken out, the replacement stays
 	FoundBlocked   Found = "blocked"   // it stays blocked until the vendor lifts that
-	FoundRevived   Found = "revived"   // the old copy lives on, and the replacement is void
+	FoundRevived   Found = "revived"   // it gets the license again, after whoever has the replacement has lost it
 )
 
 // Founds lists everything that can happen to a container that turns up.

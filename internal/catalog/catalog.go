@@ -54,7 +54,7 @@ func Parse(data []byte) (*Catalog, error) { return ParseOver(Catalog{}, data) }
 // The answer holds only what is in the file, and takes the place of what is
 // known by the same code.
 func ParseOver(known Catalog, data []byte) (*Catalog, error) {
-	root, err := document(data)
+	root, err := document("catalog file", data)
 	if err != nil {
 		return nil, err
 	}

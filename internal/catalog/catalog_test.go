@@ -125,7 +125,7 @@ func TestProblems(t *testing.T) {
 		{"no mapping", "- a", []string{"line 1: the catalog must be a mapping of keys to values, not a list"}},
 		{"nothing", "# nothing\n", []string{"line 1: the file is empty"}},
 		{"not YAML", "products:\n  - {", []string{"line 2: not YAML: did not find expected node content"}},
-		{"two documents", "products: []\n---\nproducts: []", []string{"line 2: a second YAML document begins; a catalog is one"}},
+		{"two documents", "products: []\n---\nproducts: []", []string{"line 2: a second YAML document begins; one is all there may be"}},
 		{"alias", "products: &p []\ncategories: *p", []string{"line 2: categories must be a list, not an alias, which a catalog may not use"}},
 		{"merge", product("demo", "<<: {name: B}"), []string{`line 5: unknown key "<<"`}},
 

@@ -51,7 +51,11 @@ func (p *problems) refusal(of string) error {
 	case 0:
 		return nil
 	case 1:
-		return invalid(p.found, "The %s has a problem: %s.", of, p.found[0])
+		text := p.found[0].String()
+		if !strings.HasSuffix(text, "?") {
+			text += "."
+		}
+		return invalid(p.found, "The %s has a problem: %s", of, text)
 	}
 	slices.SortStableFunc(p.found, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	var lines strings.Builder

@@ -35,37 +35,37 @@ const (
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// document reads the one YAML document of a file.
-func document(data []byte) (*node, error) {
+// document reads the one YAML document of a file, which is named for people.
+func document(of string, data []byte) (*node, error) {
 	if len(data) > MaxSize {
-		return nil, refusal.New(refusal.TooLarge, "The catalog file has %d bytes; at most %d are read.", len(data), MaxSize)
+		return nil, refusal.New(refusal.TooLarge, "The %s has %d bytes; at most %d are read.", of, len(data), MaxSize)
 	}
 	var doc, more yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	err := decoder.Decode(&doc)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, one(1, "the file is empty")
+		return nil, one(of, 1, "the file is empty")
 	case err != nil:
-		return nil, syntax(err)
+		return nil, syntax(of, err)
 	}
 	err = decoder.Decode(&more)
 	switch {
 	case err == nil:
-		return nil, one(more.Line, "a second YAML document begins; a catalog is one")
+		return nil, one(of, more.Line, "a second YAML document begins; one is all there may be")
 	case !errors.Is(err, io.EOF):
-		return nil, syntax(err)
+		return nil, syntax(of, err)
 	}
 	return &node{doc.Content[0]}, nil
 }
 
-func one(line int, message string) error {
+func one(of string, line int, message string) error {
 	var p problems
 	p.add(line, "%s", message)
-	return p.refusal("catalog file")
+	return p.refusal(of)
 }
 
-func syntax(err error) error {
+func syntax(of string, err error) error {
 	text := err.Error()
 	found := yamlLine.FindStringSubmatch(text)
 	line := 1
@@ -75,7 +75,7 @@ func syntax(err error) error {
 			line = n
 		}
 	}
-	return one(line, "not YAML: "+text)
+	return one(of, line, "not YAML: "+text)
 }
 
 // value is the value of a key, nil if there is none or n is no mapping.

@@ -3,7 +3,9 @@ package centralcmd
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,17 +131,39 @@ func productPage(p *cli.Page, env Env, x license.Product) {
 	p.Title("%s  %s", x.Code, x.Name)
 	p.Field("category", "%s", x.Category)
 	p.Field("model", "%s", x.Model)
+	p.Field("value", "%s", either(x.Value > 0, strconv.FormatInt(x.Value, 10), ""))
 	p.Field("features", "%s", strings.Join(x.Features, ", "))
 	p.Field("containers", "%s", strings.Join(texts(x.Containers), ", "))
 	p.Field("requires", "%s", strings.Join(x.Requires, ", "))
 	p.Field("binding", "%s; %s", x.Binding, either(x.Repair, "users may rebind a changed machine", "only the vendor rebinds a changed machine"))
 	p.Field("deactivation", "%s", either(x.Deactivation, "users may return it themselves", "users cannot return it themselves"))
 	termFields(p, env, x.Terms)
-	l := x.Restore.License
-	p.Field("restore", "%s%s", l.Mode, either(l.Automatic > 0, fmt.Sprintf(", %d by policy per %s", l.Automatic, either(l.Per > 0, l.Per.String(), "life")), ""))
-	p.Field("restore container", "same hardware %s, new hardware %s", x.Restore.Container.SameHardware, x.Restore.Container.NewHardware)
-	p.Field("conditions", "%s", x.Restore.Conditions)
+	restoreFields(p, x.Restore)
 	p.Next(`licet-central order create --customer "NAME" --item ` + x.Code)
+}
+
+// restoreFields shows the policy for lost licenses.
+func restoreFields(p *cli.Page, r license.Restore) {
+	l, c := r.License, r.Container
+	p.Field("restore", "%s", l.Mode)
+	p.Field("restore container", "same hardware %s, new hardware %s, damaged %s", c.SameHardware, c.NewHardware, c.Damaged)
+	p.Field("restore by kind", "%s", modes(r.Kinds))
+	p.Field("restore by customer", "%s", modes(l.Customers))
+	p.Field("by policy", "%s", either(l.Automatic > 0, fmt.Sprintf("%d per %s", l.Automatic, either(l.Per > 0, l.Per.String(), "life")), ""))
+	p.Field("wait", "%s", either(l.Wait > 0, l.Wait.String()+" between two by policy", ""))
+	p.Field("value limit", "%s", either(l.ValueLimit > 0, fmt.Sprintf("%d by policy", l.ValueLimit), ""))
+	p.Field("self-service", "%s", either(r.SelfService == nil || *r.SelfService, "users may move it without the old container", "only staff move it without the old container"))
+	p.Field("lost copy", "%s; if it turns up: %s", r.Stop, r.Found)
+	p.Field("conditions", "%s", r.Conditions)
+}
+
+// modes lists the mode for each name, in order.
+func modes[K ~string](of map[K]license.RestoreMode) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, fmt.Sprintf("%s: %s", name, of[name]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // termFields shows the terms that are set.

@@ -46,6 +46,7 @@ func licenseCommand(env Env) *cobra.Command {
 				return cli.Print(cmd, l, func(p *cli.Page) { licensePage(p, env, l) })
 			},
 		},
+		withdrawCommand(env), replaceCommand(env), assignCommand(env), cancelPendingCommand(env), lostCommand(env),
 		historyCommand(env, client.LicenseHistory, "a license", "ID", "licet-central license history lic_06bq3c8v4w9x2m5n7p1d8a"),
 	)
 	return cmd
@@ -58,6 +59,13 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	p.Field("state", "%s", l.State)
 	p.Field("", "%s", l.Meaning)
 	p.Field("container", "%s", l.Container)
+	if b := l.Blocked; b != nil {
+		p.Field("blocked", "its container is, since %s: %s", cli.When(b.Time, now), b.Reason)
+	}
+	p.Field("kept for", "%s", either(l.KeptFor != "", "container "+string(l.KeptFor), ""))
+	p.Field("withdrawn", "%s", either(l.Withdrawn && l.State != license.Gone, "ordered, and waits for its container", ""))
+	p.Field("replaces", "%s", l.Replaces)
+	p.Field("replaced by", "%s", l.ReplacedBy)
 	p.Field("generation", "%d", l.Generation)
 	p.Field("customer", "%s", l.Customer)
 	p.Field("order", "%s", l.Number)
@@ -74,6 +82,13 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	next := []string{"licet-central license history " + string(l.ID)}
 	if l.Container != "" {
 		next = append(next, "licet-central container show "+string(l.Container))
+	}
+	if l.KeptFor != "" || l.Withdrawn && l.State != license.Gone {
+		ordered := l.ID
+		if l.KeptFor != "" && l.Replaces != "" {
+			ordered = l.Replaces // the order is about the license that it replaces
+		}
+		next = append(next, "licet-central license cancel "+string(ordered)+` --reason "…"  takes back what is pending`)
 	}
 	p.Next(next...)
 }
@@ -116,7 +131,7 @@ func containerCommand(env Env) *cobra.Command {
 				return cli.Print(cmd, x, func(p *cli.Page) { containerPage(p, env, x) })
 			},
 		},
-		acceptCommand(env),
+		acceptCommand(env), blockCommand(env), unblockCommand(env), pushCommand(env),
 		historyCommand(env, client.ContainerHistory, "a container", "SERIAL", "licet-central container history SERIAL"),
 	)
 	return cmd
@@ -138,6 +153,11 @@ func containerPage(p *cli.Page, env Env, x wire.Container) {
 		p.Field("it says", "its last step is %d", f.Number)
 		p.Field("", "%s", either(f.Acceptable, "It keeps what it has and gets nothing new until you decide.", "Accepting cannot mend it: it follows another plan than the record."))
 	}
+	if b := x.Blocked; b != nil {
+		p.Field("blocked", "%s", cli.When(b.Time, now))
+		p.Field("why", "%s", b.Reason)
+		p.Field("", "%s", either(b.Locked, "An update that locks it was issued.", "It is locked at its next contact; the block list names it."))
+	}
 	p.Field("steps", "%s", steps(x))
 	p.Field("", "%s", either(x.Issued > x.Acked, "The rest is on its way, or waits to be fetched again.", ""))
 	p.Field("challenge", "%s", either(x.Challenged, "waits for an answer", ""))
@@ -149,6 +169,12 @@ func containerPage(p *cli.Page, env Env, x wire.Container) {
 	}
 	licenseTable(p, "Licenses", "", x.Licenses)
 	next := []string{"licet-central container history " + string(x.Serial)}
+	if x.Blocked != nil {
+		next = append(next, "licet-central container unblock "+string(x.Serial)+` --reason "…"`)
+	}
+	if len(x.Pending) > 0 {
+		next = append(next, "licet-central container push "+string(x.Serial)+" -o FILE.licet-update  makes the update now, to be mailed")
+	}
 	if x.Flag != nil && x.Flag.Acceptable {
 		next = append(next, "licet-central container accept "+string(x.Serial)+` --reason "…"`)
 	}

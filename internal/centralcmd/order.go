@@ -14,7 +14,7 @@ import (
 
 func orderCommand(env Env) *cobra.Command {
 	cmd := remote(&cobra.Command{Use: "order", Short: "What was sold"})
-	cmd.AddCommand(orderCreateCommand(env),
+	cmd.AddCommand(orderCreateCommand(env), orderCancelCommand(env),
 		&cobra.Command{
 			Use: "show NUMBER", Short: "Show an order, its ticket and licenses", Example: "  licet-central order show 2026-1001", Args: cli.Args("NUMBER"),
 			RunE: func(cmd *cobra.Command, args []string) error {
@@ -154,7 +154,7 @@ func ticketCommand(env Env) *cobra.Command {
 
 func anyAvailable(list []wire.License) bool {
 	for _, l := range list {
-		if l.State.Available() {
+		if l.State.Available() && l.KeptFor == "" {
 			return true
 		}
 	}

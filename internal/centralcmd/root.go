@@ -68,7 +68,8 @@ func Root(env Env) *cobra.Command {
 		initCommand(env), serveCommand(env), keysCommand(env),
 		applyCommand(env), productCommand(env),
 		orderCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
-		auditCommand(env), verifyCommand(env), tokenCommand(env),
+		pendingCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
+		auditCommand(env), verifyCommand(env), tokenCommand(env), staffCommand(env),
 		cli.VersionCommand("licet-central"),
 	)
 	return root

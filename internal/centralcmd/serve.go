@@ -16,7 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"licet/internal/cli"
+	"licet/internal/console"
 	"licet/internal/gateway"
+	"licet/internal/look"
+	"licet/internal/portal"
 	"licet/internal/registry"
 	"licet/internal/vendorapi"
 	"licet/internal/web"
@@ -38,6 +41,8 @@ func serveCommand(env Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, env) },
 	}
 	cmd.Flags().String("listen", defaultListen, "address to listen on; port 0 takes a free one")
+	cmd.Flags().String("brand", "", "`FILE` with the name, logo and colors of the pages (YAML)")
+	cmd.Flags().StringArray("bridge-origin", nil, "web origin, such as https://shop.example.com, whose pages may speak to users' machines that allow it, beside the server's own address; may be repeated")
 	cmd.Flags().String("log-format", "", "text or json (default: text, json with --json)")
 	cmd.Flags().String("log-level", "info", "debug, info, warn or error; info has a line for each request")
 	mailFlags(cmd)
@@ -72,6 +77,11 @@ func serve(cmd *cobra.Command, env Env) error {
 	if err != nil {
 		return err
 	}
+	brand, _ := cmd.Flags().GetString("brand")
+	site, err := siteOf(brand)
+	if err != nil {
+		return err
+	}
 	// Listening comes first: an address in use must not leave a new folder behind.
 	listen, _ := cmd.Flags().GetString("listen")
 	listener, err := net.Listen("tcp", listen)
@@ -102,15 +112,27 @@ func serve(cmd *cobra.Command, env Env) error {
 		}
 	}()
 
+	origins, _ := cmd.Flags().GetStringArray("bridge-origin")
+	if err := reg.AllowOrigins(origins); err != nil {
+		return err
+	}
 	mailed, err := mailUntil(ctx, cmd, reg, log)
 	if err != nil {
 		return err
 	}
 	defer mailed()
 	known := reg.WellKnown()
+	staffed, err := reg.HasStaff(ctx)
+	if err != nil {
+		return err
+	}
 	err = cli.Print(cmd, map[string]string{"url": url, "vendor": known.Vendor, "vendor_id": known.VendorID, "environment": known.Environment, "data": f.path},
 		func(p *cli.Page) {
 			p.Line("Serving %s at %s (guide: %s%s)", known.Vendor, url, url, vendorapi.PathGuide)
+			p.Line("The console of your staff is %s%s.", url, console.Prefix)
+			if !staffed {
+				p.Next("licet-central staff add NAME --data " + f.path + "  makes the first account of the console, while this runs")
+			}
 		})
 	if err != nil {
 		return err
@@ -119,13 +141,13 @@ func serve(cmd *cobra.Command, env Env) error {
 		env.Serving(url)
 	}
 	stopped := sequenceUntil(ctx, reg, log)
-	err = web.Serve(ctx, listener, Handler(reg, log), log)
+	err = web.Serve(ctx, listener, Handler(reg, site, log), log)
 	stopped()
 	return err
 }
 
-// Handler is everything the server answers.
-func Handler(reg *registry.Registry, log *slog.Logger) http.Handler {
+// Handler is everything the server answers: what has no path of its own is a page.
+func Handler(reg *registry.Registry, site *look.Site, log *slog.Logger) http.Handler {
 	machines := gateway.New(reg, log, gateway.DefaultLimits())
 	staff := vendorapi.New(reg, log, vendorapi.DefaultLimits())
 	mux := http.NewServeMux()
@@ -135,6 +157,11 @@ func Handler(reg *registry.Registry, log *slog.Logger) http.Handler {
 	for _, path := range []string{vendorapi.Prefix + "/", vendorapi.PathDescription, vendorapi.PathGuide, vendorapi.PathGuide + "/"} {
 		mux.Handle(path, staff)
 	}
+	mux.Handle(look.Root, site.Handler())
+	desk := console.New(reg, site, console.DefaultLimits())
+	mux.Handle(console.Prefix, desk)
+	mux.Handle(console.Prefix+"/", desk)
+	mux.Handle("/", portal.New(reg, site, portal.DefaultLimits()))
 	return web.Observe(log, web.Mux(mux))
 }
 

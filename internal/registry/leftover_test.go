@@ -5,6 +5,7 @@ import (
 
 	"licet/container"
 	"licet/license"
+	"licet/refusal"
 	"licet/wire"
 )
 
@@ -13,6 +14,7 @@ products:
   - code: BASE
     name: Base
     model: perpetual_single
+    restore: {license: {mode: automatic}}
   - code: EXTRA
     name: Needs the base
     model: perpetual_single
@@ -30,15 +32,17 @@ func TestAssignedAndAskedForBesides(t *testing.T) {
 		x := b.activatedOnly(tk, ids["BASE"])
 		_, err = b.Assign(t.Context(), b.admin, ids["EXTRA"], x.state.Serial, "sold by phone", false)
 		must(t, err)
-		x.program(container.Wishes{Return: []license.ID{ids["BASE"]}})
-		x.receipt()
+		_, err = b.lose(lossOf(tk)) // what it needs is not there any more
+		must(t, err)
 		x.program(ticket(tk))
-		x.holds("BASE 1", "EXTRA 1")
+		x.holds("BASE 2", "EXTRA 1")
 		x.receipt()
+		_, err = b.CancelPending(t.Context(), b.admin, ids["EXTRA"], "too late")
+		b.refuses(refusal.Conflict, err)
 		x.program(container.Wishes{Return: []license.ID{ids["EXTRA"]}})
 		x.receipt()
 		x.program(pendingWish)
-		x.holds("BASE 1")
+		x.holds("BASE 2")
 		b.is(ids["EXTRA"], license.Returned, 1)
 	})
 }

@@ -40,7 +40,7 @@ func (r *Registry) SignOrigins(context.Context) ([]byte, error) {
 	}
 	slices.Sort(list)
 	return seal.SignOrigins(r.keys.scope, r.keys.issuing,
-		seal.Origins{Time: now, Until: now.Add(originsLast), List: slices.Compact(list)}, r.keys.certificates...)
+		seal.Origins{Time: now, Until: now.Add(originsLast.Go()), List: slices.Compact(list)}, r.keys.certificates...)
 }
 
 // originOf is the origin of an address, as browsers write it; empty where none may

@@ -260,3 +260,24 @@ func TestRecoveryShowsWhatWasRestoredBefore(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingStaysWithoutWhatItNeeds: a withdrawal of both is taken back from
+// what is needed upward.
+func TestNothingStaysWithoutWhatItNeeds(t *testing.T) {
+	stage(t, func(t *testing.T, b *book) {
+		tk, ids := b.bought("CAD", "ADDON")
+		a := b.activated(tk)
+		b.withdraw(ids["CAD"], ids["ADDON"])
+		_, err := b.CancelPending(t.Context(), b.admin, ids["ADDON"], "test")
+		b.refuses(refusal.PrerequisiteMissing, err)
+		if l := b.license(ids["ADDON"]); !l.Withdrawn || len(l.Pending) != 1 {
+			t.Fatalf("%+v", l)
+		}
+		for _, p := range []string{"CAD", "ADDON"} {
+			_, err := b.CancelPending(t.Context(), b.admin, ids[p], "test")
+			must(t, err)
+		}
+		a.program(pendingWish)
+		a.holds("CAD 1", "ADDON 1")
+	})
+}

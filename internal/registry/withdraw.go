@@ -476,7 +476,27 @@ func (d *desk) takeBack(l store.License) error {
 		}
 	}
 	l.Withdrawn, l.Reserved, l.ReplacedBy = false, "", ""
-	return d.mark(l)
+	if err := d.mark(l); err != nil || !l.State.Held() {
+		return err
+	}
+	return d.mayStay(l)
+}
+
+// mayStay refuses that a license stays whose prerequisite is to leave.
+func (d *desk) mayStay(l store.License) error {
+	c, err := d.candidate(l)
+	if err != nil {
+		return err
+	}
+	held, err := d.holds(l.Holder)
+	if err != nil {
+		return err
+	}
+	err = mayEnter(d.containers[l.Holder], c, held)
+	if no, ok := refusal.As(err); ok {
+		return no.Hinted("Take back the order to remove what it needs first; licet-central pending lists it.")
+	}
+	return err
 }
 
 // discard withdraws a license that was to come in place of another.

@@ -12,6 +12,7 @@ import (
 
 	"licet/internal/web"
 	"licet/license"
+	"licet/recovery"
 	"licet/refusal"
 	"licet/wire"
 )
@@ -95,8 +96,21 @@ func sentence(status int, texts []string) string {
 
 // schemas describes our texts as what they are in JSON.
 func schemas() huma.Registry {
-	r := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	r := huma.NewMapRegistry("#/components/schemas/", name)
 	r.RegisterTypeAlias(reflect.TypeFor[license.Time](), reflect.TypeFor[time.Time]())
 	r.RegisterTypeAlias(reflect.TypeFor[license.Duration](), reflect.TypeFor[string]())
 	return r
+}
+
+// name is the name of a type in the description. Package recovery has words of
+// its own for what wire has too.
+func name(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == reflect.TypeFor[recovery.Decision]().PkgPath() {
+		return "Restore" + name
+	}
+	return name
 }

@@ -41,7 +41,7 @@ func routes(api huma.API, reg *registry.Registry) {
 
 	add(api, route{"POST", "/orders", "orders", "Orders", "createOrder", "Create or extend an order",
 		"Sending an order number again states its totals: what is there already is not added twice."},
-		func(ctx context.Context, a registry.Actor, in *creation[wire.OrderRequest]) (wire.Order, error) {
+		func(ctx context.Context, a registry.Actor, in *Creation[wire.OrderRequest]) (wire.Order, error) {
 			return reg.CreateOrder(ctx, a, in.Body, in.once("POST", "/orders"))
 		})
 	add(api, route{"GET", "/orders", "read", "Orders", "listOrders", "List orders", "Newest first."},
@@ -104,6 +104,9 @@ func routes(api huma.API, reg *registry.Registry) {
 		}) (wire.Container, error) {
 			return reg.AcceptContainer(ctx, a, license.Serial(in.Serial), in.Body.Reason)
 		})
+	withdrawRoutes(api, reg)
+	recoveryRoutes(api, reg)
+	blockListRoutes(api, reg)
 
 	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Oldest first."},
 		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Event], error) {
@@ -116,7 +119,7 @@ func routes(api huma.API, reg *registry.Registry) {
 		})
 
 	add(api, route{"POST", "/tokens", "tokens", "Tokens", "createToken", "Create a token", "The secret is in this answer only."},
-		func(ctx context.Context, a registry.Actor, in *creation[wire.TokenRequest]) (wire.Token, error) {
+		func(ctx context.Context, a registry.Actor, in *Creation[wire.TokenRequest]) (wire.Token, error) {
 			return reg.CreateToken(ctx, a, in.Body, in.once("POST", "/tokens"))
 		})
 	add(api, route{"GET", "/tokens", "tokens", "Tokens", "listTokens", "List tokens", "Never their secrets."},
@@ -154,16 +157,16 @@ type SerialPath struct {
 // body is a call with a JSON body.
 type body[T any] struct{ Body T }
 
-// creation is a call with a JSON body that creates something, and may be
+// Creation is a call with a JSON body that creates something, and may be
 // repeated.
-type creation[T any] struct {
+type Creation[T any] struct {
 	Key     string `header:"Idempotency-Key" maxLength:"255" doc:"Chosen by the caller, such as a random text; the same key with the same request gets the first answer again."`
 	RawBody []byte
 	Body    T
 }
 
 // once binds the key to the request's method, path and bytes.
-func (c *creation[T]) once(method, path string) registry.Once {
+func (c *Creation[T]) once(method, path string) registry.Once {
 	if c.Key == "" {
 		return registry.Once{}
 	}
@@ -187,6 +190,18 @@ type output[T any] struct{ Body T }
 // add puts a route on the interface: the operation gets the actor by hand, and
 // its error becomes a problem.
 func add[In, Out any](api huma.API, r route, do func(context.Context, registry.Actor, *In) (Out, error)) {
+	defer jsonOnly(api, r)
+	huma.Register(api, operation(r), func(ctx context.Context, in *In) (*output[Out], error) {
+		out, err := do(ctx, actor(ctx), in)
+		if err != nil {
+			return nil, refused(ctx, err)
+		}
+		return &output[Out]{out}, nil
+	})
+}
+
+// operation describes a route.
+func operation(r route) huma.Operation {
 	op := huma.Operation{
 		OperationID: r.id, Method: r.method, Path: r.path, Tags: []string{r.tag},
 		Summary: r.summary, Description: join(r.doc, "Needs the scope `"+r.scope+"`."),
@@ -207,14 +222,7 @@ func add[In, Out any](api huma.API, r route, do func(context.Context, registry.A
 	case r.id == "createOrder" || r.id == "createToken":
 		op.DefaultStatus = http.StatusCreated
 	}
-	defer jsonOnly(api, r)
-	huma.Register(api, op, func(ctx context.Context, in *In) (*output[Out], error) {
-		out, err := do(ctx, actor(ctx), in)
-		if err != nil {
-			return nil, refused(ctx, err)
-		}
-		return &output[Out]{out}, nil
-	})
+	return op
 }
 
 // jsonOnly takes the second media type out of the description that huma adds

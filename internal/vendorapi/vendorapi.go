@@ -72,6 +72,8 @@ func describe(mux *http.ServeMux, reg *registry.Registry) []byte {
 		{Name: "Orders", Description: "What was sold, and the tickets to activate it."},
 		{Name: "Licenses", Description: "Where each license is."},
 		{Name: "Containers", Description: "The machines, tokens and accounts that hold licenses."},
+		{Name: "Recoveries", Description: "Lost licenses, and what is decided about them."},
+		{Name: "Settings", Description: "What holds for every machine."},
 		{Name: "Audit", Description: "Everything that happened, provably whole."},
 		{Name: "Tokens", Description: "Access to this interface."},
 	}
@@ -106,7 +108,7 @@ const guideText = `Management of a Licet server: products, orders, licenses, con
 
 **Errors** are problems as in RFC 9457, with a stable ` + "`code`" + `, a ` + "`hint`" + ` that names the next step, and ` + "`details`" + ` for programs. What does not exist and what is not yours get the same answer.
 
-**Retries.** Send ` + "`Idempotency-Key`" + ` with a POST that creates something: the same key with the same request gets the first answer again.
+**Retries.** Send ` + "`Idempotency-Key`" + ` with a POST that creates or decides something: the same key with the same request gets the first answer again.
 
 **Lists** answer ` + "`items`" + ` and, where there is more, ` + "`next`" + `: pass it as ` + "`cursor`" + `.`
 
