@@ -9,7 +9,6 @@ import (
 
 	"licet/container"
 	"licet/license"
-	"licet/refusal"
 )
 
 // The containers, by number.
@@ -24,8 +23,15 @@ func licenseNumber(id license.ID) int { return int(id[1] - '1') }
 // book is all that the vendor's database holds. It is a value: what changes it
 // works on a clone.
 type book struct {
-	licenses []container.Placement
+	licenses []unit
 	logs     [2]record
+}
+
+// unit is a license as the database has it.
+type unit struct {
+	container.Placement
+	reserved license.Serial
+	with     int // the number of the license that replaces it, from 1 on; 0 for none
 }
 
 // record is the vendor's side of one container's log.
@@ -37,6 +43,29 @@ type record struct {
 	challenge []byte
 	flag      flag
 	steps     []step
+	orders    []order // of the vendor, until they are carried out
+	blocked   bool
+	closed    bool // by the last step issued
+}
+
+// order is an earmark.
+type order struct {
+	kind       string // as store names it
+	license    int
+	generation license.Generation
+	with       int    // Replace only
+	step       uint64 // that carries it; 0 until issued
+}
+
+func (o order) earmark() container.Earmark {
+	m := container.Earmark{Phase: container.Withdraw, License: licenseID(o.license)}
+	switch o.kind {
+	case "replace":
+		m.Phase, m.With = container.Replace, licenseID(o.with)
+	case "kill":
+		m.Old = o.generation
+	}
+	return m
 }
 
 type flag struct {
@@ -62,15 +91,20 @@ type cause struct {
 func newBook(licenses int) book {
 	b := book{}
 	for range licenses {
-		b.licenses = append(b.licenses, container.Placement{State: license.NotCollected, Generation: 1})
+		b.licenses = append(b.licenses, newUnit())
 	}
 	return b
+}
+
+func newUnit() unit {
+	return unit{Placement: container.Placement{State: license.NotCollected, Generation: 1}}
 }
 
 func (b book) clone() book {
 	b.licenses = slices.Clone(b.licenses)
 	for c := range b.logs {
 		b.logs[c].steps = slices.Clone(b.logs[c].steps)
+		b.logs[c].orders = slices.Clone(b.logs[c].orders)
 	}
 	return b
 }
@@ -88,11 +122,15 @@ func (r record) planAt(serial license.Serial, n uint64) container.Hash {
 func (b book) key() string {
 	var k bytes.Buffer
 	for _, l := range b.licenses {
-		fmt.Fprintf(&k, "%s|%s|%d|%d|%t;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn)
+		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with)
 	}
 	for c, r := range b.logs {
 		plan := r.planAt(serials[c], r.issued())
 		fmt.Fprintf(&k, "%t|%d|%d|%d|%x|%s|%d|%x;", r.known, r.issued(), r.acked, r.top, r.challenge, r.flag.reason, r.flag.number, r.flag.life[:8])
+		for _, o := range r.orders {
+			fmt.Fprintf(&k, "%s|%d|%d|%d|%d;", o.kind, o.license, o.generation, o.with, o.step)
+		}
+		fmt.Fprintf(&k, "%t|%t;", r.blocked, r.closed)
 		k.Write(plan[:8])
 		k.Write(r.life[:8])
 		for _, s := range r.steps {
@@ -162,8 +200,9 @@ func (x *exchange) program(receipt bool) update {
 	}
 	before := r.issued()
 	ops, _ := x.plan(x.situation())
-	if len(ops) > 0 {
-		x.issue(ops)
+	lock := x.lock(r.closed, r.blocked)
+	if len(ops) > 0 || lock != container.Unchanged {
+		x.issue(ops, lock)
 	}
 	u := update{}
 	if r.flag.reason == "" || r.issued() > before {
@@ -241,15 +280,35 @@ func (x *exchange) takeIn() {
 		for _, op := range r.steps[n-1].in.Step.Ops {
 			x.confirmOp(n, op)
 		}
+		x.carriedOut(n)
 	}
 	r.acked, r.top, r.life = number, max(r.top, number), x.report.Life
 }
 
 func (x *exchange) confirmOp(n uint64, op container.Op) {
 	i := licenseNumber(op.License)
-	if event, yes := x.confirm(x.b.licenses[i], x.serial(), n, op); yes {
-		x.move(i, event, n)
+	event, yes := x.confirm(x.b.licenses[i].Placement, x.serial(), n, op)
+	if !yes {
+		return
 	}
+	x.move(i, event, n)
+	if event == license.TakenBack {
+		x.end(func(o order) bool { return o.license == i && o.kind != "kill" })
+	}
+}
+
+// carriedOut follows registry: a step proven to be applied ends what it carried.
+func (x *exchange) carriedOut(n uint64) { x.end(func(o order) bool { return o.step == n }) }
+
+// end takes orders off; what did not come in with them becomes available.
+func (x *exchange) end(done func(order) bool) {
+	r := x.record()
+	r.orders = slices.DeleteFunc(r.orders, func(o order) bool {
+		if done(o) && o.kind == "replace" {
+			x.b.licenses[o.with].reserved = ""
+		}
+		return done(o)
+	})
 }
 
 func (x *exchange) move(i int, event license.Event, n uint64) {
@@ -274,14 +333,13 @@ func (x *exchange) convict() {
 	r.challenge = nil
 }
 
-// situation is what registry.situation loads, with an earmark for every license
-// of the container whose withdrawal is ordered.
+// situation is what registry.situation loads.
 func (x *exchange) situation() container.Situation {
 	w := x.report.Wishes
 	if x.again { // the registry goes on from what it answered then
 		w = x.repeated(w)
 	}
-	s := container.Situation{Serial: x.serial(), Kind: license.Machine, Flagged: x.record().flag.reason,
+	s := container.Situation{Serial: x.serial(), Kind: license.Machine, Flagged: x.record().flag.reason, Blocked: x.record().why(),
 		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
 	for _, t := range w.Tickets {
 		tw := container.TicketWish{Ticket: t, Known: true}
@@ -292,15 +350,24 @@ func (x *exchange) situation() container.Situation {
 	}
 	for i, l := range x.b.licenses {
 		s.Licenses[licenseID(i)] = container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
-			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true}
-		if l.Withdrawn && l.Holder == x.serial() {
-			s.Earmarks = append(s.Earmarks, container.Earmark{Phase: container.Withdraw, License: licenseID(i)})
+			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved}
+	}
+	for _, o := range x.record().orders {
+		if o.kind != "kill" || o.step == 0 {
+			s.Earmarks = append(s.Earmarks, o.earmark())
 		}
 	}
 	return s
 }
 
-func (x *exchange) issue(ops []container.Op) {
+func (r *record) why() string {
+	if r.blocked {
+		return "stolen"
+	}
+	return ""
+}
+
+func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 	r := x.record()
 	r.known = true
 	n := r.issued() + 1
@@ -313,10 +380,24 @@ func (x *exchange) issue(ops []container.Op) {
 			ops[i].Body = sha256.Sum256(body)
 			s.in.Bodies = append(s.in.Bodies, body)
 		}
-		x.move(licenseNumber(op.License), event, n)
+		if l := licenseNumber(op.License); op.Generation >= x.b.licenses[l].Generation {
+			x.move(l, event, n)
+			if op.Kind == container.Put {
+				x.b.licenses[l].reserved = ""
+			}
+		}
+		for j, o := range r.orders {
+			want := o.earmark()
+			if o.step == 0 && op.License == want.License && op.Phase == want.Phase && op.Generation == o.generation {
+				r.orders[j].step = n
+			}
+		}
+	}
+	if lock != container.Unchanged {
+		r.closed = lock == container.Close
 	}
 	plan := r.planAt(x.serial(), n-1)
-	s.in.Step = container.Step{Container: x.serial(), Number: n, Previous: plan, Time: 1, Ops: ops}
+	s.in.Step = container.Step{Container: x.serial(), Number: n, Previous: plan, Time: 1, Ops: ops, Lock: lock}
 	s.in.Step.Unsigned = encode(s.in.Step)
 	s.in.Signed = s.in.Step.Unsigned
 	s.plan = container.NextPlan(plan, s.in.Step.Unsigned)
@@ -326,7 +407,7 @@ func (x *exchange) issue(ops []container.Op) {
 
 // encode stands for the canonical bytes of a step.
 func encode(s container.Step) []byte {
-	b := append([]byte(s.Container), byte(s.Number))
+	b := append([]byte(s.Container), byte(s.Number), byte(s.Lock))
 	b = append(b, s.Previous[:]...)
 	for _, op := range s.Ops {
 		b = append(b, byte(op.Kind), byte(op.Phase), byte(licenseNumber(op.License)), byte(op.Generation))
@@ -345,10 +426,13 @@ func (x *exchange) accept() {
 				continue
 			}
 			i := licenseNumber(op.License)
-			if next, mine := x.reopened(x.b.licenses[i], x.serial(), op); mine {
+			if next, mine := x.reopened(x.b.licenses[i].Placement, x.serial(), op); mine {
 				l := &x.b.licenses[i]
 				l.State, l.Holder, l.Step = next, x.serial(), n
 			}
+		}
+		if n <= f.number {
+			x.carriedOut(n)
 		}
 	}
 	for n := f.number + 1; n <= r.issued(); n++ {
@@ -358,19 +442,6 @@ func (x *exchange) accept() {
 	if f.number > 0 {
 		r.steps[f.number-1].life = f.life[:]
 	}
-}
-
-// withdraw is the vendor's order to withdraw a license.
-func (b book) withdraw(i int) (book, *refusal.Refusal) {
-	b = b.clone()
-	l := &b.licenses[i]
-	l.Withdrawn = true
-	if !l.State.Available() {
-		return b, nil
-	}
-	next, no := license.Next(l.State, license.Withdrawn)
-	l.State = next
-	return b, no
 }
 
 // nonce stands for 128 random bits: one for each container, step and life.

@@ -24,22 +24,43 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 	b := e.books.all[w.book]
 	for i, l := range b.licenses {
 		out.when(l.State.Held() != (l.Holder != ""), "Inv1: %s is %s and with %q", licenseID(i), l.State, l.Holder)
-		holding := 0
+		out.when(l.Withdrawn && l.State.Available(), "Inv9: %s is withdrawn and can be activated", licenseID(i))
+		holding, copies := 0, 0
 		for c, s := range serials {
-			held, ok := e.boxes.all[w.boxes[c]].Held[licenseID(i)]
+			x := e.boxes.all[w.boxes[c]]
+			held, ok := x.Held[licenseID(i)]
 			if !ok || w.wiped[c] {
 				continue
 			}
-			out.when(held.Generation != l.Generation, "Inv6: %s holds generation %d of %s", s, held.Generation, licenseID(i))
+			out.when(held.Generation > l.Generation, "Inv7: %s holds generation %d of %s, which has come to %d", s, held.Generation, licenseID(i), l.Generation)
+			settled := b.logs[c].flag.reason != "" || b.logs[c].blocked
+			out.when(held.Generation < l.Generation && !settled && !b.kills(c, i, held.Generation, x.Number),
+				"Inv6: %s holds generation %d of %s, and nothing is under way to remove it", s, held.Generation, licenseID(i))
 			if w.cheated[c] {
+				continue
+			}
+			copies++
+			if held.Generation != l.Generation {
 				continue
 			}
 			holding++
 			out.when(!l.State.Held(), "Inv5: %s can use %s, which is %s", s, licenseID(i), l.State)
 			out.when(l.State.Held() && l.Holder != s, "Inv4: %s can use %s, which is with %s", s, licenseID(i), l.Holder)
+			if l.with != 0 {
+				out.when(e.usable(w, l.with-1) && b.notProvenGone(l.with-1) == 0, "Inv3: %s can use %s, and the license in its place can be used as well", s, licenseID(i))
+			}
 		}
 		out.when(holding > 1, "Inv4: both containers can use %s", licenseID(i))
-		waits = waits || l.Holder != "" && w.wiped[containerNumber(l.Holder)]
+		out.when(copies > 1+b.notProvenGone(i), "Inv8: %d copies of %s can be used, and %d lost ones are not proven gone", copies, licenseID(i), b.notProvenGone(i))
+		if l.Holder == "" {
+			continue
+		}
+		if gone := containerNumber(l.Holder); w.wiped[gone] || e.restores > 0 {
+			waits = waits || w.wiped[gone]
+			if other := 1 - gone; !w.wiped[other] && !w.cheated[other] {
+				out.when(!e.restoreHelps(w.book, i, w.boxes[other], w.lives[other]), "Inv17: %s is lost with %s, and one restore does not help", licenseID(i), l.Holder)
+			}
+		}
 	}
 	for c := range w.boxes {
 		one := world{book: w.book, boxes: [2]int32{w.boxes[c]}, lives: [2]uint8{w.lives[c]}, wiped: [2]bool{w.wiped[c]}, cheated: [2]bool{w.cheated[c]}}
@@ -51,6 +72,32 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		out = append(out, log...)
 	}
 	return out, waits
+}
+
+// usable reports whether an honest container can use the current generation of a
+// license.
+func (e *explorer) usable(w world, i int) bool {
+	for c := range serials {
+		held, ok := e.boxes.all[w.boxes[c]].Held[licenseID(i)]
+		if ok && !w.wiped[c] && !w.cheated[c] && held.Generation == e.books.all[w.book].licenses[i].Generation {
+			return true
+		}
+	}
+	return false
+}
+
+// notProvenGone counts the lost generations of a license whose removal is ordered
+// or issued and not yet proven.
+func (b book) notProvenGone(i int) int {
+	open := map[license.Generation]bool{}
+	for _, r := range b.logs {
+		for _, o := range r.orders {
+			if o.kind == "kill" && o.license == i {
+				open[o.generation] = true
+			}
+		}
+	}
+	return len(open)
 }
 
 func containerNumber(s license.Serial) int { return slices.Index(serials[:], s) }
@@ -68,16 +115,17 @@ func (e *explorer) checkLog(out *breaches, w world, c int) {
 	if x.Number <= r.issued() {
 		held := fold(r.steps[:x.Number])
 		for i := range b.licenses {
-			_, has := x.Held[licenseID(i)]
-			out.when(has != held[licenseID(i)], "Inv12: %s at step %d: holds %s: %t, by its steps %t", s, x.Number, licenseID(i), has, held[licenseID(i)])
+			has := x.Held[licenseID(i)].Generation
+			out.when(has != held[licenseID(i)], "Inv12: %s at step %d: holds generation %d of %s, by its steps %d", s, x.Number, has, licenseID(i), held[licenseID(i)])
 		}
 	}
 	if r.known && r.flag.reason == "" && x.Number == r.acked && x.Life == r.life {
 		for i, l := range b.licenses {
-			_, has := x.Held[licenseID(i)]
+			has := x.Held[licenseID(i)].Generation == l.Generation
 			out.when(has && l.State.Available(), "Inv5: %s has shown that it holds %s, which is %s", s, licenseID(i), l.State)
 			out.when(r.acked == r.issued() && has != (l.State == license.Collected && l.Holder == s), "settled: %s is in step; it holds %s: %t, the record says %s with %q", s, licenseID(i), has, l.State, l.Holder)
 		}
+		out.when(r.acked == r.issued() && x.Locked != r.closed, "settled: %s is in step; it is locked: %t, the record says %t", s, x.Locked, r.closed)
 	}
 	if w.wiped[c] || r.flag.reason != "" {
 		return
@@ -92,12 +140,16 @@ func (e *explorer) checkLog(out *breaches, w world, c int) {
 	}
 }
 
-// fold is what a container holds by its steps.
-func fold(steps []step) map[license.ID]bool {
-	held := map[license.ID]bool{}
+// fold is what a container holds by its steps: generations by license.
+func fold(steps []step) map[license.ID]license.Generation {
+	held := map[license.ID]license.Generation{}
 	for _, s := range steps {
 		for _, op := range s.in.Step.Ops {
-			held[op.License] = op.Kind == container.Put
+			if op.Kind == container.Put {
+				held[op.License] = op.Generation
+			} else if held[op.License] <= op.Generation {
+				delete(held, op.License)
+			}
 		}
 	}
 	return held
@@ -114,31 +166,40 @@ func (e *explorer) memo(w world, answer func(world) bool) bool {
 
 // contact is a user who asks, hands the report over and imports the answer. No
 // older file is used: all may be lost.
-func (e *explorer) contact(w world) world {
+func (e *explorer) contact(w world) world { return e.asks(w, pending) }
+
+func (e *explorer) asks(w world, what wish) world {
 	w.boxes[0] = e.ask(w.boxes[0])
 	b := e.boxes.all[w.boxes[0]]
-	h := e.handle(handleOf{w.book, e.boxes.id(b.letter()), b.Acked, pending, false})
+	h := e.handle(handleOf{w.book, e.boxes.id(b.letter()), b.Acked, what, false})
 	w.book = h.book
 	w.boxes[0] = e.take(importOf{w.boxes[0], h.update, w.lives[0]}).box
 	return w
 }
 
-// getsOn reports whether every license with the container is usable or free
-// after three contacts.
+// getsOn reports whether three contacts make every license with the container
+// usable or free, remove every copy of it that does not count any more, carry out
+// what the vendor has ordered, and leave it closed only if it is blocked.
 func (e *explorer) getsOn(w world) bool {
-	serial := serials[e.boxes.all[w.boxes[0]].c]
+	c := e.boxes.all[w.boxes[0]].c
 	before := e.books.all[w.book]
 	for range 3 {
 		w = e.contact(w)
 	}
 	after, x := e.books.all[w.book], e.boxes.all[w.boxes[0]]
+	r := after.logs[c]
 	for i, l := range after.licenses {
-		_, has := x.Held[licenseID(i)]
-		if before.licenses[i].Holder == serial && l.State.Held() && !(l.State == license.Collected && has) {
+		held, has := x.Held[licenseID(i)]
+		if has && held.Generation != l.Generation {
+			return false
+		}
+		mine := i < len(before.licenses) && before.licenses[i].Holder == serials[c]
+		if mine && l.State.Held() && !(l.State == license.Collected && has) {
 			return false
 		}
 	}
-	return true
+	waits := slices.ContainsFunc(r.orders, func(o order) bool { return !r.blocked || o.kind != "replace" })
+	return !waits && x.Locked == r.blocked
 }
 
 func (e *explorer) convicts(w world) bool {
@@ -175,8 +236,11 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 	out.when(!slices.EqualFunc(was.steps, is.steps[:len(was.steps)], func(a, b step) bool { return a.plan == b.plan }), "Inv10: a step changed")
 	for i, l := range x.b.licenses {
 		old := before.licenses[i]
+		out.when(old.Generation != l.Generation, "Inv7: an exchange changed the generation of %s", licenseID(i))
 		out.when(old.Holder != "" && old.Holder != x.serial() && old != l, "Inv18: a report of %s changed %s, which was with %s", x.serial(), licenseID(i), old.Holder)
-		proven := x.report.Number >= old.Step && !slices.ContainsFunc(x.report.Held, func(h container.HeldLicense) bool { return h.License == licenseID(i) })
+		proven := x.report.Number >= old.Step && !slices.ContainsFunc(x.report.Held, func(h container.HeldLicense) bool {
+			return h == container.HeldLicense{License: licenseID(i), Generation: old.Generation}
+		})
 		out.when(old.State.Held() && !l.State.Held() && !proven, "Inv9: %s became %s without proof", licenseID(i), l.State)
 	}
 	if x.report.Number < was.acked && !x.found.Convicts() {
@@ -193,19 +257,30 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 
 // checkStep holds a new step to the rules on its content.
 func (x *exchange) checkStep(out *breaches, before book, s container.Step) {
-	out.when(len(s.Ops) == 0, "Inv14: an empty step")
+	out.when(len(s.Ops) == 0 && s.Lock == container.Unchanged, "Inv14: an empty step")
 	out.when(!slices.IsSortedFunc(s.Ops, func(a, b container.Op) int { return int(a.Phase) - int(b.Phase) }), "Inv14: a step out of order")
 	dropped := map[license.ID]bool{}
+	removed := map[license.ID]license.Generation{}
 	put := false
 	for _, op := range s.Ops {
 		i := licenseNumber(op.License)
 		put = put || op.Kind == container.Put
 		dropped[op.License] = op.Kind == container.Drop
 		user := op.Phase == container.Return || op.Phase == container.Activate
+		if l := before.licenses[i]; op.Kind == container.Drop {
+			removed[op.License] = max(removed[op.License], op.Generation)
+			out.when(op.Generation >= l.Generation && l.Holder != x.serial(), "R14: a step of %s removes generation %d of %s, which is with %q", x.serial(), op.Generation, op.License, l.Holder)
+		}
+		out.when(op.Kind == container.Put && op.Generation != before.licenses[i].Generation, "R14: generation %d of %s is put, which has come to %d", op.Generation, op.License, before.licenses[i].Generation)
 		out.when(x.again && user, "Inv16: a repeated report was decided again: %s %s", op.Kind, op.License)
 		out.when(op.Kind == container.Put && before.licenses[i].Withdrawn, "Inv15: %s is put although its withdrawal is ordered", op.License)
 	}
 	out.when(put && x.record().flag.reason != "", "R13: a flagged container gets a license")
+	out.when(put && x.record().blocked, "R14: a blocked container gets a license")
+	for _, o := range before.logs[x.c].orders {
+		waits := o.kind == "kill" && o.step == 0
+		out.when(put && waits && removed[licenseID(o.license)] < o.generation, "Inv15: a license is put while the removal of generation %d of %s waits", o.generation, licenseID(o.license))
+	}
 	for i, l := range before.licenses {
 		waits := l.Withdrawn && l.Holder == x.serial() && (l.State == license.Collecting || l.State == license.Collected)
 		out.when(put && waits && !dropped[licenseID(i)], "Inv15: a license is put while the withdrawal of %s waits", licenseID(i))

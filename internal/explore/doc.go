@@ -4,8 +4,8 @@
 // states, and for each mutant how it was caught.
 //
 // What decides is the product's own code: container.Plan, State.Import,
-// State.Report, Log.Reconcile, container.Confirm, container.Reopened and
-// license.Next. Around it stand an in-memory book that takes the same decisions
+// State.Report, Log.Reconcile, container.Confirm, container.Reopened,
+// container.NextLock and license.Next. Around it stand an in-memory book that takes the same decisions
 // in the same order as internal/registry, the files that were ever made, and two
 // machines.
 //
@@ -14,7 +14,10 @@
 // A report or an update that was ever made can be handed over at any time, any
 // number of times, in any order, or never, also from a machine that was wiped. A
 // container may ask at any time, for any wish. The vendor may withdraw the first
-// license at any time. In the runs with rollbacks the file of A may be replaced by
+// license at any time, and in some runs replace it by another, take such an order
+// back, block a container and open it again; and a license may be restored
+// whenever it counts as with a user, also with its withdrawal ordered, whether its
+// machine is gone or not. In the runs with rollbacks the file of A may be replaced by
 // any state that A could have been in, back and forth, and in one of them staff
 // may accept a container that was flagged.
 //
@@ -34,19 +37,28 @@
 //
 // # What is checked
 //
-// In every state or on every edge: Inv1, Inv4, Inv5, Inv9, Inv10, Inv11 (the
-// number, not the disk), Inv12 to Inv16, Inv18 to Inv20, R13, R20; that a record in
-// step with its container says what the container holds; and that a container
-// rolled back below its acknowledged number is flagged at its second contact. With
-// rollbacks, Inv4, Inv5, Inv13, Inv17 and Inv20 hold the container that was not
-// rolled back to account.
+// In every state or on every edge: Inv1, Inv3 (a license and the one that comes in
+// its place are not both usable), Inv4 to Inv11 (of Inv11 the number, not the
+// disk), Inv12 to Inv16, Inv18 to Inv20, R13, R14, R20; that a record in step with
+// its container says what the container holds and whether it is locked; and that a
+// container rolled back below its acknowledged number is flagged at its second
+// contact. With rollbacks, Inv4, Inv5, Inv8, Inv13, Inv17 and Inv20 hold the
+// container that was not rolled back to account.
+//
+// Inv6: a copy of an earlier generation, also in a container that was rolled back,
+// has its removal ordered, or issued and not applied, or its container is flagged
+// or blocked. That the license was once returned from there is no removal: such a
+// copy is one that was put back. Inv8: no more copies of a license can be used than
+// one and the lost generations whose removal is not proven.
 //
 // Inv17 is checked in a form stronger than "some path leads back": from every
 // state, with every file lost, three contacts without a wish make the license
-// usable or free. A license in a wiped machine is excused: it waits for its
-// restore, which comes with lost licenses; the test counts such states. Inv6 waits
-// for restores as well; here it says only that no container holds another
-// generation than the current one.
+// usable or free, remove every lost copy, carry out what the vendor has ordered
+// (in a blocked container a replacement waits) and leave the container locked only
+// if it is blocked. A license in a wiped machine waits for its restore; the test
+// counts such states, and in each of them, and in every state of the runs with
+// restores, one restore makes it usable in the other container, or gone if its
+// withdrawal was ordered.
 //
 // Each mutant takes one rule away, by wrapping one of the functions above or one
 // decision of the book, and must break the invariant that the rule is there for.
@@ -54,8 +66,11 @@
 // # Limits
 //
 // One license, in one run two; two containers; at most four steps for each, or
-// six and two; one withdrawal; two rollbacks. No replacement or assignment, no
-// prerequisites: the tests of package container have these. No time, signatures,
+// six and two, and less where there is more that can happen; one withdrawal or
+// replacement at a time; two rollbacks; two restores. No assignment, no lost
+// container that turns up and gets its license back, no prerequisites: the tests of
+// packages container and registry have these. Whoever may approve a restore is not
+// asked here. No time, signatures,
 // SQL or power cuts, and no two reports under one nonce. A copy that runs beside
 // its original is a container that is rolled back and forth. Runs with rollbacks
 // leave out what honest runs cover: a container in them asks as soon as it can and

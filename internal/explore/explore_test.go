@@ -2,25 +2,38 @@ package explore
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 	"testing"
 )
 
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // what is visited is never let go of
+	os.Exit(m.Run())
+}
+
 // The runs.
 var (
-	honest   = scope{name: "honest", licenses: 1, chain: [2]uint64{4, 4}}
-	long     = scope{name: "honest, long", licenses: 1, chain: [2]uint64{6, 2}}
-	wiped    = scope{name: "machines may be wiped", licenses: 1, chain: [2]uint64{3, 3}, wipes: true}
-	together = scope{name: "two licenses", licenses: 2, chain: [2]uint64{3, 1}}
-	repeats  = scope{name: "repeated requests told from fresh ones", licenses: 1, chain: [2]uint64{4, 1}, causes: true}
-	cheating = scope{name: "one rollback", licenses: 1, chain: [2]uint64{3, 1}, rollbacks: 1, terse: true}
-	swapping = scope{name: "two rollbacks, there and back", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 2, terse: true}
-	accepted = scope{name: "one rollback, and staff accept", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, accepts: true, terse: true}
+	honest   = scope{name: "honest", licenses: 1, chain: [2]uint64{4, 4}, withdraws: true}
+	long     = scope{name: "honest, long", licenses: 1, chain: [2]uint64{6, 2}, withdraws: true}
+	wiped    = scope{name: "machines may be wiped", licenses: 1, chain: [2]uint64{3, 3}, wipes: true, withdraws: true}
+	together = scope{name: "two licenses", licenses: 2, chain: [2]uint64{3, 1}, withdraws: true}
+	repeats  = scope{name: "repeated requests told from fresh ones", licenses: 1, chain: [2]uint64{4, 1}, causes: true, withdraws: true}
+	cheating = scope{name: "one rollback", licenses: 1, chain: [2]uint64{3, 1}, rollbacks: 1, terse: true, withdraws: true}
+	swapping = scope{name: "two rollbacks, there and back", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 2, terse: true, withdraws: true}
+	accepted = scope{name: "one rollback, and staff accept", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, accepts: true, terse: true, withdraws: true}
+
+	lostOnce    = scope{name: "one restore", licenses: 1, chain: [2]uint64{2, 2}, withdraws: true, cancels: true, restores: 1}
+	lostTwice   = scope{name: "two restores", licenses: 1, chain: [2]uint64{2, 1}, restores: 2}
+	lostAndBack = scope{name: "one restore and one rollback", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, terse: true, restores: 1}
+	replaced    = scope{name: "a replacement and a restore", licenses: 1, chain: [2]uint64{2, 1}, replaces: true, cancels: true, restores: 1}
+	blocked     = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
 )
 
 // TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
-	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted} {
+	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for c := range s.chain {

@@ -1,6 +1,8 @@
 package explore
 
 import (
+	"slices"
+
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
@@ -15,11 +17,17 @@ type rules struct {
 	reopened  func(container.Placement, license.Serial, container.Op) (license.State, bool)
 	next      func(license.State, license.Event) (license.State, *refusal.Refusal)
 
+	lock func(closed, blocked bool) container.Lock
+
 	// What the book does around them.
-	repeated func(container.Wishes) container.Wishes                    // what counts of the wishes of a report that was answered with a step before
-	resent   func(all []container.Incoming, n int) []container.Incoming // steps of an answer; the last n are new
-	judged   func(*exchange)                                            // after a report was compared with the record
-	issued   func(*exchange)                                            // after a step was issued
+	lost     func(container.Placement) license.Event                          // what a restore does to a license
+	raised   func(license.Generation) license.Generation                      // the generation after one that was restored
+	killed   func(all []license.Serial, last license.Serial) []license.Serial // where the removal of a lost copy is ordered
+	reserves func(license.Serial) license.Serial                              // for whom a license is kept that comes in place of another
+	repeated func(container.Wishes) container.Wishes                          // what counts of the wishes of a report that was answered with a step before
+	resent   func(all []container.Incoming, n int) []container.Incoming       // steps of an answer; the last n are new
+	judged   func(*exchange)                                                  // after a report was compared with the record
+	issued   func(*exchange)                                                  // after a step was issued
 }
 
 // production is the product's rule set.
@@ -31,11 +39,24 @@ func production() rules {
 		confirm:   container.Confirm,
 		reopened:  container.Reopened,
 		next:      license.Next,
+		lock:      container.NextLock,
+		lost:      lost,
+		raised:    func(g license.Generation) license.Generation { return g + 1 },
+		killed:    func(all []license.Serial, _ license.Serial) []license.Serial { return all },
+		reserves:  func(s license.Serial) license.Serial { return s },
 		repeated:  func(container.Wishes) container.Wishes { return container.Wishes{Pending: true} },
 		resent:    func(all []container.Incoming, _ int) []container.Incoming { return all },
 		judged:    func(*exchange) {},
 		issued:    func(*exchange) {},
 	}
+}
+
+// lost is the event that a restore is for a license.
+func lost(p container.Placement) license.Event {
+	if p.Withdrawn {
+		return license.Lost
+	}
+	return license.Restored
 }
 
 func take(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
@@ -171,6 +192,76 @@ var mutants = []mutant{
 		r.confirm = func(p container.Placement, s license.Serial, n uint64, op container.Op) (license.Event, bool) {
 			p.Step = n
 			return container.Confirm(p, s, n, op)
+		}
+	}},
+	{"R10", "a lost copy is removed when nobody wishes for anything", "Inv15", lostOnce, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			if len(s.Activate)+len(s.Return)+len(s.Tickets) > 0 {
+				s.Earmarks = slices.DeleteFunc(slices.Clone(s.Earmarks), func(e container.Earmark) bool { return e.Old != 0 })
+			}
+			return container.Plan(s)
+		}
+	}},
+	{"R10", "what replaces a license is free from the order on", "Inv3", replaced, func(r *rules) {
+		r.reserves = func(license.Serial) license.Serial { return "" }
+	}},
+	{"R14", "a lost copy is removed in the last holder alone", "Inv6", lostAndBack, func(r *rules) {
+		r.killed = func(_ []license.Serial, last license.Serial) []license.Serial { return []license.Serial{last} }
+	}},
+	{"R14", "a restore does not raise the generation", "Inv5", lostOnce, func(r *rules) {
+		r.raised = func(g license.Generation) license.Generation { return g }
+	}},
+	{"R14", "no removal of the lost copy is ordered", "Inv6", lostOnce, func(r *rules) {
+		r.killed = func([]license.Serial, license.Serial) []license.Serial { return nil }
+	}},
+	{"R14", "the generation that counts is removed instead of the lost one", "R14", lostOnce, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			ops, outcomes := container.Plan(s)
+			for i := range ops {
+				if ops[i].Kind == container.Drop {
+					ops[i].Generation = s.Licenses[ops[i].License].Generation
+				}
+			}
+			return ops, outcomes
+		}
+	}},
+	{"R14", "a blocked container is served as any other", "R14", blocked, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			s.Blocked = ""
+			return container.Plan(s)
+		}
+	}},
+	{"R14", "a container that was opened again stays closed", "Inv17", blocked, func(r *rules) {
+		r.lock = func(closed, blocked bool) container.Lock {
+			if closed {
+				return container.Unchanged
+			}
+			return container.NextLock(closed, blocked)
+		}
+	}},
+	{"R15", "the receipt of a lost copy frees the license", "Inv5", lostOnce, func(r *rules) {
+		r.confirm = func(p container.Placement, s license.Serial, n uint64, op container.Op) (license.Event, bool) {
+			if op.Kind == container.Drop && op.Generation < p.Generation && p.State.Held() {
+				return license.DropConfirmed, true
+			}
+			return container.Confirm(p, s, n, op)
+		}
+		r.next = func(s license.State, e license.Event) (license.State, *refusal.Refusal) {
+			if s.Held() && e == license.DropConfirmed {
+				return license.Returned, nil
+			}
+			return license.Next(s, e)
+		}
+	}},
+	{"R17", "a withdrawn license that is lost is free again", "Inv9", lostOnce, func(r *rules) {
+		r.lost = func(container.Placement) license.Event { return license.Restored }
+	}},
+	{"R17", "a license whose withdrawal is ordered cannot be declared lost", "Inv17", wiped, func(r *rules) {
+		r.next = func(s license.State, e license.Event) (license.State, *refusal.Refusal) {
+			if e == license.Lost {
+				return s, refusal.New(refusal.Conflict, "no")
+			}
+			return license.Next(s, e)
 		}
 	}},
 }

@@ -20,6 +20,11 @@ type scope struct {
 	rollbacks uint8     // how often A's file may be replaced by another state of it
 	accepts   bool      // staff may accept a flagged container
 	causes    bool      // the book remembers which report caused a step
+	withdraws bool      // the vendor may withdraw L1
+	replaces  bool      // the vendor may replace L1 by L2
+	cancels   bool      // the vendor may take orders back
+	restores  uint8     // how often a license may be restored
+	blocks    bool      // the vendor may block A and open it again, as often as the chain has room
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 
@@ -36,10 +41,13 @@ const (
 	everything wish = "ticket T"
 )
 
-func (s scope) wishes() []wish {
+func (s scope) wishes(licenses int) []wish {
 	w := []wish{receipt, pending, activate1, return1}
+	if licenses > 1 {
+		w = append(w, activate2, return2)
+	}
 	if s.licenses > 1 {
-		w = append(w, activate2, return2, everything)
+		w = append(w, everything)
 	}
 	return w
 }
@@ -106,6 +114,9 @@ func (b box) key() string {
 		k += string(n[:])
 	}
 	k += string(b.Plan[:8]) + string(b.Life[:8])
+	if b.Locked {
+		k += "locked"
+	}
 	for i := range 2 {
 		if h, ok := b.Held[licenseID(i)]; ok {
 			k += fmt.Sprintf("%d|%d|%d|", i, h.Generation, h.Step)
@@ -163,6 +174,8 @@ type explorer struct {
 	wrote    map[writtenOf]int32   // letters after a report
 	checked  map[world]breaches    // one box against its record
 	shown    map[world]bool        // getsOn or convicts
+	decided  map[hand]move         // books after a decision of the vendor's people
+	helped   map[helpOf]bool       // restoreHelps
 }
 
 type (
@@ -177,7 +190,7 @@ type (
 func newExplorer(s scope, r rules) *explorer {
 	return &explorer{scope: s, rules: r, asked: map[int32]int32{}, imported: map[importOf]imported{}, handled: map[handleOf]handled{},
 		files: map[filesOf][]int32{}, moved: map[movesOf]moves{}, uploaded: map[uploadsOf]moves{}, wrote: map[writtenOf]int32{},
-		shown: map[world]bool{}, checked: map[world]breaches{}}
+		shown: map[world]bool{}, checked: map[world]breaches{}, decided: map[hand]move{}, helped: map[helpOf]bool{}}
 }
 
 func (e *explorer) start() world {
@@ -353,7 +366,8 @@ func (e *explorer) updatesFor(bookID, boxID int32) []int32 {
 func (e *explorer) again(bookID, letter int32, w wish) []bool {
 	steps := e.books.all[bookID].logs[e.boxes.all[letter].c].steps
 	at := slices.IndexFunc(steps, func(s step) bool { return s.cause == cause{letter, w} })
-	if !e.causes || at < 0 || at == len(steps)-1 { // at the last one the stored answer goes out again
+	ordered := slices.ContainsFunc(e.books.all[bookID].logs[e.boxes.all[letter].c].orders, func(o order) bool { return o.step == 0 })
+	if !e.causes || at < 0 || at == len(steps)-1 && !ordered { // then the stored answer goes out again
 		return []bool{false}
 	}
 	return []bool{false, true}
@@ -388,8 +402,12 @@ func (e *explorer) describe(a action) string {
 			what = fmt.Sprintf("acknowledged %d, steps to %d", u.Acked, u.Acked+uint64(len(u.steps)))
 		}
 		return fmt.Sprintf("%s imports an update: %s", serials[a.c], what)
-	case "withdraw":
-		return fmt.Sprintf("the vendor withdraws %s", licenseID(a.c))
+	case "withdraw", "replace", "restore":
+		return fmt.Sprintf("the vendor %ss %s", a.kind, licenseID(a.c))
+	case "cancel":
+		return fmt.Sprintf("the vendor takes back what was ordered for %s", licenseID(a.c))
+	case "block", "unblock":
+		return fmt.Sprintf("the vendor %ss %s", a.kind, serials[a.c])
 	case "roll":
 		return fmt.Sprintf("the file of %s is replaced by its state at step %d", serials[a.c], e.boxes.all[a.file].Number)
 	}
@@ -472,7 +490,7 @@ func (e *explorer) uploads(book, letter int32) moves {
 	}
 	b := e.boxes.all[letter]
 	for acked := range min(b.Number, e.books.all[book].logs[b.c].top) + 1 {
-		for _, wish := range e.wishes() {
+		for _, wish := range e.wishes(len(e.books.all[book].licenses)) {
 			for _, again := range e.again(book, letter, wish) {
 				h := e.handle(handleOf{book, letter, acked, wish, again})
 				if !e.full(h.book) {
@@ -501,18 +519,10 @@ func (e *explorer) rollBacks(w world, yield func(action, world, []string)) {
 // staff is what the vendor's people do.
 func (e *explorer) staff(w world, yield func(action, world, []string)) {
 	b := e.books.all[w.book]
-	for i, l := range b.licenses {
-		if l.Withdrawn || i > 0 {
-			continue
-		}
-		after, no := b.withdraw(i)
-		var broken []string
-		if no != nil {
-			broken = []string{"life: " + no.Message}
-		}
+	for _, m := range e.decisions(w.book) {
 		n := w
-		n.book = e.books.id(after)
-		yield(action{kind: "withdraw", c: i}, n, broken)
+		n.book = m.to
+		yield(m.action, n, m.broken)
 	}
 	for c, r := range b.logs {
 		if r.flag.reason == "" || !r.flag.acceptable || !e.accepts {

@@ -25,12 +25,14 @@ type known struct {
 	lives         map[int64][]byte // proven, by step
 	steps         map[int64]issued // by number
 
-	flag flag
+	flag    flag
+	closed  int64 // by the steps' events
+	blocked block
 }
 
 type issued struct {
-	event, ops string
-	time       int64
+	event, ops, lock string
+	time             int64
 }
 
 type flag struct {
@@ -57,6 +59,9 @@ type containerDetails struct {
 	Proof      string
 	Life       string
 	Acceptable bool
+	Lock       string
+	Why, Was   string
+	List       int64
 }
 
 // replay folds the events about a container.
@@ -82,6 +87,10 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 			return k.flag.reason == "" && d.Reason != ""
 		case "container_accepted":
 			return k.flag.reason != "" && d.At == k.flag.number && k.flag.acceptable == 1
+		case "container_blocked":
+			return k.blocked.reason == "" && d.Why != ""
+		case "container_unblocked":
+			return k.blocked.reason != "" && k.blocked.reason == d.Was
 		}
 		return false
 	}
@@ -99,7 +108,10 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 				ops = append(ops, opText(o.Op, o.Phase, o.License, o.Generation, o.Product))
 			}
 			k.issued = max(k.issued, d.Step)
-			k.steps[d.Step] = issued{e.ID, strings.Join(ops, "; "), e.Time}
+			k.steps[d.Step] = issued{e.ID, strings.Join(ops, "; "), d.Lock, e.Time}
+			if d.Lock != "" {
+				k.closed = map[string]int64{"lock": 1}[d.Lock]
+			}
 		case "steps_confirmed":
 			for i, text := range d.Lives {
 				life, _ := hex.DecodeString(text) // a bad one fits no row
@@ -114,6 +126,7 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 			}
 			v.proofs[d.Proof] = proof{serial, e.Time}
 		case "container_accepted":
+			v.top[serial] = max(v.top[serial], k.acked, k.flag.number)
 			k.acked, k.life = k.flag.number, k.flag.life
 			for n := range k.lives {
 				if n > k.acked {
@@ -125,6 +138,13 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 			}
 			k.flag = flag{}
 			v.accepted[serial] = append(v.accepted[serial], k.acked)
+		case "container_blocked":
+			k.blocked = block{kind: "container", subject: serial, added: d.List, reason: d.Why, created: e.Time, event: e.ID}
+			v.lists(k.blocked)
+		case "container_unblocked":
+			k.blocked.lifted = d.List
+			v.blocks[k.blocked.added] = k.blocked
+			k.blocked = block{}
 		}
 	})
 	return k
@@ -211,6 +231,7 @@ func (v *run) containers() error {
 type end struct {
 	number int64
 	plan   [32]byte
+	closed int64
 }
 
 // container holds a container's row against its events and its steps.
@@ -233,6 +254,12 @@ func (v *run) container(c store.RawContainer, k known, last end) {
 	v.same("containers", c.Serial, "flag_number", c.FlagNumber, k.flag.number, told)
 	v.same("containers", c.Serial, "flag_life", c.FlagLife, k.flag.life, told)
 	v.same("containers", c.Serial, "flag_acceptable", c.FlagAcceptable, k.flag.acceptable, told)
+	v.same("containers", c.Serial, "closed", c.Closed, last.closed, "its last step with a lock")
+	v.same("containers", c.Serial, "block_reason", c.BlockReason, k.blocked.reason, told)
+	v.same("containers", c.Serial, "block_time", moment(c.BlockTime), moment(k.blocked.created), told)
+	if c.Earmarks != 0 {
+		v.counted[c.Serial] = c.Earmarks
+	}
 }
 
 // log checks the steps of one container, with their operations.
@@ -344,6 +371,9 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 	}
 	*epoch = max(*epoch, s.step.epoch)
 	at.plan = nextPlan([32]byte(at.plan), s.document.payload)
+	if s.step.lock != 0 {
+		at.closed = 2 - s.step.lock
+	}
 	v.same("steps", key, "plan", s.Plan, at.plan[:], "the plan hash before the step and its signed bytes")
 
 	var texts []string
@@ -363,6 +393,7 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 	}
 	if known {
 		v.same("events", told.event, "details", told.ops, strings.Join(texts, "; "), "the signed step %s", key)
+		v.same("events", told.event, "details", told.lock, []string{"", "lock", "unlock"}[s.step.lock], "the signed step %s", key)
 		v.same("events", told.event, "time", moment(told.time), moment(s.step.time), "the signed step %s", key)
 	}
 }

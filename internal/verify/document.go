@@ -183,6 +183,7 @@ type step struct {
 	previous      []byte
 	time          int64
 	ops           []operation
+	lock          int64 // 0 nothing, 1 closes the container, 2 opens it
 }
 
 func parseStep(payload []byte) (step, error) {
@@ -196,7 +197,14 @@ func parseStep(payload []byte) (step, error) {
 	s.number, ok[1] = m.number(3)
 	s.time, ok[2] = m.number(5)
 	list, is := m.get(uint64(6)).([]any)
-	if ok != [3]bool{true, true, true} || !is || len(m) != 6 {
+	if ok != [3]bool{true, true, true} || !is {
+		return s, errDocument
+	}
+	if len(m) == 7 { // left out where it does nothing
+		if s.lock, is = m.number(7); !is || s.lock < 1 || s.lock > 2 {
+			return s, errDocument
+		}
+	} else if len(m) != 6 {
 		return s, errDocument
 	}
 	for _, v := range list {

@@ -40,6 +40,22 @@ products:
     name: For a team
     model: subscription_multi
     terms: {seats: 5, expires_in: 365d, maintenance: 30d, grace: 7d, borrow: {max: 12h, seats: 2}}
+  - code: AUTO
+    name: Restored by itself
+    model: perpetual_single
+    restore: {license: {mode: automatic}, container: {new_hardware: automatic}}
+  - code: ONCE
+    name: Once by itself, then by staff
+    model: perpetual_single
+    restore: {license: {mode: hybrid, automatic: 1, per: 365d}, conditions: "It is lost."}
+  - code: BACK
+    name: Who had lost it gets it back
+    model: perpetual_single
+    restore: {license: {mode: automatic}, found: revived, stop: return}
+  - code: THEFT
+    name: Blocked with its container
+    model: perpetual_single
+    restore: {license: {mode: automatic}, container: {new_hardware: automatic}, stop: block}
   - code: SPARE
     name: Never sold
     model: demo
@@ -264,6 +280,9 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 		want(t, twin.program(returns(more.Licenses[0].ID))[0].Code, refusal.Done)
 		want(t, twin.receipt(), refusal.Done)
 	}
+
+	b.hand(name)
+	b.losses(name)
 
 	// Tokens and a product that changed.
 	for _, n := range []string{"shop", "gone"} {

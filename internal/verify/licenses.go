@@ -23,6 +23,12 @@ var transitions = map[[2]string]string{
 	{"taken_back", "returning"}:     "gone",
 	{"withdrawn", "not_collected"}:  "gone",
 	{"withdrawn", "returned"}:       "gone",
+	{"restored", "collecting"}:      "not_collected",
+	{"restored", "collected"}:       "not_collected",
+	{"restored", "returning"}:       "not_collected",
+	{"lost", "collecting"}:          "gone",
+	{"lost", "collected"}:           "gone",
+	{"lost", "returning"}:           "gone",
 }
 
 func withContainer(state string) bool {
@@ -38,19 +44,42 @@ type making struct {
 	Number, Customer     string
 	Added                int64
 	TicketRecord         string `json:"ticket_record"`
-	Items                []struct {
-		Product, Position string
-		Had, Asked        int64
-		Terms             json.RawMessage
-		Features          []string
+	Items                []madeItem
+	ordering
+	replaces string  // the license in whose place it came
+	terms    []terms // of the items
+}
+
+type madeItem struct {
+	Product, Position string
+	Had, Asked        int64
+	Terms             json.RawMessage
+	Features          []string
+}
+
+// makes reports whether an event is what made a license, or added some to an
+// order.
+func makes(e store.SubjectEvent, license string) bool {
+	switch e.Name {
+	case "order_created", "order_extended":
+		return true
+	case "replacement_ordered":
+		return e.Find("license") != license
+	case "withdrawn":
+		first := e.Find("license")
+		return first != "" && first != license
 	}
-	terms []terms // of the items
+	return false
 }
 
 func (v *run) making(e store.SubjectEvent) *making {
 	m := &making{event: e.ID, order: e.Find("order"), ticket: e.Find("ticket"), time: e.Time}
 	if !v.details(e, m) {
 		return m
+	}
+	if m.With != "" { // another license came in the place of one
+		m.replaces, m.ticket, m.Added = e.Find("license"), m.Ticket, 1
+		m.Items = append(m.Items, madeItem{Product: m.WithProduct, Position: m.WithPosition, Asked: 1, Terms: m.Terms, Features: m.Features})
 	}
 	m.terms = make([]terms, len(m.Items))
 	for i, it := range m.Items {
@@ -70,17 +99,26 @@ type life struct {
 	activated        int64
 	withdrawn        int64
 	issued           map[string]bool // container, step and kind of what was issued
+
+	reserved, replacedBy string
+	orders               []order
+	restores             []restored
+	allowed              []allowed
 }
 
 type licenseDetails struct {
 	From, To         string
 	Generation, Step int64
 	Product          string
+	ordering
 }
 
 // live folds the events about a license that already exists.
-func (v *run) live(id string, events []store.SubjectEvent) life {
+func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
 	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
+	if m != nil && m.replaces != "" && m.Kind == "replace" {
+		l.reserved = m.Container // until it gets there, or does not have to
+	}
 	parsed := map[string]licenseDetails{}
 	for _, e := range events {
 		var d licenseDetails
@@ -89,6 +127,9 @@ func (v *run) live(id string, events []store.SubjectEvent) life {
 	}
 	fits := func(e store.SubjectEvent) bool {
 		d, where := parsed[e.ID], e.Find("container")
+		if isOrder(e.Name) {
+			return l.ordered(e, d)
+		}
 		if d.From != l.state || d.Generation != l.generation {
 			return false
 		}
@@ -101,11 +142,16 @@ func (v *run) live(id string, events []store.SubjectEvent) life {
 		}
 		switch e.Name {
 		case "put_issued":
-			return where != "" && (withVendor(l.state) || mine && d.Step > l.step)
+			free := l.withdrawn == 0 && (l.reserved == "" || l.reserved == where)
+			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
 		case "drop_issued":
 			return mine && d.Step > l.step
-		case "put_confirmed", "drop_confirmed", "taken_back":
+		case "put_confirmed":
 			return mine && d.Step == l.step
+		case "drop_confirmed", "taken_back":
+			return mine && d.Step == l.step && (e.Name == "taken_back") == (l.withdrawn == 1)
+		case "restored", "lost":
+			return mine && (e.Name == "lost") == (l.withdrawn == 1)
 		}
 		return true
 	}
@@ -114,10 +160,12 @@ func (v *run) live(id string, events []store.SubjectEvent) life {
 		if !fit {
 			v.find("events", e.ID, "", "", "", "%s (%s to %s) of license %s does not follow from the events before it, after which it is %s", e.Name, d.From, d.To, id, l.state)
 		}
-		l.state, l.generation, l.holder = d.To, d.Generation, ""
-		if e.Name != "withdrawn" {
-			l.step = d.Step
+		if isOrder(e.Name) {
+			l.order(e, d)
+			return
 		}
+		where := l.holder
+		l.state, l.generation, l.holder, l.step = d.To, d.Generation, "", d.Step
 		if withContainer(d.To) {
 			l.holder = e.Find("container")
 		}
@@ -127,8 +175,18 @@ func (v *run) live(id string, events []store.SubjectEvent) life {
 			if l.activated == 0 && e.Name == "put_issued" {
 				l.activated = e.Time
 			}
+			l.carries(strings.TrimSuffix(e.Name, "_issued"), l.holder, d.Step, ops)
+			if e.Name == "put_issued" {
+				l.reserved = ""
+			}
+		case "drop_confirmed", "taken_back":
+			l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return o.kind != "kill" && o.container == where })
+		case "restored", "lost":
+			v.ends(&l, id, e, d)
+			l.generation++
 		case "withdrawn":
-			l.withdrawn = 1
+			l.dropOrders()
+			l.withdrawn, l.reserved, l.replacedBy = 1, "", cmp.Or(d.With, l.replacedBy)
 		}
 	})
 	return l
@@ -142,6 +200,9 @@ func (v *run) licenses() error {
 	}}
 	ops := &pages[store.RawOp]{load: func(last store.RawOp) ([]store.RawOp, error) { return v.tx.RawLicenseOps(last, pageSize) }}
 	events := v.subjectEvents("license")
+	marks := &pages[store.RawEarmark]{load: func(last store.RawEarmark) ([]store.RawEarmark, error) { return v.tx.RawEarmarks(last, pageSize) }}
+	restores := &pages[store.RawRestore]{load: func(last store.RawRestore) ([]store.RawRestore, error) { return v.tx.RawRestores(last, pageSize) }}
+	grants := &pages[store.RawGrant]{load: func(last store.RawGrant) ([]store.RawGrant, error) { return v.tx.RawGrants(last, pageSize) }}
 	var made *making // licenses of one order come one after the other
 	for {
 		var id string
@@ -156,7 +217,8 @@ func (v *run) licenses() error {
 			id = least(id, o.License)
 		}
 		if id == "" {
-			return cmp.Or(rows.err, events.err, ops.err)
+			v.waits()
+			return cmp.Or(rows.err, events.err, ops.err, marks.err, restores.err, grants.err)
 		}
 		about := take(events, id)
 		var of []store.RawOp
@@ -165,7 +227,7 @@ func (v *run) licenses() error {
 		}
 		making := -1
 		for i, e := range about {
-			if e.Name != "order_created" && e.Name != "order_extended" {
+			if !makes(e, id) {
 				continue
 			}
 			if making >= 0 {
@@ -181,14 +243,32 @@ func (v *run) licenses() error {
 		}
 		rows.next()
 		v.read("licenses")
-		l := v.live(id, slices.DeleteFunc(about, func(e store.SubjectEvent) bool { return e.Name == "order_created" || e.Name == "order_extended" }))
+		mine := made
 		if making < 0 {
 			v.find("licenses", id, "", "", "", "no event says that an order made it")
-			v.license(*row, nil, l, of)
-		} else {
-			v.license(*row, made, l, of)
+			mine = nil
 		}
+		l := v.live(id, mine, slices.DeleteFunc(about, func(e store.SubjectEvent) bool { return makes(e, id) }), of)
+		of = v.kills(id, &l, of)
+		v.license(*row, mine, l, of)
+		v.earmarks(id, l, rowsOf(v, "earmarks", id, marks, func(r *store.RawEarmark) string { return r.License }))
+		v.restores(id, l, rowsOf(v, "restores", id, restores, func(r *store.RawRestore) string { return r.License }),
+			rowsOf(v, "restore_grants", id, grants, func(r *store.RawGrant) string { return r.License }))
 	}
+}
+
+// rowsOf takes the rows of one license.
+func rowsOf[T any](v *run, table, id string, rows *pages[T], of func(*T) string) (out []T) {
+	for r := rows.peek(); r != nil && of(r) <= id; r = rows.peek() {
+		v.read(table)
+		if of(r) < id {
+			v.find(table, of(r), "license", of(r), "", "there is no such license")
+		} else {
+			out = append(out, *r)
+		}
+		rows.next()
+	}
+	return out
 }
 
 // license holds the row of a license against everything that tells of it.
@@ -201,6 +281,13 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	v.same("licenses", row.ID, "generation", row.Generation, l.generation, told)
 	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(l.activated), told)
 	v.same("licenses", row.ID, "withdrawn", row.Withdrawn, l.withdrawn, told)
+	v.same("licenses", row.ID, "reserved", row.Reserved, l.reserved, told)
+	v.same("licenses", row.ID, "replaced_by", row.ReplacedBy, l.replacedBy, told)
+	replaces := ""
+	if m != nil {
+		replaces = m.replaces
+	}
+	v.same("licenses", row.ID, "replaces", row.Replaces, replaces, told)
 	terms, err := parseTerms([]byte(row.Terms))
 	if err != nil {
 		v.find("licenses", row.ID, "terms", row.Terms, "", "they cannot be read: %v", err)
@@ -254,13 +341,14 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 		if v.isBad("step_ops", opKey(o)) {
 			return // told of already
 		}
-		if issued := fmt.Sprintf("%s %s/%d", kindText(o.Kind), o.Container, o.Number); !l.issued[issued] {
+		if issued := issuedKey(o); !l.issued[issued] {
 			v.find("step_ops", opKey(o), "", "", "", "no event about license %s tells of it", row.ID)
 		} else {
 			delete(l.issued, issued)
 		}
 		switch {
 		case i+1 < len(ops) && ops[i+1].Container == o.Container:
+		case o.Generation < l.generation: // of a copy that was lost
 		case o.Kind == 1:
 			with = append(with, o)
 		case o.Number <= o.Acked:
@@ -323,7 +411,7 @@ func (v *run) held(row store.RawLicense, m *making, t terms, features []string, 
 	if is, want := t.differs(b.terms); is != "" {
 		v.find("licenses", row.ID, "terms", is, want, from, key)
 	}
-	if m != nil {
+	if m != nil && m.replaces == "" {
 		v.same("orders", m.order, "number", m.Number, b.number, from, key)
 		v.same("orders", m.order, "customer", m.Customer, b.customer, from, key)
 	}

@@ -72,6 +72,12 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	var created *making
 	for _, e := range events {
 		m := v.making(e)
+		if e.Name == "replacement_ordered" || e.Name == "withdrawn" {
+			for _, it := range m.Items {
+				sold[it.Position]++
+			}
+			continue
+		}
 		if e.Name == "order_created" {
 			if created != nil {
 				v.find("events", e.ID, "", "", "", "a second event says that order %s was created", row.ID)

@@ -39,7 +39,7 @@ func TestRandomHistoriesAreClean(t *testing.T) {
 		}
 		add := func() {
 			number := fmt.Sprint(rapid.IntRange(1, 3).Draw(rt, "order"))
-			product := rapid.SampledFrom([]string{"CAD", "TEAM", "YEAR"}).Draw(rt, "product")
+			product := rapid.SampledFrom([]string{"CAD", "TEAM", "YEAR", "AUTO", "ONCE", "BACK", "THEFT"}).Draw(rt, "product")
 			orders = append(orders, b.order(number, wire.OrderItem{Product: product, Quantity: int64(rapid.IntRange(1, 3).Draw(rt, "quantity"))}))
 		}
 		add()
@@ -59,6 +59,18 @@ func TestRandomHistoriesAreClean(t *testing.T) {
 			}
 			return w
 		}
+		// What the vendor's people do; what is refused changes nothing.
+		try := func(err error) {
+			if _, ok := refusal.As(err); err != nil && !ok {
+				rt.Fatal(err)
+			}
+		}
+		var of wire.Order // that of the license drawn last
+		one := func() license.ID {
+			b.tick()
+			of = rapid.SampledFrom(orders).Draw(rt, "order of")
+			return of.Licenses[rapid.IntRange(0, len(of.Licenses)-1).Draw(rt, "license")].ID
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"order":    func(*rapid.T) { add() },
 			"ask":      func(*rapid.T) { x := some(); x.ask(wish(x)) },
@@ -66,6 +78,71 @@ func TestRandomHistoriesAreClean(t *testing.T) {
 			"receipt":  func(*rapid.T) { some().receipt() },
 			"copy":     func(*rapid.T) { boxes = append(boxes, some().copy()) },
 			"sequence": func(*rapid.T) { b.sequence() },
+			"withdraw": func(*rapid.T) {
+				_, err := b.Withdraw(t.Context(), b.admin, []license.ID{one()}, "x", false)
+				try(err)
+			},
+			"replace": func(*rapid.T) {
+				o, err := b.Replace(t.Context(), b.admin, one(), "TEAM", "x", false)
+				if err == nil { // what came is taken for one that was sold
+					of.Licenses = []wire.License{b.license(o.Done[0].With)}
+					orders = append(orders, of)
+				}
+				try(err)
+			},
+			"assign": func(*rapid.T) {
+				_, err := b.Assign(t.Context(), b.admin, one(), some().state.Serial, "x", false)
+				try(err)
+			},
+			"cancel": func(*rapid.T) {
+				_, err := b.CancelPending(t.Context(), b.admin, one(), "x")
+				try(err)
+			},
+			"declare lost": func(*rapid.T) {
+				_, err := b.DeclareLost(t.Context(), b.admin, one(), "x")
+				try(err)
+			},
+			"allow": func(*rapid.T) {
+				_, err := b.EnableRestore(t.Context(), b.admin, []license.ID{one()}, 1, "x")
+				try(err)
+			},
+			"lose": func(*rapid.T) {
+				b.tick()
+				req := wire.RestoreRequest{Tickets: []string{string(rapid.SampledFrom(orders).Draw(rt, "lost").Ticket)}, Reason: "x", Accept: true}
+				if rapid.Bool().Draw(rt, "whole") {
+					some().whole(&req)
+				}
+				_, err := b.RequestRestore(t.Context(), req)
+				try(err)
+			},
+			"decide": func(*rapid.T) {
+				b.tick()
+				open, err := b.Recoveries(t.Context(), b.admin, true, "", 1)
+				must(t, err)
+				for _, r := range open.Items {
+					if rapid.Bool().Draw(rt, "approve") {
+						_, err = b.ApproveRecovery(t.Context(), b.admin, r.Number, wire.Approval{Reason: "x", Stop: license.StopBlock})
+					} else {
+						_, err = b.RefuseRecovery(t.Context(), b.admin, r.Number, "x")
+					}
+					try(err)
+				}
+			},
+			"block": func(*rapid.T) {
+				b.tick()
+				_, err := b.BlockContainer(t.Context(), b.admin, some().state.Serial, "x")
+				try(err)
+			},
+			"unblock": func(*rapid.T) {
+				b.tick()
+				_, err := b.UnblockContainer(t.Context(), b.admin, some().state.Serial, "x")
+				try(err)
+			},
+			"push": func(*rapid.T) {
+				b.tick()
+				_, err := b.Push(t.Context(), b.admin, some().state.Serial)
+				try(err)
+			},
 			"import": func(*rapid.T) {
 				if x := some(); x.file != nil {
 					x.imports()

@@ -110,7 +110,8 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 	started := false
 	read = db.Read(ctx, func(tx *store.Tx) error {
 		v = &run{tx: tx, opt: opt, checked: map[string]int64{}, bad: map[string]map[string]bool{}, told: map[string]bool{},
-			issuing: map[[16]byte]issuer{}, accepted: map[string][]int64{}, proofs: map[string]proof{}}
+			issuing: map[[16]byte]issuer{}, accepted: map[string][]int64{}, proofs: map[string]proof{},
+			top: map[string]int64{}, blocks: map[int64]block{}, waiting: map[string]int64{}, counted: map[string]int64{}}
 		if err := v.vendor(); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 			started = true
 			start(v.auditKey)
 		}
-		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.orders} {
+		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.orders, v.losses, v.blockList} {
 			if err := pass(); err != nil {
 				return err
 			}
@@ -160,6 +161,11 @@ type run struct {
 
 	accepted map[string][]int64 // containers that staff accepted, and at which steps
 	proofs   map[string]proof   // of the flags, by id
+
+	top     map[string]int64 // containers that staff accepted, and the highest step proven until then
+	blocks  map[int64]block  // the block list by the events, by the numbers with which entries came
+	waiting map[string]int64 // orders that are not carried out, by container
+	counted map[string]int64 // the same by the containers' rows
 }
 
 type issuer struct {

@@ -1,0 +1,362 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"licet/internal/look"
+	"licet/internal/registry"
+	"licet/license"
+	"licet/recovery"
+	"licet/refusal"
+	"licet/wire"
+)
+
+// english is the language in which the registry speaks.
+const english = "en"
+
+// said is a refusal for people: in English its own sentence, else the sentence of
+// its code.
+func said(ctx context.Context, ref *refusal.Refusal) string {
+	if ref.Code == refusal.Conflict && ref.Details["decided_by"] != nil {
+		return look.T(ctx, "console.decided.detail", "State", look.T(ctx, "console.recovery.state."+fmt.Sprint(ref.Details["state"])),
+			"Who", actor(ctx, fmt.Sprint(ref.Details["decided_by"])))
+	}
+	return coded(ctx, ref.Code, ref.Message, ref.Details)
+}
+
+// coded is the sentence of a code in the reader's language, with the facts that
+// the refusal names.
+func coded(ctx context.Context, code refusal.Code, message string, details map[string]any) string {
+	if look.Language(ctx) == english {
+		return message
+	}
+	key := "console.refusal." + string(code)
+	text := look.T(ctx, key)
+	if text == key {
+		return message
+	}
+	var facts []string
+	for _, name := range []string{"license", "licenses", "container", "missing", "scope"} {
+		if v, ok := details[name]; ok {
+			facts = append(facts, strings.Trim(fmt.Sprint(v), "[]"))
+		}
+	}
+	if len(facts) > 0 {
+		text += " (" + strings.Join(facts, ", ") + ")"
+	}
+	return text
+}
+
+// hinted is the next step. Those of the command line are no help on a page.
+func hinted(ctx context.Context, ref *refusal.Refusal) string {
+	hint := ref.NextStep()
+	if look.Language(ctx) != english || strings.Contains(hint, "licet") || strings.Contains(hint, "oken") {
+		return look.T(ctx, "console.problem.hint")
+	}
+	return hint
+}
+
+func scopeName(ctx context.Context, scope any) string {
+	if s, ok := scope.(string); ok && slices.Contains(registry.Scopes, s) {
+		return look.T(ctx, "console.scope."+s)
+	}
+	return "–"
+}
+
+// actor is who did something, for people.
+func actor(ctx context.Context, name string) string {
+	kind, who, _ := strings.Cut(name, ":")
+	switch kind {
+	case "staff":
+		if person, ok := strings.CutSuffix(who, "@console"); ok {
+			return person
+		}
+		return look.T(ctx, "console.actor.token", "Name", who)
+	case "container":
+		return look.T(ctx, "console.actor.container", "Serial", who)
+	case "ticket":
+		return look.T(ctx, "console.actor.ticket")
+	case "system":
+		return look.T(ctx, "console.actor.system")
+	}
+	return name
+}
+
+// words that stand in the details of events, as they are and for people.
+var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "unknown",
+	"not_collected", "collecting", "collected", "returning", "returned", "gone", "loose", "medium", "tight", "customer", "container", "staff"}
+
+// sentence is what happened, in the reader's language.
+func sentence(ctx context.Context, e wire.Event) string {
+	if look.Language(ctx) == english {
+		return e.Sentence
+	}
+	key := "console.event." + e.Event
+	text := look.T(ctx, key)
+	if text == key {
+		return e.Sentence
+	}
+	return registry.Fill(text, e.Details, func(v any) string {
+		if s, ok := v.(string); ok && slices.Contains(detailWords, s) {
+			return look.T(ctx, "console.word."+s)
+		}
+		return registry.Word(v)
+	})
+}
+
+// drawings of events, and how they are felt.
+var drawings = map[string]struct {
+	icon look.Icon
+	tone look.Tone
+}{
+	"order_created": {look.IconPlus, ""}, "order_extended": {look.IconPlus, ""}, "order_canceled": {look.IconClose, look.Danger},
+	"container_registered": {look.IconBox, ""}, "container_rebound": {look.IconMachine, look.Info},
+	"step_issued": {look.IconDown, look.Info}, "steps_confirmed": {look.IconCheck, look.Success}, "update_resent": {look.IconDown, ""},
+	"wishes_refused": {look.IconClose, look.Warning}, "report_out_of_date": {look.IconWarning, look.Warning},
+	"container_ahead": {look.IconWarning, look.Warning}, "container_flagged": {look.IconFlag, look.Warning}, "container_accepted": {look.IconCheck, look.Success},
+	"license_reopened": {look.IconRecovery, look.Warning}, "withdrawal_ordered": {look.IconClock, look.Warning}, "replacement_ordered": {look.IconClock, look.Info},
+	"assignment_ordered": {look.IconClock, look.Info}, "order_taken_back": {look.IconBack, ""}, "license_free": {look.IconLicense, ""},
+	"update_pushed": {look.IconDownload, look.Info}, "copy_gone": {look.IconCheck, look.Success}, "copy_turned_up": {look.IconMachine, look.Warning},
+	"container_blocked": {look.IconBlock, look.Danger}, "container_unblocked": {look.IconCheck, look.Success},
+	"recovery_requested": {look.IconRecovery, look.Warning}, "recovery_granted": {look.IconRecovery, look.Success}, "recovery_approved": {look.IconCheck, look.Success},
+	"recovery_refused": {look.IconClose, look.Danger}, "recovery_question": {look.IconInfo, look.Info}, "recovery_answered": {look.IconPerson, ""},
+	"restore_enabled": {look.IconPlus, look.Info}, "recovery_excess": {look.IconWarning, look.Warning},
+	"put_issued": {look.IconDown, look.Info}, "put_confirmed": {look.IconCheck, look.Success}, "drop_issued": {look.IconUp, look.Info},
+	"drop_confirmed": {look.IconCheck, ""}, "taken_back": {look.IconClose, ""}, "withdrawn": {look.IconClose, look.Danger},
+	"restored": {look.IconRecovery, look.Warning}, "lost": {look.IconWarning, look.Danger},
+	"signed_in": {look.IconPerson, ""}, "signed_out": {look.IconOut, ""}, "sign_in_refused": {look.IconWarning, look.Warning},
+	"staff_added": {look.IconPerson, ""}, "staff_disabled": {look.IconBlock, look.Warning}, "staff_password_set": {look.IconKey, ""}, "staff_scopes_set": {look.IconKey, ""},
+	"token_created": {look.IconKey, ""}, "token_revoked": {look.IconKey, look.Warning}, "root_exported": {look.IconKey, look.Warning}, "root_removed": {look.IconKey, look.Warning},
+}
+
+// happened turns events into a timeline. What the page itself is about is not
+// linked.
+func happened(ctx context.Context, events []wire.Event, self string) []look.Event {
+	var out []look.Event
+	for _, e := range events {
+		d := drawings[e.Event]
+		if d.icon == "" {
+			d.icon = look.IconInfo
+		}
+		l := look.Event{At: e.Time.Go(), Icon: d.icon, Tone: d.tone, Sentence: sentence(ctx, e), Actor: actor(ctx, e.Actor), Reason: e.Reason}
+		if links := subjectLinks(ctx, e, self); len(links) > 0 {
+			l.More = linkRow(links)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// maxLinks is how many things an event leads to; an order may name thousands.
+const maxLinks = 3
+
+func subjectLinks(ctx context.Context, e wire.Event, self string) (links []look.Link) {
+	for _, s := range e.Subjects {
+		if s.ID == self || len(links) == maxLinks {
+			continue
+		}
+		switch s.Kind {
+		case "license":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.license", "ID", s.ID), Href: licensePath(license.ID(s.ID))})
+		case "container":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.container", "ID", short(s.ID)), Href: containerPath(license.Serial(s.ID))})
+		case "order":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.order"), Href: orderPath(s.ID)})
+		case "recovery":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.recovery", "ID", s.ID), Href: Prefix + "/recoveries/" + s.ID})
+		}
+	}
+	return links
+}
+
+// short is the beginning of a serial: enough to tell a few apart.
+func short(serial string) string {
+	if len(serial) <= 12 {
+		return serial
+	}
+	return serial[:12] + "…"
+}
+
+// amounts find what a reason of the policy counts, so that it can be said in
+// another language (package recovery writes them).
+var amounts = map[recovery.Rule][]*regexp.Regexp{
+	recovery.RuleGrant:    {regexp.MustCompile(`: (?P<Count>\d+) unused`)},
+	recovery.RuleKind:     {regexp.MustCompile(`kind (?P<Kind>\w*): (?P<Mode>\w+)\.`)},
+	recovery.RuleCustomer: {regexp.MustCompile(`every other: (?P<Mode>\w+)\.`)},
+	recovery.RuleMode:     {regexp.MustCompile(`^The rule for (?P<Whose>.+?) is (?P<Mode>\w+):`)},
+	recovery.RuleValue:    {regexp.MustCompile(`worth (?P<Value>\d+), and policy decides up to (?P<Limit>\d+)`), regexp.MustCompile(`not known .* up to (?P<Limit>\d+)`)},
+	recovery.RuleCount:    {regexp.MustCompile(`used (?P<Used>\d+) of (?P<Count>\d+) restores of the license within (?P<Per>[^.]+)\.`), regexp.MustCompile(`used (?P<Used>\d+) of (?P<Count>\d+) restores of the license in`)},
+	recovery.RuleWait:     {regexp.MustCompile(`last on (?P<Date>.+? UTC), and (?P<Wait>\S+) must`)},
+}
+
+var whoseWords = []string{"single licenses", "losses of an unknown scope", "containers on the same hardware", "containers on new hardware", "damaged containers",
+	"containers whose hardware is not known", "this customer"}
+
+// because is a reason of the policy in the reader's language. English is how it is
+// kept; what cannot be read stays English.
+func because(ctx context.Context, r recovery.Reason) string {
+	if look.Language(ctx) == english {
+		return r.Text
+	}
+	key := fmt.Sprintf("console.because.%s.%t", r.Rule, r.Applies)
+	if r.Rule == recovery.RuleConditions && !r.Applies && strings.Contains(r.Text, "no conditions") {
+		key += ".none"
+	}
+	var pairs []any
+	for n, pattern := range amounts[r.Rule] {
+		found := pattern.FindStringSubmatch(r.Text)
+		if found == nil {
+			continue
+		}
+		key = fmt.Sprintf("console.because.%s.%d", r.Rule, n)
+		for i, name := range pattern.SubexpNames() {
+			if name != "" {
+				pairs = append(pairs, name, amount(ctx, name, found[i]))
+			}
+		}
+		break
+	}
+	text := look.T(ctx, key, pairs...)
+	if text == key {
+		return r.Text
+	}
+	return text
+}
+
+func amount(ctx context.Context, name, value string) string {
+	switch name {
+	case "Mode":
+		if slices.Contains(license.RestoreModes, license.RestoreMode(value)) {
+			return look.T(ctx, "console.mode."+value)
+		}
+	case "Kind":
+		return kindName(ctx, license.Kind(value))
+	case "Whose":
+		if kind, ok := strings.CutPrefix(value, "containers of kind "); ok {
+			return look.T(ctx, "console.whose.kind", "Kind", kindName(ctx, license.Kind(kind)))
+		}
+		if slices.Contains(whoseWords, value) {
+			return look.T(ctx, "console.whose."+strings.ReplaceAll(value, " ", "_"))
+		}
+	}
+	return value
+}
+
+func kindName(ctx context.Context, k license.Kind) string {
+	if slices.Contains(license.Kinds, k) {
+		return look.T(ctx, "console.kind."+string(k))
+	}
+	return string(k)
+}
+
+// stateOf is the badge of a license: what is ordered for it says more than where
+// it stands.
+func stateOf(l wire.License) look.State { return look.State(l.State) }
+
+// statusOf is the badge of a container.
+func statusOf(ctx context.Context, c wire.Container) look.Badge {
+	switch c.Status {
+	case "flagged":
+		return look.Badge{State: look.Flagged}
+	case "blocked":
+		return look.Badge{State: look.Blocked}
+	}
+	return look.Badge{State: look.Collected, Text: look.T(ctx, "console.container.ok")}
+}
+
+// recoveryBadge is the badge of a recovery.
+func recoveryBadge(ctx context.Context, state string) look.Badge {
+	shapes := map[string]look.State{"waiting": look.Waiting, "asked": look.Collecting, "granted": look.Collected, "approved": look.Collected, "refused": look.Gone, "withdrawn": look.Gone}
+	return look.Badge{State: shapes[state], Text: look.T(ctx, "console.recovery.state."+state)}
+}
+
+// lostWhat says what a report calls lost.
+func lostWhat(ctx context.Context, rec wire.Recovery) string {
+	if rec.Scope == string(recovery.ScopeContainer) && rec.Hardware != "" {
+		return look.T(ctx, "console.recovery.lost.container."+rec.Hardware)
+	}
+	return look.T(ctx, "console.recovery.lost."+rec.Scope)
+}
+
+// ordered says what the vendor has pending.
+func ordered(ctx context.Context, e wire.Earmark, id license.ID) string {
+	kind := e.Kind
+	if e.With == id && id != "" {
+		kind = "with"
+	}
+	when := "next"
+	if e.Step != 0 {
+		when = "issued"
+	}
+	return look.T(ctx, "console.pending."+kind, "License", string(e.License), "With", string(e.With), "Product", e.Product) + " " +
+		look.T(ctx, "console.pending.when."+when, "Container", short(string(e.Container)), "Step", e.Step)
+}
+
+// termsOf are the terms of a license as facts; what is not limited is left out.
+func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
+	t := l.Terms
+	add := func(key, text string) {
+		facts = append(facts, look.Fact{Term: look.T(ctx, "console.terms."+key), Text: text})
+	}
+	day := func(key string, at license.Time) {
+		if at != 0 {
+			add(key, look.Exact(ctx, at.Go()))
+		}
+	}
+	long := func(key string, d license.Duration) {
+		if d != 0 {
+			add(key, d.String())
+		}
+	}
+	if t.ExpiresAt == 0 && t.ExpiresIn == 0 {
+		add("expires_at", look.T(ctx, "console.terms.never"))
+	}
+	day("valid_from", t.ValidFrom)
+	day("expires_at", t.ExpiresAt)
+	long("expires_in", t.ExpiresIn)
+	day("maintenance_until", t.MaintenanceUntil)
+	long("maintenance", t.Maintenance)
+	if t.MinVersion != "" {
+		add("min_version", t.MinVersion)
+	}
+	if t.Seats > 0 {
+		add("seats", look.Number(ctx, t.Seats))
+	}
+	if t.Units > 0 {
+		add("units", look.Number(ctx, t.Units))
+	}
+	long("check_in", t.CheckIn)
+	long("grace", t.Grace)
+	if t.Borrow.Max != 0 {
+		add("borrow", t.Borrow.Max.String())
+	}
+	if len(l.Features) > 0 {
+		add("features", strings.Join(l.Features, ", "))
+	}
+	if t.CustomerText != "" {
+		add("customer_text", t.CustomerText)
+	}
+	if t.VendorData != "" {
+		add("vendor_data", t.VendorData)
+	}
+	return facts
+}
+
+// eventNames lists the events that the trail can be filtered by.
+func eventNames() []string {
+	var names []string
+	for name := range registry.Sentences() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func licensePath(id license.ID) string      { return Prefix + "/licenses/" + string(id) }
+func containerPath(s license.Serial) string { return Prefix + "/containers/" + string(s) }
+func orderPath(id string) string            { return Prefix + "/orders/" + id }
+func recoveryPath(n uint64) string          { return fmt.Sprintf("%s/recoveries/%d", Prefix, n) }

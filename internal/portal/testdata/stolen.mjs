@@ -1,0 +1,53 @@
+// A stolen laptop: from the report to a license that works on a new machine,
+// with nothing but this page and two commands. In German, without JavaScript.
+import { looks, run, file, download } from "./common.mjs";
+
+export default async (x) => {
+  const { page, base, data, check } = x;
+  const look = looks(x), ask = run(data);
+  await page.goto(base);
+  await page.getByRole("button", { name: "Deutsch" }).click();
+  check((await page.locator("html").getAttribute("lang")) === "de", "it does not speak German");
+  await look("1-start");
+  await page.getByLabel("Ticket").fill(data.ticket);
+  await page.getByRole("button", { name: "Lizenzen anzeigen" }).click();
+  await look("2-licenses");
+  await page.getByRole("link", { name: "Verlust melden", exact: true }).click();
+  await look("3-report");
+  await page.getByRole("button", { name: "Ansehen, was geschieht" }).click();
+  await look("4-missing");
+  await page.getByRole("checkbox", { name: "Millwright Studio" }).check();
+  await page.getByRole("checkbox", { name: "Toolpath Optimizer" }).check();
+  await page.getByRole("radio", { name: "Der Rechner ist weg oder gestohlen" }).check();
+  await page.getByLabel("In Ihren Worten").fill("Laptop im Zug gestohlen.");
+  await page.getByLabel("Was es belegt").fill("Anzeige 2026/11/4711");
+  await page.getByLabel("E-Mail für die Antwort").fill("ada@example.com");
+  await page.getByRole("button", { name: "Ansehen, was geschieht" }).click();
+  await look("5-foreseen");
+  await page.getByRole("button", { name: "Etwas ändern" }).click();
+  check((await page.getByLabel("In Ihren Worten").inputValue()) === "Laptop im Zug gestohlen.", "the reason is gone");
+  check(await page.getByRole("checkbox", { name: "Millwright Studio" }).isChecked(), "the choice is gone");
+  await page.getByRole("button", { name: "Ansehen, was geschieht" }).click();
+  await page.getByRole("button", { name: "Verlust melden und wiederherstellen" }).click();
+  await look("6-conditions");
+  await page.getByRole("checkbox", { name: "Ich habe die Bedingungen gelesen" }).check();
+  await page.getByRole("button", { name: "Verlust melden und wiederherstellen" }).click();
+  await page.waitForURL("**/recovery/*");
+  await look("7-restored");
+  await page.getByRole("link", { name: "Jetzt aktivieren" }).click();
+  await look("8-request");
+  const trust = await download(page, () => page.getByRole("link", { name: "Vertrauensdatei speichern" }).click());
+  check(trust.name === "vendor.trust", `the trust file is called ${trust.name}`);
+  await ask("trust", { box: "new", text: trust.text });
+  await page.setInputFiles("#file", file("my.licet-request", await ask("file", { box: "new", args: ["request"] })));
+  await page.getByRole("button", { name: "Datei senden" }).click();
+  await look("9-update");
+  const update = await download(page, () => page.getByRole("button", { name: "Aktualisierung speichern" }).click());
+  await ask("import", { box: "new", text: update.text });
+  await page.setInputFiles("#file", file("my.licet-receipt", await ask("file", { box: "new", args: ["receipt"] })));
+  await page.getByRole("button", { name: "Datei senden" }).click();
+  await look("10-received");
+  await ask("run", { box: "new", args: ["check", "STUDIO"] });
+  await page.goto(base + "/licenses");
+  await look("11-licenses");
+};
