@@ -183,7 +183,8 @@ func (n *Notifier) messages(notice registry.Notice) (list []message) {
 	rec := notice.Recovery
 	user := map[string]string{registry.NoticeReported: "reported", registry.NoticeGranted: "granted", registry.NoticeApproved: "approved",
 		registry.NoticeRefused: "refused", registry.NoticeQuestion: "question"}
-	staff := map[string]string{registry.NoticeReported: "staff", registry.NoticeAnswered: "answered"}
+	staff := map[string]string{registry.NoticeReported: "staff", registry.NoticeAnswered: "answered",
+		registry.NoticeExcess: "excess"}
 	if text := user[notice.Kind]; text != "" && rec.Contact != "" {
 		list = append(list, message{rec.Contact, rec.Language, text})
 	}

@@ -88,6 +88,8 @@ type world struct {
 	server *smtp.Server
 	admin  registry.Actor
 	ticket license.Ticket
+	trust  []byte
+	now    time.Time
 }
 
 func (w *world) listen(t *testing.T, address string) string {
@@ -119,6 +121,7 @@ func newWorld(t *testing.T) *world {
 	o, err := w.CreateOrder(t.Context(), w.admin, wire.OrderRequest{Customer: "Buyer", Items: []wire.OrderItem{{Product: "CAD"}}}, registry.Once{})
 	must(t, err)
 	w.ticket = o.Ticket
+	w.trust, w.now = res.Trust, now
 	w.activate(t, res.Trust, now)
 	address := w.listen(t, "127.0.0.1:0")
 	w.Notifier, err = notify.New(notify.Config{Server: "smtp://" + address, From: "licenses@example.com", Staff: "staff@example.com",
@@ -263,6 +266,32 @@ func TestTwoServers(t *testing.T) {
 	wg.Wait()
 	if total != 2 || len(w.box.take(t)) != 2 {
 		t.Fatalf("%d messages", total)
+	}
+}
+
+// TestExcessByMail: staff are told of who restores more than is usual.
+func TestExcessByMail(t *testing.T) {
+	w := newWorld(t)
+	for range 4 {
+		n := w.lose(t, "en")
+		_, err := w.ApproveRecovery(t.Context(), w.admin, n, wire.Approval{Reason: "ok"})
+		must(t, err)
+		w.activate(t, w.trust, w.now)
+	}
+	_, err := w.Sequence(t.Context())
+	must(t, err)
+	if _, err := w.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, text := range w.box.take(t) {
+		if strings.Contains(text, "Many lost licenses") {
+			told++
+			has(t, text, "<staff@example.com>", "> The ", "recovery 4 of Buyer")
+		}
+	}
+	if told != 2 { // one for the customer, one for the member of staff
+		t.Fatalf("told %d times", told)
 	}
 }
 

@@ -135,7 +135,7 @@ func (d *desk) noticeExcessOf(w who, recovery uint64) error {
 	if w.kind == excessContainer {
 		subjects = append(subjects, about(ofContainer, w.subject))
 	}
-	return d.log.note(evRecoveryExcess, map[string]any{"kind": w.kind, "subject": w.subject, "times": times, "days": excessDays}, subjects...)
+	return d.log.note(evRecoveryExcess, map[string]any{"kind": w.kind, "subject": w.subject, "times": times, "days": excessDays, "number": recovery}, subjects...)
 }
 
 func (d *desk) timesOf(w who, since license.Time) (int64, error) {

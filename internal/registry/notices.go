@@ -19,15 +19,16 @@ const (
 	NoticeRefused  = evRecoveryRefused
 	NoticeQuestion = evRecoveryQuestion // staff ask back
 	NoticeAnswered = evRecoveryAnswered // the user has answered
+	NoticeExcess   = evRecoveryExcess   // somebody restores more than is usual
 )
 
-var noticeKinds = map[string]bool{NoticeReported: true, NoticeGranted: true, NoticeApproved: true, NoticeRefused: true, NoticeQuestion: true, NoticeAnswered: true}
+var noticeKinds = map[string]bool{NoticeReported: true, NoticeGranted: true, NoticeApproved: true, NoticeRefused: true, NoticeQuestion: true, NoticeAnswered: true, NoticeExcess: true}
 
 // Notice is something that people are to be told about a recovery.
 type Notice struct {
 	Kind     string
 	Recovery wire.Recovery
-	Text     string // of a question or an answer
+	Text     string // of a question, an answer, or an excess in a sentence
 	Sequence int64  // of its event in the audit log
 }
 
@@ -77,6 +78,9 @@ func (r *Registry) TakeNotices(ctx context.Context, consumer string, lease time.
 				return err
 			}
 			n := Notice{Kind: e.Name, Text: details.Text, Sequence: e.Sequence}
+			if e.Name == NoticeExcess {
+				n.Text = sentence(e)
+			}
 			if n.Recovery, err = r.recoveryView(tx, rec); err != nil {
 				return err
 			}

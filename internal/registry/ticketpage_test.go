@@ -6,6 +6,7 @@ import (
 	"licet/container"
 	"licet/internal/store"
 	"licet/license"
+	"licet/recovery"
 	"licet/refusal"
 	"licet/wire"
 )
@@ -56,6 +57,10 @@ func TestTicketPage(t *testing.T) {
 		p := page()
 		if !p["ONCE"].Return || p["ONCE"].Continue || p["ONCE"].Restore == nil || p["ONCE"].Restore.Verdict != "grant" || p["FIXED"].Return || p["FIXED"].Restore.Verdict != "ask" {
 			t.Fatalf("%+v", p)
+		}
+		// Lost with its container it may be another matter.
+		if w := p["ONCE"].Whole; w[recovery.NewHardware].Verdict != "ask" || w[recovery.NewHardware].Rule == "" || p["YEAR"].Whole != nil {
+			t.Fatalf("%+v", w)
 		}
 		// A preview does nothing.
 		req := wire.RestoreRequest{Tickets: []string{string(tk)}, Licenses: []license.ID{ids["ONCE"]}}
