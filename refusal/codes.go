@@ -119,7 +119,7 @@ var Codes = []Entry{
 	{UnsupportedVersion, "The format version is not spoken here.", "Update the older side.", 400},
 	{VendorUntrusted, "This machine does not trust the vendor of the file or server yet.", "Run licet trust add with the vendor's trust file or address, if you mean to trust it.", 403},
 	{ContainerUnknown, "No container with this serial is known here.", "licet list names the containers of this machine.", 404},
-	{ContainerFlagged, "The container contradicts the vendor's record; it keeps what it has and gets nothing new until the vendor decides.", "Ask the vendor to look at the container.", 409},
+	{ContainerFlagged, "The container contradicts the vendor's record; it keeps what it has and gets nothing new until the vendor decides.", "Ask the vendor to look at the container. If the machine was put back from a back-up: licet restore TICKET --whole-container SERIAL.", 409},
 	{ContainerBlocked, "The vendor has blocked the container.", "Ask the vendor.", 409},
 	{ContainerAhead, "The container knows steps that the server does not.", "Ask the vendor: the server may have been restored from a back-up, or belong to another environment.", 409},
 	{ContainerNotEmpty, "There are still licenses in the container.", "Deactivate them first, or delete with --force and lose them.", 409},

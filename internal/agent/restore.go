@@ -34,7 +34,12 @@ func (a *Agent) restore(ctx context.Context, in RestoreRequest) (result Restorat
 	if err != nil {
 		return result, err
 	}
-	arrived, err := a.arrivals(ctx, in, v)
+	arrived, flagged, err := a.arrivals(ctx, in, v)
+	if err != nil {
+		return result, err
+	}
+	l := losses{said: map[license.ID]string{}, products: map[license.ID]string{}}
+	works, err := a.works(ctx, v, in.Whole, slices.Contains(flagged, in.Whole), &l)
 	if err != nil {
 		return result, err
 	}
@@ -44,11 +49,6 @@ func (a *Agent) restore(ctx context.Context, in RestoreRequest) (result Restorat
 	}
 	b := takers[0]
 	result.Programming = wire.Programming{Container: b.serial(), Counter: b.State.Number, Applied: empty(arrived[b.serial()]), Receipt: b.receipt()}
-	l := losses{said: map[license.ID]string{}, products: map[license.ID]string{}}
-	works, err := a.works(ctx, v, in.Whole, &l)
-	if err != nil {
-		return result, err
-	}
 	wanted := in.Licenses
 	for _, id := range in.Licenses {
 		if slices.Contains(works, id) {
@@ -83,27 +83,31 @@ func (a *Agent) whose(ctx context.Context, in RestoreRequest) (vendor, error) {
 
 // arrivals asks what is pending for the containers of this machine, before
 // anything is reported: what is on its way to one of them, such as after an
-// interruption, is not lost. It returns what changed in each.
-func (a *Agent) arrivals(ctx context.Context, in RestoreRequest, v vendor) (map[license.Serial][]container.Change, error) {
+// interruption, is not lost. It returns what changed in each, and which of them
+// contradict the vendor's record.
+func (a *Agent) arrivals(ctx context.Context, in RestoreRequest, v vendor) (changes map[license.Serial][]container.Change, flagged []license.Serial, err error) {
 	boxes, err := a.openable(ctx, v)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var list []license.Serial
 	for _, b := range boxes {
 		list = append(list, b.serial())
 	}
-	changes := map[license.Serial][]container.Change{}
+	changes = map[license.Serial][]container.Change{}
 	for _, c := range a.contacts(ctx, list, in.Central) {
 		if err := c.err; err != nil {
 			if r, ok := refusal.As(storage(err)); !ok || passing(r.Code) {
-				return nil, err
+				return nil, nil, err
 			}
 			a.cfg.Log.Info("update failed", "container", c.serial, "error", err)
 		}
 		changes[c.serial] = c.result.Applied
+		if slices.ContainsFunc(c.result.Outcomes, func(o container.Outcome) bool { return o.Code == refusal.ContainerFlagged }) {
+			flagged = append(flagged, c.serial)
+		}
 	}
-	return changes, nil
+	return changes, flagged, nil
 }
 
 // takers are the containers of this machine that restored licenses may go into,
@@ -169,8 +173,10 @@ func (a *Agent) openable(ctx context.Context, v vendor) (list []*box, err error)
 
 // works lists the licenses that nothing but their terms keeps from being used
 // here: whoever has them has not lost them. A container that is said to be lost
-// as a whole must not be one that works here.
-func (a *Agent) works(ctx context.Context, v vendor, whole license.Serial, l *losses) (ids []license.ID, err error) {
+// as a whole must not be one that works here. One that contradicts the vendor's
+// record may be given up, and with it what is in it: it gets nothing new, as after
+// the machine was put back from a back-up.
+func (a *Agent) works(ctx context.Context, v vendor, whole license.Serial, givenUp bool, l *losses) (ids []license.ID, err error) {
 	boxes, err := a.openable(ctx, v)
 	if err != nil {
 		return nil, err
@@ -178,6 +184,9 @@ func (a *Agent) works(ctx context.Context, v vendor, whole license.Serial, l *lo
 	blocked := a.blocks(Blocks{})
 	defer blocked.Close()
 	for _, b := range boxes {
+		if b.serial() == whole && givenUp {
+			continue
+		}
 		by := b.judge(v)
 		for _, id := range b.held() {
 			c := b.examine(by, id, nil)
@@ -222,7 +231,7 @@ func (l *losses) notLost(id license.ID) {
 }
 
 func (l *losses) restoredBefore(id license.ID) {
-	o := l.add(id, refusal.Done, "The license was restored before and had not been activated since; no further restore was used up.", "")
+	o := l.add(id, refusal.Done, "The license was restored already and waited to be activated; no further restore was used up.", "")
 	l.grant(id, o)
 }
 

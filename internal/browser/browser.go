@@ -33,7 +33,8 @@ type Page struct {
 // Walk is a way through pages: a file of JavaScript whose default export is an
 // async function. It is handed {page, base, data, shot, see, check}: Playwright's
 // page, the address and data below, shot(name) for a screenshot, see(name) for
-// the checks that every page gets, check(condition, words) for what must be true.
+// the checks that every page gets, check(condition, words) for what must be true,
+// and context, the browser's, for permissions.
 type Walk struct {
 	Name  string `json:"name"`
 	File  string `json:"file"`
@@ -41,6 +42,11 @@ type Walk struct {
 	Data  any    `json:"data,omitempty"`
 	Width int    `json:"width,omitempty"` // 1440 if 0
 	Plain bool   `json:"plain,omitempty"` // without JavaScript
+	// Hosts may be asked besides the one of Base. The requests go out as the browser
+	// makes them, preflights included; otherwise they are stopped and looked at first.
+	Hosts []string `json:"hosts,omitempty"`
+	// Noisy says that errors on the console belong to the walk.
+	Noisy bool `json:"noisy,omitempty"`
 }
 
 // Look is what to look at.
@@ -53,6 +59,8 @@ type Look struct {
 	// Widths are 390, 820 and 1440 if empty, Themes light and dark.
 	Widths []int    `json:"widths"`
 	Themes []string `json:"themes"`
+	// Args are further ones for the browser.
+	Args []string `json:"args"`
 	// Within ends it; five minutes if 0.
 	Within time.Duration `json:"-"`
 }

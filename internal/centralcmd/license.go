@@ -88,7 +88,10 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 		if l.KeptFor != "" && l.Replaces != "" {
 			ordered = l.Replaces // the order is about the license that it replaces
 		}
-		next = append(next, "licet-central license cancel "+string(ordered)+` --reason "…"  takes back what is pending`)
+		next = append(next, "licet-central license cancel "+string(ordered)+` --reason "…"  takes back what is pending, as long as no update carries it`)
+	}
+	if l.Withdrawn && l.Container != "" {
+		next = append(next, "licet-central license lost "+string(l.ID)+` --reason "…"  ends it, if the machine is gone for good`)
 	}
 	p.Next(next...)
 }

@@ -188,7 +188,7 @@ func outcome(l wire.RecoveryLicense) string {
 	case "waiting":
 		return "not decided yet"
 	case "restored":
-		return "restored: it can be activated as usual, and the lost copy is dead"
+		return "restored: it can be activated as usual, and the lost copy no longer counts"
 	case "refused":
 		return "refused: it stays where it is"
 	case "restored_before":
@@ -229,7 +229,7 @@ func recoveryApproveCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve NUMBER [--reason R] [--license ID…] [--stop S] [--found F]",
 		Short: "Approve a report: what waits in it is restored",
-		Long: "Approve a report: the licenses that wait in it are restored, and their lost copies are dead.\n\n" +
+		Long: "Approve a report: the licenses that wait in it are restored, and their lost copies no longer count: each goes at the next contact of its container.\n\n" +
 			"With --license only those named are, and the others are refused. --stop and --found say for this case how the lost copy is stopped, and what happens if it turns up; without them it is as the policy says.",
 		Example: `  licet-central recovery approve 3 --reason "invoice of the repair shop seen"`,
 		Args:    cli.Args("NUMBER"),

@@ -161,7 +161,7 @@ func cancelPendingCommand(env Env) *cobra.Command {
 		Use:   "cancel ID --reason R",
 		Short: "Take back what is pending for a license",
 		Long: "Take back what is pending for a license: its withdrawal, its replacement, or that it is sent to a container.\n\n" +
-			"That is possible until an update that carries it was issued. After that, give the opposite order.",
+			"That is possible until an update that carries it was issued. After that, a further order follows in the next update: sell the license anew, replace the new one, or withdraw what was sent.",
 		Example: "  licet-central license cancel " + exampleID + ` --reason "the customer stays"`,
 		Args:    cli.Args("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

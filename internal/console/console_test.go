@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -205,17 +206,17 @@ func TestLooking(t *testing.T) {
 	s.account("maren", registry.ScopeAdmin)
 	o := s.order("1", "Hartmann", "SIM", "STUDIO")
 	x := s.holding(o.Ticket)
-	n := s.lost(wire.RestoreRequest{Tickets: []string{string(o.Ticket)}, Licenses: []license.ID{o.Licenses[0].ID}}).Recovery
+	n := s.lost(wire.RestoreRequest{Tickets: []string{string(o.Ticket)}, Licenses: []license.ID{o.Licenses[0].ID}, Reason: "Gone."}).Recovery
 	lic, con, ord := "/console/licenses/"+string(o.Licenses[1].ID), "/console/containers/"+string(x.keys.Serial()), "/console/orders/"+o.Order
 	rec := fmt.Sprintf("/console/recoveries/%d", n)
 	before, err := s.Trail(t.Context(), s.admin, wire.Trail{}, 1)
 	s.must(err)
 	m := s.as("maren")
 	for _, p := range []string{"", "/withdraw", "/replace", "/replace?with=SIM", "/assign", "/restores", "/cancel", "/lost"} {
-		m.get(lic + p).is(t, http.StatusOK)
+		m.get(lic+p).is(t, http.StatusOK)
 	}
 	for _, p := range []string{"/block", "/unblock", "/accept", "/push"} {
-		m.get(con + p).is(t, http.StatusOK)
+		m.get(con+p).is(t, http.StatusOK)
 	}
 	m.get(ord+"/cancel").is(t, http.StatusOK, "go at the next contact, from 1 container")
 	l := s.as("lena")
@@ -268,8 +269,8 @@ func TestActions(t *testing.T) {
 	m.post(path("SIM", "withdraw"), "reason", "Not paid").is(t, http.StatusSeeOther)
 	m.get("/console/licenses/"+string(ids["SIM"])).is(t, http.StatusOK, "The withdrawal is ordered", "Not paid", "Is withdrawn")
 	m.post(path("SIM", "cancel"), "reason", "Paid").is(t, http.StatusSeeOther)
-	m.get(path("AUTO", "replace")+"?with=SIM&terms=seats%3D3").is(t, http.StatusOK, "in one step")
-	m.post(path("AUTO", "replace"), "with", "SIM", "terms", "seats=3", "reason", "Exchange").is(t, http.StatusSeeOther)
+	m.get(path("AUTO", "replace")+"?with=SIM&terms=expires_at%3D2040-01-01").is(t, http.StatusOK, "in one step")
+	m.post(path("AUTO", "replace"), "with", "SIM", "terms", "expires_at=2040-01-01", "reason", "Exchange").is(t, http.StatusSeeOther)
 	m.post(path("POST", "restores"), "count", "2", "reason", "Ship's computer").is(t, http.StatusSeeOther)
 	con := "/console/containers/" + string(x.keys.Serial())
 	m.get(con).is(t, http.StatusOK, "Hartmann", "is replaced by")
@@ -304,7 +305,7 @@ func TestSearch(t *testing.T) {
 		s.order("2026-0312", "Ilse Brandt", "AUTO")
 		s.order("2027/A 5", "Hartmann & Sons", "AUTO")
 		x := s.holding(o.Ticket)
-		find := func(q string) answer { return m.get("/console/search?q=" + strings.ReplaceAll(strings.ReplaceAll(q, " ", "+"), "&", "%26")) }
+		find := func(q string) answer { return m.get("/console/search?q=" + url.QueryEscape(q)) }
 		if a := m.post("/console/search", "q", strings.ToLower(string(o.Ticket))); a.location != "/console/orders/"+o.Order {
 			t.Errorf("a ticket leads to %q", a.location)
 		}
@@ -335,7 +336,7 @@ func TestPaging(t *testing.T) {
 		for n := range 27 {
 			o := s.order(fmt.Sprintf("N%03d", n), "Buyer", "SIM")
 			x := s.holding(o.Ticket)
-			s.lost(wire.RestoreRequest{Tickets: []string{string(o.Ticket)}})
+			s.lost(wire.RestoreRequest{Tickets: []string{string(o.Ticket)}, Reason: "Gone."})
 			_, err := s.BlockContainer(t.Context(), s.admin, x.keys.Serial(), "test")
 			s.must(err)
 		}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -56,6 +57,7 @@ type recoveryView struct {
 	wire.Recovery
 	open     bool
 	explain  map[license.ID]recovery.Decision // what policy would say now
+	names    map[string]string                // of the products
 	others   []wire.Recovery
 	timeline []wire.Event
 	more     bool // the timeline has more
@@ -117,6 +119,9 @@ func (c *console) recoveryView(r *http.Request, m member) (v recoveryView, err e
 		}
 		v.explain[l.License] = e.Decision
 	}
+	if v.names, err = c.names(ctx, m); err != nil {
+		return v, err
+	}
 	others, err := c.registry.RecoveriesWith(ctx, m.Actor, "", v.Customer, "", 6)
 	if err != nil {
 		return v, err
@@ -125,6 +130,16 @@ func (c *console) recoveryView(r *http.Request, m member) (v recoveryView, err e
 	events, err := c.registry.Timeline(ctx, m.Actor, "recovery", strconv.FormatUint(n, 10), r.URL.Query().Get("before"), pageSize)
 	v.timeline, v.more = events.Items, events.Next != ""
 	return v, err
+}
+
+// names are the names of products by their codes.
+func (c *console) names(ctx context.Context, m member) (map[string]string, error) {
+	products, err := c.registry.Products(ctx, m.Actor)
+	names := map[string]string{}
+	for _, p := range products {
+		names[p.Code] = p.Name
+	}
+	return names, err
 }
 
 func (c *console) decide(w http.ResponseWriter, r *http.Request, m member) error {
@@ -191,7 +206,7 @@ func (c *console) decide(w http.ResponseWriter, r *http.Request, m member) error
 func (v recoveryView) picks() (picks []look.Pick) {
 	for _, l := range v.Licenses {
 		if l.Outcome == "waiting" {
-			picks = append(picks, look.Pick{Value: string(l.License), Product: l.Product, Number: string(l.License), State: look.State(l.State),
+			picks = append(picks, look.Pick{Value: string(l.License), Product: v.names[l.Product], Number: string(l.License), State: look.State(l.State),
 				Checked: !v.form.sent || slices.Contains(v.form.licenses, string(l.License))})
 		}
 	}

@@ -848,9 +848,9 @@ func policyReasons(v recoveryView) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var26 string
-					templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(productsOf(g))
+					templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(productsOf(v, g))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `recoveries.templ`, Line: 232, Col: 36}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `recoveries.templ`, Line: 232, Col: 39}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 					if templ_7745c5c3_Err != nil {
@@ -880,13 +880,13 @@ func policyReasons(v recoveryView) templ.Component {
 	})
 }
 
-func productsOf(g reasonGroup) string {
+func productsOf(v recoveryView, g reasonGroup) string {
 	text := ""
 	for i, l := range g.licenses {
 		if i > 0 {
 			text += ", "
 		}
-		text += l.Product
+		text += v.names[l.Product]
 	}
 	return text
 }
@@ -991,7 +991,7 @@ func lostLicenses(v recoveryView) templ.Component {
 			}
 			ctx = templ.InitializeContext(ctx)
 			for _, l := range v.Licenses {
-				templ_7745c5c3_Err = look.License{Product: l.Product, Number: string(l.License), Href: licensePath(l.License), State: look.State(l.State), Says: outcome(ctx, l.Outcome), Facts: lostFacts(ctx, l, v.explain)}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.License{Product: v.names[l.Product], Number: string(l.License), Href: licensePath(l.License), State: look.State(l.State), Says: outcome(ctx, l.Outcome), Facts: lostFacts(ctx, l, v.explain)}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -468,11 +468,13 @@ func placeFacts(ctx context.Context, v licenseView) []look.Fact {
 	}
 	link("console.fact.with", v.Container)
 	link("console.fact.kept", v.KeptFor)
-	for key, id := range map[string]license.ID{"console.fact.replaces": v.Replaces, "console.fact.replacedby": v.ReplacedBy} {
+	other := func(key string, id license.ID) {
 		if id != "" {
 			facts = append(facts, look.Fact{Term: look.T(ctx, key), Value: look.Link{Text: string(id), Href: licensePath(id)}})
 		}
 	}
+	other("console.fact.replaces", v.Replaces)
+	other("console.fact.replacedby", v.ReplacedBy)
 	facts = append(facts, look.Fact{Term: look.T(ctx, "console.fact.generation"), Text: fmt.Sprint(v.Generation)},
 		look.Fact{Term: look.T(ctx, "console.fact.created"), Value: look.Time{At: v.Created.Go()}},
 		look.Fact{Term: look.T(ctx, "console.fact.activated"), Value: look.Time{At: v.Activated.Go()}})
@@ -722,7 +724,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var26 string
 							templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.acceptable", "Step", v.Flag.Number))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 172, Col: 77}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 174, Col: 77}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 							if templ_7745c5c3_Err != nil {
@@ -764,7 +766,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var28 string
 							templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.unacceptable"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 179, Col: 56}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 181, Col: 56}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 							if templ_7745c5c3_Err != nil {
@@ -814,7 +816,7 @@ func containerPage(m member, v containerView) templ.Component {
 						var templ_7745c5c3_Var30 string
 						templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(lockedText(ctx, v.Blocked.Locked))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 188, Col: 43}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 190, Col: 43}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 						if templ_7745c5c3_Err != nil {
@@ -893,7 +895,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var34 string
 							templ_7745c5c3_Var34, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.holdsnothing"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 197, Col: 70}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 199, Col: 70}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var34))
 							if templ_7745c5c3_Err != nil {
@@ -1362,7 +1364,7 @@ func orderPage(m member, v orderView) templ.Component {
 							var templ_7745c5c3_Var50 string
 							templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.order.nolicenses"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 319, Col: 64}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 321, Col: 64}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var50))
 							if templ_7745c5c3_Err != nil {

@@ -189,7 +189,7 @@ func delivered(r agent.Updated) []string {
 	if !r.Delivered {
 		return nil
 	}
-	return []string{"The receipt was delivered."}
+	return []string{"A receipt that had waited was delivered."}
 }
 
 func first(errs []error) error {

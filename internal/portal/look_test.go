@@ -75,15 +75,17 @@ func TestWalkFile(t *testing.T) {
 	s := newStage(t)
 	ticket, _ := s.bought("Hartmann Precision Ltd.", "STUDIO", "POST", "SIM", "FLOAT")
 	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "file", File: "testdata/file.mjs", Base: s.url,
-		Data: map[string]any{"ticket": ticket, "typo": ticket[:12] + "7" + ticket[12:], "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(nil)}}}})
+		Data: map[string]any{"ticket": ticket, "typo": ticket[:12] + ticket[13:], "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(nil)}}}})
 }
 
 func TestWalkStolen(t *testing.T) {
-	s := stageWith(t, web.Limits{}, vendor)
-	ticket, _ := s.bought("Hartmann Präzision GmbH", "STUDIO", "FLOAT", "FIXED", "TIED")
-	s.activated(ticket)
-	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "stolen", File: "testdata/stolen.mjs", Base: s.url, Plain: true,
-		Data: map[string]any{"ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(nil)}}}})
+	for _, plain := range []bool{true, false} {
+		s := stageWith(t, web.Limits{}, vendor)
+		ticket, _ := s.bought("Hartmann Präzision GmbH", "STUDIO", "FLOAT", "FIXED", "TIED")
+		s.activated(ticket)
+		browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "stolen", File: "testdata/stolen.mjs", Base: s.url, Plain: plain,
+			Data: map[string]any{"plain": plain, "ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(nil)}}}})
+	}
 }
 
 func TestWalkStaff(t *testing.T) {

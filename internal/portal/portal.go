@@ -43,7 +43,8 @@ func Texts() fs.FS {
 const (
 	maxForm = 128 << 10          // a form without a file, in bytes
 	maxFile = seal.MaxReport     // a request or a receipt
-	maxKept = 2 * seal.MaxReport // a form that holds such a file as text
+	maxKept = 3 * seal.MaxReport // a form that holds such a file, or two, as text
+	maxSeen = 13 << 20           // a form that holds an update, sealed and as text
 	drained = 32 << 20           // of what is too large, so that the answer is read
 )
 
@@ -64,7 +65,9 @@ const lookUpShare = 10
 // New is the handler of all pages of tickets, with the first one at "/".
 func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handler {
 	p := &portal{registry: reg, address: addressOf(reg)}
-	looked, asked := web.NewLimiter(limits), web.NewLimiter(limits.Tighter(lookUpShare))
+	tighter := limits.Tighter(lookUpShare)
+	tighter.AtOnce, tighter.AtOnceAll = limits.AtOnce/4, limits.AtOnceAll/4 // forms are held in memory
+	looked, asked := web.NewLimiter(limits), web.NewLimiter(tighter)
 	mux := http.NewServeMux()
 	get := func(path string, h page) { mux.Handle("GET "+path, looked.Or(p.page(h), busy)) }
 	post := func(path, back string, h page) {
@@ -74,6 +77,7 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	}
 	get("/{$}", p.start)
 	get("/vendor.trust", p.trust)
+	get("/bridge.js", p.script)
 	get("/licenses", p.licenses)
 	get("/carry", p.carry)
 	get("/activate", p.choose)

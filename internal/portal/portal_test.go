@@ -304,7 +304,7 @@ func TestStolen(t *testing.T) {
 	form.Set("contact", "ada@example.com")
 	s.send("/restore/preview", form, "x.pdf", []byte("%PDF")).says(t, 422, "neither a request nor a receipt")
 	got := s.send("/restore/preview", form, "", nil)
-	got.says(t, 200, "You get it back at once", "The lost copy will not be used again.", "is on our block list", "Nothing has been done yet")
+	got.says(t, 200, "You get your licenses back at once", "The lost copy will not be used again.", "is on our block list", "Nothing has been done yet")
 	s.send("/restore/confirm", form, "", nil).says(t, 422, "Without the conditions accepted nothing is restored.")
 	if got := s.send("/restore/edit", form, "", nil); !strings.Contains(got.body, "Stolen from the car") || !strings.Contains(got.body, `value="ada@example.com"`) {
 		t.Errorf("what was filled in is gone: %s", got.body)
@@ -377,7 +377,7 @@ products:
 	s.enter(ticket)
 	form := url.Values{"license": {string(ids["SAME"])}, "what": {"again"}, "reason": {"Set up anew"}}
 	s.send("/restore/preview", form, "", nil).says(t, 200, "This is not restored")
-	s.send("/restore/preview", form, "x", b.again().file("request")).says(t, 200, "You get it back at once", "Attached")
+	s.send("/restore/preview", form, "x", b.again().file("request")).says(t, 200, "You get your licenses back at once", "Attached")
 	form.Set("report", strings.ReplaceAll(string(b.again().file("request")), "\n", "\r\n"))
 	s.send("/restore/confirm", form, "", nil).says(t, 200, "Restored")
 }

@@ -240,11 +240,14 @@ func (l loss) license(id license.ID) wire.PageLicense {
 	return wire.PageLicense{ID: id}
 }
 
+// strictness orders what is done to a lost copy.
+var strictness = []license.Stop{license.StopReturn, license.StopWithdraw, license.StopBlock}
+
 // happens says in sentences what will happen, in order, and what stays.
 func (l loss) happens(ctx context.Context) (what, keeps []string) {
-	stops := []string{}
+	stops := map[license.Serial]license.Stop{}
+	var lostIn []license.Serial
 	for _, x := range l.Answer.Licenses {
-		known := l.license(x.License)
 		switch recovery.Verdict(x.Verdict) {
 		case recovery.Grant:
 			what = append(what, look.T(ctx, "portal.will.grant", "Product", x.Name))
@@ -255,19 +258,24 @@ func (l loss) happens(ctx context.Context) (what, keeps []string) {
 			continue
 		}
 		stop := license.StopWithdraw
-		if known.Restore != nil {
+		if known := l.license(x.License); known.Restore != nil {
 			stop = known.Restore.Stop
 		}
-		key := string(stop)
 		if stop == license.StopBlock && l.What == single {
-			key = string(license.StopWithdraw) // the machine is not lost
+			stop = license.StopWithdraw // the machine is not lost
 		}
-		pairs := []any{"Container", short(x.Container)}
-		if text := look.T(ctx, "portal.stop."+key, pairs...); !slices.Contains(stops, text) {
-			stops = append(stops, text)
+		before, there := stops[x.Container]
+		if !there {
+			lostIn = append(lostIn, x.Container)
+		}
+		// What is said of a container is the strictest.
+		if !there || slices.Index(strictness, stop) > slices.Index(strictness, before) {
+			stops[x.Container] = stop
 		}
 	}
-	what = append(what, stops...)
+	for _, serial := range lostIn {
+		what = append(what, look.T(ctx, "portal.stop."+string(stops[serial]), "Container", short(serial)))
+	}
 	if len(what) > 0 {
 		keeps = append(keeps, look.T(ctx, "portal.will.terms"))
 		if l.What == single {

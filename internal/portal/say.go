@@ -129,7 +129,7 @@ func short(s license.Serial) string {
 	return string(s[:8]) + "…"
 }
 
-// facts are what is true of a license.
+// facts are the terms of a license, short.
 func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all []look.Fact) {
 	add := func(key, text string) {
 		all = append(all, look.Fact{Term: look.T(ctx, "portal.fact."+key), Text: text})
@@ -166,13 +166,18 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 	if len(l.Requires) > 0 && l.Container == "" {
 		add("requires", productNames(page, l.Requires))
 	}
+	return all
+}
+
+// whereabouts are where a license is, and what can be done if that is lost.
+func whereabouts(ctx context.Context, l wire.PageLicense) (all []look.Fact) {
 	if l.Container != "" {
 		all = append(all,
 			look.Fact{Term: look.T(ctx, "portal.fact.place", "Kind", kindName(ctx, l.Kind)), Value: look.Code{Text: string(l.Container)}},
 			look.Fact{Term: look.T(ctx, "portal.fact.seen"), Value: look.Time{At: at(l.LastSeen)}})
 	}
 	if l.Restore != nil && !l.Leaving {
-		add("lost", ifLost(ctx, l))
+		all = append(all, look.Fact{Term: look.T(ctx, "portal.fact.lost"), Text: ifLost(ctx, l)})
 	}
 	return all
 }

@@ -111,6 +111,7 @@ func (p *portal) activate(w http.ResponseWriter, r *http.Request) error {
 	if len(c.Errors) > 0 {
 		return show(w, r, http.StatusUnprocessableEntity, choosePage(c.complete(r.Context())))
 	}
+	bridged(w)
 	return show(w, r, http.StatusOK, filePage(x))
 }
 
@@ -166,6 +167,7 @@ func (p *portal) giveBack(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	bridged(w)
 	return show(w, r, http.StatusOK, filePage(x))
 }
 
@@ -337,6 +339,7 @@ func (p *portal) wrongFile(w http.ResponseWriter, r *http.Request, x way, err er
 	x.Error = sayFile(r.Context(), no, name)
 	status := refusal.Lookup(no.Code).Status
 	if len(x.Licenses) > 0 {
+		bridged(w)
 		return show(w, r, status, filePage(x))
 	}
 	return show(w, r, status, carryPage(x))
@@ -416,8 +419,7 @@ func begins(file []byte) string {
 
 // update hands out an update that an earlier page has made.
 func (p *portal) update(w http.ResponseWriter, r *http.Request) error {
-	// An update is larger than what asked for it, and sealed and as text larger still.
-	if err := read(w, r, 24<<20); err != nil {
+	if err := read(w, r, maxSeen); err != nil {
 		return err
 	}
 	sealed, err := base64.StdEncoding.DecodeString(r.PostForm.Get("update"))

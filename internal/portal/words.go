@@ -285,7 +285,7 @@ func (l loss) confirmation(ctx context.Context) look.Confirm {
 		do = "portal.foreseen.do.grant"
 	}
 	return look.Confirm{Title: look.T(ctx, "portal.foreseen.title"), Whom: whom, What: what, Keeps: keeps, Action: "/restore/confirm",
-		Do: look.T(ctx, do), Cancel: "/licenses"}
+		Do: look.T(ctx, do), Cancel: "/licenses", Safe: true}
 }
 
 func (x reported) name(l wire.RecoveryLicense) string {

@@ -453,12 +453,16 @@ func (d *desk) takeBack(l store.License) error {
 	}
 	orders = slices.DeleteFunc(orders, func(e store.Earmark) bool { return e.License != l.ID || e.Kind == store.Kill })
 	if len(orders) == 0 {
-		return refusal.New(refusal.Conflict, "Nothing is pending for %s (%s).", l.Product, l.ID).Hinted("Nothing needs to be done.")
+		no := refusal.New(refusal.Conflict, "Nothing is pending for %s (%s).", l.Product, l.ID)
+		if l.State == license.Gone {
+			return no.Hinted("%s", withdrawnHint(l))
+		}
+		return no.Hinted("Nothing needs to be done.")
 	}
 	for _, e := range orders {
 		if e.Step != 0 {
 			return refusal.New(refusal.AlreadyIssued, "The order cannot be taken back: step %d of container %s carries it already.", e.Step, e.Container).
-				With("container", string(e.Container)).With("license", string(l.ID))
+				With("container", string(e.Container)).With("license", string(l.ID)).Hinted("%s", afterIssue(e))
 		}
 	}
 	for _, e := range orders {
@@ -480,6 +484,20 @@ func (d *desk) takeBack(l store.License) error {
 		return err
 	}
 	return d.mayStay(l)
+}
+
+// afterIssue is what staff can do instead of taking an order back that a step
+// carries: a step is never undone (docs/protocol.md R9).
+func afterIssue(e store.Earmark) string {
+	switch e.Kind {
+	case store.Withdraw:
+		return "The license goes. If the customer is to keep the product, sell it anew: licet-central order create."
+	case store.Replace:
+		return "The replacement takes place. Replace the new license in its turn: licet-central license replace " + string(e.With) + " --with CODE."
+	case store.Assign:
+		return "The license arrives. It can be withdrawn then: licet-central license withdraw " + string(e.License) + "."
+	}
+	return "Give the opposite order; it follows in the next update."
 }
 
 // mayStay refuses that a license stays whose prerequisite is to leave.

@@ -32,7 +32,7 @@ export default async ({ page, base, data, check, shot, see }) => {
     await page.locator('input[name="license"]:enabled').first().check();
     await page.getByRole("radio", { name: "The machine is lost or stolen" }).check();
     await page.getByLabel("In your words").fill(payload);
-    await page.getByLabel("What shows it").fill(payload.slice(0, 500));
+    await page.getByLabel("Evidence").fill(payload.slice(0, 500));
     await page.getByRole("button", { name: "See what will happen" }).click();
     check(!(await page.evaluate(() => globalThis.ran)), `the reason ran ${payload}`);
     if (n === 0) {

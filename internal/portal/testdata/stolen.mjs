@@ -20,7 +20,7 @@ export default async (x) => {
   await page.getByRole("checkbox", { name: "Toolpath Optimizer" }).check();
   await page.getByRole("radio", { name: "Der Rechner ist weg oder gestohlen" }).check();
   await page.getByLabel("In Ihren Worten").fill("Laptop im Zug gestohlen.");
-  await page.getByLabel("Was es belegt").fill("Anzeige 2026/11/4711");
+  await page.getByLabel("Nachweis").fill("Anzeige 2026/11/4711");
   await page.getByLabel("E-Mail für die Antwort").fill("ada@example.com");
   await page.getByRole("button", { name: "Ansehen, was geschieht" }).click();
   await look("5-foreseen");
