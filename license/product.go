@@ -38,6 +38,10 @@ type Terms struct {
 	Units  int64  `json:"units,omitzero"`  // counter that use takes from and only the vendor adds to; 0 means none
 	Borrow Borrow `json:"borrow,omitzero"` // what a network license server may lend
 
+	Counting Counting `json:"counting,omitzero"` // what takes a seat; "" means PerStart
+	Linger   Duration `json:"linger,omitzero"`   // how long a seat stays taken after it was released
+	Transfer Moves    `json:"transfer,omitzero"` // what may move to another container without the vendor; "" means nothing
+
 	CustomerText string `json:"customer_text,omitzero"` // shown to the customer
 	VendorData   string `json:"vendor_data,omitzero"`   // for the vendor's program, readable by anybody
 }
@@ -47,7 +51,43 @@ type Terms struct {
 type Borrow struct {
 	Max   Duration `json:"max,omitzero"`   // longest loan; 0 means no loans
 	Seats int64    `json:"seats,omitzero"` // how many of the license's seats may be out at once
+	// Out says what happens when the license is to be returned while seats are on
+	// loan; "" is OutWait.
+	Out Out `json:"out,omitzero"`
 }
+
+// Out says whether a license can be returned while seats of it are on loan.
+type Out string
+
+// What happens to a return while seats are on loan.
+const (
+	OutWait  Out = "wait"  // it is refused until the last loan is back or over
+	OutAllow Out = "allow" // it is done, and loans last until they end
+)
+
+// Counting is what takes a seat of a license on a network.
+type Counting string
+
+// The ways of counting.
+const (
+	PerStart   Counting = "start"     // every start of the program
+	PerStation Counting = "station"   // every machine, however often the program runs on it
+	Exclusive  Counting = "exclusive" // the whole license at a time
+	Unlimited  Counting = "unlimited" // nothing is counted
+)
+
+// Countings lists every way of counting.
+var Countings = []Counting{PerStart, PerStation, Exclusive, Unlimited}
+
+// Moves says what of a license may move to another container for good without
+// the vendor.
+type Moves string
+
+// What may move; "" is nothing.
+const (
+	MovesWhole Moves = "whole" // all seats that are left together
+	MovesSeats Moves = "seats" // any number of seats
+)
 
 // Freeze returns the terms as of the first activation: what counts from then
 // becomes a fixed moment, and the earlier of two ends counts. Moving and

@@ -59,6 +59,17 @@ const (
 	CheckInOverdue    Code = "check_in_overdue"
 	ClockBehind       Code = "clock_behind"
 
+	// Seats on a network.
+	NoSeatFree        Code = "no_seat_free"
+	LeaseLost         Code = "lease_lost"
+	LeaseNotYours     Code = "lease_not_yours"
+	SeatDenied        Code = "seat_denied"
+	SeatsUncertain    Code = "seats_uncertain"
+	SeatsOnLoan       Code = "seats_on_loan"
+	BorrowNotAllowed  Code = "borrow_not_allowed"
+	BorrowTooLong     Code = "borrow_too_long"
+	ServerUnreachable Code = "server_unreachable"
+
 	// Programs around it.
 	CentralUnreachable Code = "central_unreachable"
 	StorageFull        Code = "storage_full"
@@ -136,6 +147,16 @@ var Codes = []Entry{
 	{VersionNotCovered, "The license does not cover this version or build of the program.", "Use a version the license covers, or renew the maintenance.", 409},
 	{CheckInOverdue, "The license needs contact with the vendor from time to time, and the last one is too long ago.", "Run licet update, online or by file.", 409},
 	{ClockBehind, "The computer's clock is behind a time that is known to have passed.", "Set the clock right; if it is right, run licet update to fetch the vendor's signed time.", 409},
+
+	{NoSeatFree, "All seats of the license are taken.", "Wait until one is given back, or take a place in the queue; licet sessions shows who has them.", 409},
+	{LeaseLost, "The seat is no longer yours: its lease ended, or an administrator ended it.", "Ask for a seat again.", 410},
+	{LeaseNotYours, "The lease belongs to somebody else.", "Use the token that came with the lease.", 403},
+	{SeatDenied, "The license server's rules do not give this seat to you.", "Ask the server's administrator; licet servers rules test shows which rule decides.", 403},
+	{SeatsUncertain, "The license server lost its record of who has which seat, and grants nothing that could overlap what it no longer knows.", "Wait until the time named; the server's administrator can shorten that.", 503},
+	{SeatsOnLoan, "Seats of the license are on loan, and it stays here until they are back or their loans end.", "Wait for the end named, or have the loans returned.", 409},
+	{BorrowNotAllowed, "The license, or the server's administrator, does not allow this loan.", "Use a seat over the network, or ask the administrator.", 403},
+	{BorrowTooLong, "A loan does not last that long here.", "Borrow for the longest time named, or less.", 409},
+	{ServerUnreachable, "No license server answers.", "Check the network and the list of servers: licet servers.", 503},
 
 	{CentralUnreachable, "The vendor's server cannot be reached. Nothing was lost.", "Try again later, or carry files: licet request, licet import, licet receipt.", 503},
 	{StorageFull, "The disk is full or cannot be written. The old state was kept.", "Make room, then try again.", 507},
