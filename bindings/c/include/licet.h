@@ -1,0 +1,87 @@
+/* liblicet: may this program run? The C interface of Licet.
+ *
+ * A session looks at the licenses of this machine and at the license servers it
+ * is told of, and answers from memory from then on. What follows from an answer
+ * is for the program to decide; the library enforces nothing.
+ *
+ * - Text is UTF-8 and ends with a zero byte. What a function returns as char*
+ *   belongs to the caller: free it with licet_free.
+ * - A session is a number. Numbers that name no session (0, a closed one) are
+ *   safe: nothing is valid for them.
+ * - Every function may be called from any thread, at the same time.
+ * - "Could not tell" never means yes: where something fails, the answer is 0.
+ * - The library does not survive fork: open sessions in the process that uses
+ *   them.
+ *
+ * docs/sdk.md says what the answers mean; docs/errors.md lists the codes.
+ */
+#ifndef LICET_H
+#define LICET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this interface. A library with the same number has everything
+ * that this header names, with the same meaning. */
+#define LICET_INTERFACE 1
+
+typedef uint64_t licet_session;
+
+/* licet_interface is the version of the interface that the library has. */
+int32_t licet_interface(void);
+
+/* licet_open looks for a license and keeps looking until licet_close.
+ *
+ * trust is the vendor's trust file, which the program carries in itself: it
+ * alone decides whose licenses count. product is JSON:
+ *
+ *   {"code": "CAD-PRO",                     the product's code; the rest is optional
+ *    "version": "4.2.1",                    of the program, dotted numbers
+ *    "build_date": "2026-05-01T00:00:00Z",  when this build was made
+ *    "features": ["render"],                without which it is of no use
+ *    "home": "/var/lib/licet",              folder of the licenses
+ *    "refresh": "5m0s"}                     time between two looks
+ *
+ * A key that is not known is refused. Returns the session, or 0 if the program
+ * called it wrongly: then *error, unless error is NULL, is a text that says why.
+ * That there is no license is no error, but the session's verdict. */
+licet_session licet_open(const void *trust, size_t trust_size, const char *product, char **error);
+
+/* licet_valid is 1 if the program may run now, else 0. It answers from memory. */
+int32_t licet_valid(licet_session session);
+
+/* licet_feature is 1 if the program may run now and the license has a feature. */
+int32_t licet_feature(licet_session session, const char *name);
+
+/* licet_verdict is the whole answer as JSON: valid, code, reasons, warnings,
+ * hint, valid_until, license, features, source. NULL if there is no session. */
+char *licet_verdict(licet_session session);
+
+/* licet_sentences is the answer for the person in front of the screen. NULL if
+ * there is no session. */
+char *licet_sentences(licet_session session);
+
+/* licet_refresh looks again now, for at most so many milliseconds. Returns 1 if
+ * it could be told what is there, else 0, and *error says why. */
+int32_t licet_refresh(licet_session session, int64_t milliseconds, char **error);
+
+/* licet_changed waits until the verdict may have changed, for at most so many
+ * milliseconds. Returns 1 if it may have, 0 if the time went by, -1 if the
+ * session is closed. For one thread of each session. */
+int32_t licet_changed(licet_session session, int64_t milliseconds);
+
+/* licet_close ends the session and gives back what it held on the network. */
+void licet_close(licet_session session);
+
+/* licet_free frees a text of this library. NULL is allowed. */
+void licet_free(char *text);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

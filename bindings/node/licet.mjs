@@ -1,0 +1,94 @@
+// May this program run? Licet for Node, over the library liblicet.
+//
+//   import { Session } from "licet";
+//
+//   const session = new Session(trust, { code: "CAD-PRO", version: "4.2.1" });
+//   if (!session.valid) console.error(String(session));
+//
+// What the answers mean stands in docs/sdk.md. LICET_LIBRARY names the library if
+// it does not lie where the system looks for libraries.
+
+import koffi from "koffi";
+
+const INTERFACE = 1;
+
+const names = { darwin: "liblicet.dylib", win32: "licet.dll" };
+const library = koffi.load(process.env.LICET_LIBRARY ?? names[process.platform] ?? "liblicet.so");
+
+const free = library.func("void licet_free(void *text)");
+const text = koffi.disposable("licet_text", "str", free);
+const licet = {
+  interface: library.func("int32_t licet_interface()"),
+  open: library.func("licet_open", "uint64_t", ["void *", "size_t", "str", koffi.out(koffi.pointer(text))]),
+  valid: library.func("int32_t licet_valid(uint64_t session)"),
+  feature: library.func("int32_t licet_feature(uint64_t session, str name)"),
+  verdict: library.func("licet_verdict", text, ["uint64_t"]),
+  sentences: library.func("licet_sentences", text, ["uint64_t"]),
+  refresh: library.func("licet_refresh", "int32_t", ["uint64_t", "int64_t", koffi.out(koffi.pointer(text))]),
+  changed: library.func("int32_t licet_changed(uint64_t session, int64_t milliseconds)"),
+  close: library.func("void licet_close(uint64_t session)"),
+};
+if (licet.interface() !== INTERFACE) {
+  throw new Error(`liblicet has interface ${licet.interface()}; this module needs ${INTERFACE}`);
+}
+
+// later calls a function off the main thread.
+const later = (call, ...values) =>
+  new Promise((resolve, reject) => call.async(...values, (error, answer) => (error ? reject(error) : resolve(answer))));
+
+/** One program's view of its license. */
+export class Session {
+  #number;
+
+  /**
+   * @param {Uint8Array} trust the content of the vendor's trust file
+   * @param {object} product the words of licet_open: code, version, build_date, features, home, refresh
+   */
+  constructor(trust, product) {
+    const error = [null];
+    this.#number = licet.open(trust, trust.length, JSON.stringify(product), error);
+    if (Number(this.#number) === 0) throw new Error(error[0] ?? "liblicet did not open a session");
+  }
+
+  /** Whether the program may run now; answered from memory. */
+  get valid() {
+    return licet.valid(this.#number) === 1;
+  }
+
+  /** Whether the program may run now and the license has a feature. */
+  feature(name) {
+    return licet.feature(this.#number, name) === 1;
+  }
+
+  /** The whole answer: valid, code, reasons, warnings, hint, valid_until, … */
+  get verdict() {
+    const answer = licet.verdict(this.#number);
+    if (answer === null) throw new Error("the session is closed");
+    return JSON.parse(answer);
+  }
+
+  /** Look again now; rejected if it could not be told what is there. */
+  async refresh(milliseconds = 30000) {
+    const error = [null];
+    if ((await later(licet.refresh, this.#number, milliseconds, error)) !== 1) {
+      throw new Error(error[0] ?? "it could not be told what is there");
+    }
+  }
+
+  /** Wait until the verdict may have changed; false if the time went by. */
+  async changed(milliseconds) {
+    const answer = await later(licet.changed, this.#number, milliseconds);
+    if (answer < 0) throw new Error("the session is closed");
+    return answer === 1;
+  }
+
+  /** End the session: nothing is valid any more. */
+  close() {
+    licet.close(this.#number);
+    this.#number = 0;
+  }
+
+  toString() {
+    return licet.sentences(this.#number) ?? "The session is closed.";
+  }
+}

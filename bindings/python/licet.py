@@ -1,0 +1,132 @@
+"""May this program run? Licet for Python, over the library liblicet.
+
+    from licet import Session
+
+    with Session(trust, "CAD-PRO", version="4.2.1") as session:
+        if not session.valid:
+            print(session)
+
+What the answers mean stands in docs/sdk.md. The module needs nothing but the
+standard library and liblicet, which LICET_LIBRARY names if it does not lie where
+the system looks for libraries.
+"""
+
+import ctypes
+import ctypes.util
+import json
+import os
+
+__all__ = ["Error", "Session"]
+
+_INTERFACE = 1
+
+
+class Error(Exception):
+    """The library was called wrongly, or could not tell."""
+
+
+def _load():
+    path = os.environ.get("LICET_LIBRARY") or ctypes.util.find_library("licet")
+    if not path:
+        raise Error("liblicet was not found: set LICET_LIBRARY to its path")
+    library = ctypes.CDLL(path)
+    # A char* that is ours to free must not become bytes at once.
+    text, texts = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
+    number, answer, time = ctypes.c_uint64, ctypes.c_int32, ctypes.c_int64
+    for name, result, arguments in (
+        ("licet_interface", answer, []),
+        ("licet_open", number, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, texts]),
+        ("licet_valid", answer, [number]),
+        ("licet_feature", answer, [number, ctypes.c_char_p]),
+        ("licet_verdict", text, [number]),
+        ("licet_sentences", text, [number]),
+        ("licet_refresh", answer, [number, time, texts]),
+        ("licet_changed", answer, [number, time]),
+        ("licet_close", None, [number]),
+        ("licet_free", None, [ctypes.c_void_p]),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    if library.licet_interface() != _INTERFACE:
+        raise Error(f"liblicet has interface {library.licet_interface()}; this module needs {_INTERFACE}")
+    return library
+
+
+_library = None
+
+
+def _licet():
+    global _library
+    if _library is None:
+        _library = _load()
+    return _library
+
+
+def _take(pointer):
+    """The text behind a pointer, which is freed."""
+    if not pointer:
+        return None
+    try:
+        return ctypes.string_at(pointer).decode()
+    finally:
+        _licet().licet_free(pointer)
+
+
+class Session:
+    """One program's view of its license. Its methods may be called from any thread.
+
+    trust is the content of the vendor's trust file, product the product's code;
+    further words are those of licet_open: version, build_date, features, home,
+    refresh.
+    """
+
+    def __init__(self, trust, product, **words):
+        library, error = _licet(), ctypes.c_void_p()
+        text = json.dumps({"code": product, **words}).encode()
+        self._number = library.licet_open(trust, len(trust), text, ctypes.byref(error))
+        if not self._number:
+            raise Error(_take(error.value) or "liblicet did not open a session")
+
+    @property
+    def valid(self):
+        """Whether the program may run now; answered from memory."""
+        return _licet().licet_valid(self._number) == 1
+
+    def feature(self, name):
+        """Whether the program may run now and the license has a feature."""
+        return _licet().licet_feature(self._number, name.encode()) == 1
+
+    @property
+    def verdict(self):
+        """The whole answer: valid, code, reasons, warnings, hint, valid_until, …"""
+        text = _take(_licet().licet_verdict(self._number))
+        if text is None:
+            raise Error("the session is closed")
+        return json.loads(text)
+
+    def refresh(self, seconds=30.0):
+        """Look again now; raises Error if it could not be told what is there."""
+        error = ctypes.c_void_p()
+        if _licet().licet_refresh(self._number, int(seconds * 1000), ctypes.byref(error)) != 1:
+            raise Error(_take(error.value) or "it could not be told what is there")
+
+    def changed(self, seconds):
+        """Wait until the verdict may have changed; False if the time went by."""
+        answer = _licet().licet_changed(self._number, int(seconds * 1000))
+        if answer < 0:
+            raise Error("the session is closed")
+        return answer == 1
+
+    def close(self):
+        """End the session: nothing is valid any more."""
+        _licet().licet_close(self._number)
+        self._number = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __str__(self):
+        return _take(_licet().licet_sentences(self._number)) or "The session is closed."
