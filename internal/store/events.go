@@ -181,10 +181,10 @@ func (c *conn) writeEvents(ctx context.Context) error {
 			subjects = append(subjects, e.ID, i, s.Kind, s.ID)
 		}
 	}
-	if _, err := c.many(ctx, &insertEvents, events); err != nil {
+	if err := c.manyLater(ctx, &insertEvents, events); err != nil {
 		return err
 	}
-	if _, err := c.many(ctx, &insertSubjects, subjects); err != nil {
+	if err := c.manyLater(ctx, &insertSubjects, subjects); err != nil {
 		return err
 	}
 	b.written = len(b.waiting)

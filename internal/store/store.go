@@ -15,6 +15,9 @@
 //   - A failed statement ends its transaction, on both engines: every later
 //     statement gives the same error, and Write rolls back even if the function
 //     returns nil. A refusal is decided by reading, not by provoking an error.
+//   - A statement whose outcome nobody needs before the commit runs with tx.later:
+//     PostgreSQL then gets several in one round trip. Its error may come with a
+//     later statement; a wrong number of rows is a fault, never ErrNotFound.
 //   - Placeholders are $1, $2, …; columns are TEXT, BIGINT or BLOB, NOT NULL
 //     where possible. TEXT sorts by bytes on both engines. Arguments are string,
 //     int, int64 and []byte (nil means NULL); no bool and no time.Time: times
