@@ -25,6 +25,7 @@ var (
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("store: closed")
 
+	errOnlyOne  = errors.New("store: this is for one query only")
 	errTxEnded  = errors.New("store: use of a transaction after its function returned")
 	errRowsOpen = errors.New("store: the rows of the last query are still open; read them to the end or close them first")
 )

@@ -137,7 +137,7 @@ const (
 // or until events are read: then all that wait are written with a few statements.
 // ErrConflict, which may come only then, means that an event has this id already.
 func (tx *Tx) AppendEvent(e Event) error {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return err
 	}
 	if err := e.check(); err != nil {

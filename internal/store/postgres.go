@@ -95,11 +95,16 @@ func (e *postgresEngine) read(ctx context.Context, fn func(*Tx) error) error {
 	return e.run(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", false, fn)
 }
 
+func (e *postgresEngine) readOne(ctx context.Context, fn func(*Tx) error) error {
+	return e.run(ctx, "", false, fn)
+}
+
 func (e *postgresEngine) write(ctx context.Context, fn func(*Tx) error) error {
 	return e.run(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED", true, fn)
 }
 
-// run runs a transaction until it has an outcome of its own.
+// run runs a transaction until it has an outcome of its own, or with no begin one
+// query.
 func (e *postgresEngine) run(ctx context.Context, begin string, commit bool, fn func(*Tx) error) error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -128,8 +133,10 @@ func (e *postgresEngine) attempt(ctx context.Context, begin string, commit bool,
 	}
 	defer c.Release() // one that is closed is thrown away
 	l := &postgres{conn: c.Conn(), waiting: &pgx.Batch{}}
-	l.waiting.Queue(begin)
-	tx := &Tx{ctx: ctx, statement: ctx, conn: &conn{link: l}}
+	if begin != "" {
+		l.waiting.Queue(begin)
+	}
+	tx := &Tx{ctx: ctx, statement: ctx, conn: &conn{link: l}, alone: begin == ""}
 	committed := false
 	defer func() {
 		// Also after a panic, which goes on.
@@ -138,7 +145,7 @@ func (e *postgresEngine) attempt(ctx context.Context, begin string, commit bool,
 			l.rollback(ctx)
 		}
 	}()
-	if err = fn(tx); err == nil {
+	if err = fn(tx); err == nil && !tx.alone {
 		err = tx.finish()
 	}
 	err = tx.end(err)

@@ -79,10 +79,9 @@ func (c *conn) manyLater(ctx context.Context, m *manyRows, args []any) error {
 
 // many is like Exec with many rows.
 func (tx *Tx) many(m *manyRows, args []any) (changed int64, err error) {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return 0, err
 	}
-	tx.changed = true
 	if changed, err = tx.conn.many(tx.statement, m, args); err != nil {
 		return changed, tx.fail(err)
 	}
@@ -92,10 +91,9 @@ func (tx *Tx) many(m *manyRows, args []any) (changed int64, err error) {
 // manyLater is like later with many rows that are inserted; they do not change
 // until then.
 func (tx *Tx) manyLater(m *manyRows, args []any) error {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return err
 	}
-	tx.changed = true
 	if err := tx.conn.manyLater(tx.statement, m, args); err != nil {
 		return tx.fail(err)
 	}

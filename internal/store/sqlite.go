@@ -162,6 +162,17 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(*Tx) error) (err error)
 	return tx.writeEvents() // refused: this connection only reads
 }
 
+func (e *sqliteEngine) readOne(ctx context.Context, fn func(*Tx) error) (err error) {
+	c, err := e.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { e.readers <- c }()
+	tx := &Tx{ctx: ctx, statement: ctx, conn: c, alone: true}
+	defer func() { err = tx.end(err) }() // also after a panic, which goes on
+	return fn(tx)
+}
+
 // reader takes an idle connection.
 func (e *sqliteEngine) reader(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {

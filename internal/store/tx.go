@@ -54,6 +54,8 @@ type Tx struct {
 	ended bool
 
 	changed bool // a statement ran that may change something
+
+	alone, spent bool // there is no transaction around it, for one query; that was run
 }
 
 // Context is the context of the Read or Write that tx belongs to.
@@ -62,10 +64,9 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 // Exec runs a statement and says how many rows it changed. A violated unique key
 // gives ErrConflict.
 func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return 0, err
 	}
-	tx.changed = true
 	if rows, err = tx.conn.exec(tx.statement, query, args); err != nil {
 		return 0, tx.fail(err)
 	}
@@ -76,10 +77,9 @@ func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
 // changes so many rows, or the transaction fails. PostgreSQL gets it together
 // with the next statement, without a wait of its own.
 func (tx *Tx) later(query string, rows int64, args ...any) error {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return err
 	}
-	tx.changed = true
 	if err := tx.conn.later(tx.statement, query, rows, args); err != nil {
 		return tx.fail(err)
 	}
@@ -104,13 +104,16 @@ func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 		return nil, err
 	}
 	if !strings.HasPrefix(query, "select") && !strings.HasPrefix(query, "SELECT") {
+		if tx.alone {
+			return nil, tx.fail(errOnlyOne)
+		}
 		tx.changed = true
 	}
 	rows, err := tx.conn.query(tx.statement, query, args)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
-	tx.open = &Rows{tx: tx, rows: rows}
+	tx.open, tx.spent = &Rows{tx: tx, rows: rows}, tx.alone
 	return tx.open, nil
 }
 
@@ -150,10 +153,24 @@ func (tx *Tx) ready() error {
 		return tx.err
 	case tx.open != nil:
 		return tx.fail(errRowsOpen)
+	case tx.spent:
+		return tx.fail(errOnlyOne)
 	}
 	if err := tx.ctx.Err(); err != nil {
 		return tx.fail(err)
 	}
+	return nil
+}
+
+// writable says whether tx can take a statement that changes something.
+func (tx *Tx) writable() error {
+	if err := tx.ready(); err != nil {
+		return err
+	}
+	if tx.alone {
+		return tx.fail(errOnlyOne)
+	}
+	tx.changed = true
 	return nil
 }
 
