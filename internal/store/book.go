@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"licet/container"
@@ -226,7 +227,7 @@ const (
 	ticketByLookup = ticketColumns + `where lookup = $1`
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
-	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1 order by l.id`
+	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1`
 )
 
 func scanTicket(scan func(...any) error) (t Ticket, err error) {
@@ -268,6 +269,7 @@ func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
 			t.Licenses = append(t.Licenses, license.ID(id.String))
 		}
 	}
+	slices.Sort(t.Licenses) // here, since a query that sorts prepares for many
 	if err := rows.Err(); err != nil || t.ID != "" {
 		return t, err
 	}

@@ -1,6 +1,11 @@
 package store
 
-import "licet/license"
+import (
+	"cmp"
+	"slices"
+
+	"licet/license"
+)
 
 // LicenseView is a license with what is shown of it from other tables.
 type LicenseView struct {
@@ -19,7 +24,7 @@ const (
 		`coalesce(c.block_reason, ''), coalesce(c.block_time, 0), coalesce(c.closed, 0)`
 	licenseViewTables = ` from licenses l join orders o on o.id = l.order_id join products p on p.code = l.product left join containers c on c.serial = l.holder `
 	licenseView       = licenseViewColumns + licenseViewTables + `where l.id = $1`
-	ticketViews       = licenseViewColumns + `, t.created` + licenseViewTables + `join tickets t on t.id = l.ticket_id where t.lookup = $1 order by l.id`
+	ticketViews       = licenseViewColumns + `, t.created` + licenseViewTables + `join tickets t on t.id = l.ticket_id where t.lookup = $1`
 )
 
 func scanLicenseView(scan func(...any) error, behind ...any) (LicenseView, error) {
@@ -48,5 +53,8 @@ func (tx *Tx) TicketViews(lookup []byte) (views []LicenseView, created license.T
 	views, err = collect(tx, func(scan func(...any) error) (LicenseView, error) {
 		return scanLicenseView(scan, &created)
 	}, ticketViews, lookup)
+	// Sorted here: most tickets have one license, and a query that sorts prepares
+	// for many.
+	slices.SortFunc(views, func(a, b LicenseView) int { return cmp.Compare(a.ID, b.ID) })
 	return views, created, err
 }
