@@ -147,8 +147,7 @@ func external(p purpose, s Scope, suite suiteNumber) []byte {
 	return append(b, Version, byte(suite)) // numbers below 24 are their own spelling
 }
 
-// appendText writes a text of CBOR. Names are short; others never get here, and
-// would verify nothing.
+// appendText writes a text of CBOR. Names are short.
 func appendText(b []byte, text string) []byte {
 	switch n := len(text); {
 	case n < 24:
