@@ -8,25 +8,42 @@ import (
 )
 
 // sign makes a COSE_Sign1 whose protected header holds the algorithm and the
-// key id and whose unprotected header is empty.
+// key id and whose unprotected header is empty. Its frame is fixed, as parse has
+// it, so it is written and not encoded; go-cose verifies what is written here.
 func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	signer, err := cose.NewSigner(suites[suite1].signature, private)
-	if err != nil {
-		return nil, fault("%w", err)
-	}
 	id := KeyIDOf(private[ed25519.SeedSize:])
-	headers := cose.Headers{Protected: cose.ProtectedHeader{
-		cose.HeaderLabelAlgorithm: suites[suite1].signature,
-		cose.HeaderLabelKeyID:     id[:],
-	}}
-	doc, err := cose.Sign1(nil, signer, headers, payload, external(p, s, suite1))
-	if err != nil {
-		return nil, fault("%w", err)
+	doc := make([]byte, 0, len(headStart)+len(id)+len(payload)+ed25519.SignatureSize+12)
+	doc = append(append(doc, headStart...), id[:]...)
+	protected := doc[2:] // with its head
+
+	// The Sig_structure of RFC 9052, section 4.4.
+	signed := make([]byte, 0, len(protected)+len(payload)+120)
+	signed = append(signed, "\x84\x6aSignature1"...)
+	signed = append(signed, protected...)
+	signed = appendString(signed, external(p, s, suite1))
+	signed = appendString(signed, payload)
+
+	doc = append(doc, 0xa0)
+	doc = appendString(doc, payload)
+	return appendString(doc, ed25519.Sign(private, signed)), nil
+}
+
+// appendString writes a byte string of CBOR, its head the shortest.
+func appendString(b, s []byte) []byte {
+	switch n := len(s); {
+	case n < 24:
+		b = append(b, 0x40|byte(n))
+	case n < 1<<8:
+		b = append(b, 0x58, byte(n))
+	case n < 1<<16:
+		b = append(b, 0x59, byte(n>>8), byte(n))
+	default: // no document reaches 2³² bytes
+		b = append(b, 0x5a, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
-	return doc, nil
+	return append(b, s...)
 }
 
 // message is a COSE_Sign1 in its one spelling whose signature nobody has looked

@@ -139,7 +139,25 @@ func nameOf(what string, keys ...[]byte) string {
 // external is the data under every signature that the document itself does not
 // carry.
 func external(p purpose, s Scope, suite suiteNumber) []byte {
-	return mustEncode([]any{"licet", string(p), string(s.Vendor), s.Environment, uint64(Version), uint64(suite)})
+	b := make([]byte, 0, 80)
+	b = append(b, 0x86) // an array of six
+	for _, text := range [...]string{"licet", string(p), string(s.Vendor), s.Environment} {
+		b = appendText(b, text)
+	}
+	return append(b, Version, byte(suite)) // numbers below 24 are their own spelling
+}
+
+// appendText writes a text of CBOR. Names are short.
+func appendText(b []byte, text string) []byte {
+	switch n := len(text); {
+	case n < 24:
+		b = append(b, 0x60|byte(n))
+	case n < 256:
+		b = append(b, 0x78, byte(n))
+	default:
+		return append(b, mustEncode(text)...)
+	}
+	return append(b, text...)
 }
 
 func shorten(text string) string {

@@ -307,27 +307,35 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 	if err := a.may(ScopeRead); err != nil {
 		return out, err
 	}
+	ticket, err := license.ParseTicket(code)
+	if err != nil {
+		return out, err
+	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		t, err := findTicket(r, license.Ticket(code), tx.TicketByLookup)
+		views, created, err := tx.TicketViews(r.ticketHash(ticket))
 		if err != nil {
 			return err
 		}
-		o, err := tx.OrderByID(t.OrderID)
-		if err != nil {
-			return err
+		if len(views) == 0 { // only now is it worth asking whether there is one
+			_, err := findTicket(r, ticket, tx.TicketByLookup)
+			if err != nil {
+				return err
+			}
+			return errors.New("registry: a ticket without licenses")
 		}
-		ls, err := tx.LicensesOfTicket(t.ID)
-		if err != nil {
-			return err
+		o := views[0].Order
+		out = wire.Ticket{Ticket: ticket, Order: o.ID, Number: o.Number, Customer: o.Customer, Created: created, Licenses: []wire.License{}}
+		for _, v := range views {
+			if v.State == license.Gone {
+				continue // no longer on the ticket; the order's history has it
+			}
+			w, err := joinedView(tx, v)
+			if err != nil {
+				return err
+			}
+			out.Licenses = append(out.Licenses, w)
 		}
-		out = wire.Ticket{Order: o.ID, Number: o.Number, Customer: o.Customer, Created: t.Created}
-		if out.Ticket, err = r.openTicket(t); err != nil {
-			return err
-		}
-		// What was withdrawn is no longer on the ticket; the order's history has it.
-		ls = slices.DeleteFunc(ls, func(l store.License) bool { return l.State == license.Gone })
-		out.Licenses, err = r.licenseViews(tx, ls, o)
-		return err
+		return nil
 	})
 	return out, err
 }

@@ -371,9 +371,9 @@ func (x *exchange) lock(ids []license.ID) error {
 		if x.locked[id] {
 			continue
 		}
-		switch l, err := x.tx.LockLicense(id); {
+		switch l, p, err := x.tx.LockSold(id); {
 		case err == nil:
-			x.locked[id], x.licenses[id] = true, l
+			x.locked[id], x.licenses[id], x.products[l.Product] = true, l, p
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}

@@ -63,33 +63,22 @@ func openSQLiteReadOnly(ctx context.Context, path string) (_ *sqliteEngine, err 
 			e.close()
 		}
 	}()
-	if e.reading, err = sql.Open("sqlite", sqliteAddress(path, "_pragma=busy_timeout(10000)&_pragma=query_only(1)")); err != nil {
+	if err := e.openReaders(path, min(max(runtime.GOMAXPROCS(0), 2), 4)); err != nil {
 		return nil, err
-	}
-	readers := min(max(runtime.GOMAXPROCS(0), 2), 4)
-	e.readers = make(chan *conn, readers)
-	for range readers {
-		c, err := openConn(ctx, e.reading)
-		if err != nil {
-			return nil, err
-		}
-		e.readers <- c
-		e.opened++
 	}
 	return e, nil
 }
 
 func openPostgresReadOnly(ctx context.Context, address string) (*postgresEngine, error) {
-	db, err := sql.Open("pgx", address)
+	pool, err := openPool(ctx, address, 4)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(4)
-	if err := db.PingContext(ctx); err != nil {
-		db.Close()
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
 		return nil, err
 	}
-	return &postgresEngine{db: db}, nil
+	return &postgresEngine{pool: pool}, nil
 }
 
 // RawLicense is a row of licenses.
