@@ -490,6 +490,17 @@ func (x reported) events(ctx context.Context) (all []look.Event) {
 	return append(all, look.Event{At: at(x.Created), Icon: look.IconPerson, Sentence: look.T(ctx, "portal.event.reported"), Reason: x.Reason})
 }
 
+// oldCopies say what becomes of the copies that were lost, one sentence for each
+// container.
+func (x reported) oldCopies(ctx context.Context) (texts []string) {
+	for _, l := range x.Licenses {
+		if text := look.T(ctx, "portal.recovery.old", "Container", short(l.Container)); l.Outcome == "restored" && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
 // outcomeOf says what became of one license of a report.
 func outcomeOf(ctx context.Context, l wire.RecoveryLicense) string {
 	key := "portal.reported." + l.Outcome

@@ -95,8 +95,24 @@ func (x way) in(serial license.Serial) (all []wire.PageLicense) {
 	return all
 }
 
+func (n need) title(ctx context.Context) string {
+	if n.Leaves {
+		return look.T(ctx, "portal.leaves.title", "Product", n.For, "Missing", n.Name)
+	}
+	return look.T(ctx, "portal.need.title", "Product", n.For, "Missing", n.Name)
+}
+
+func (n need) add(ctx context.Context) string {
+	if n.Leaves {
+		return look.T(ctx, "portal.leaves.add", "Product", n.For)
+	}
+	return look.T(ctx, "portal.need.add", "Missing", n.Name)
+}
+
 func (n need) text(ctx context.Context) string {
 	switch {
+	case n.Leaves:
+		return look.T(ctx, "portal.leaves.text")
 	case n.License != "":
 		return look.T(ctx, "portal.need.free")
 	case n.In != "":

@@ -9,7 +9,11 @@
   const base = `http://127.0.0.1:${Number(root.dataset.port)}`;
   const words = (text) => (text ?? "").split(" ").filter(Boolean);
   const said = part("said");
-  const say = (name) => { said.textContent = root.dataset[`said${name}`]; };
+  const say = (name, tone) => {
+    said.textContent = root.dataset[`said${name}`];
+    said.classList.toggle("tone-success", tone === "success");
+    said.classList.toggle("tone-warning", tone === "warning");
+  };
 
   // Fails ends the way over the agent with a sentence.
   class Fails extends Error {
@@ -99,7 +103,7 @@
     const good = ["done", "already_applied"];
     const refused = (done.outcomes ?? []).filter((o) => !good.includes(o.code));
     if (refused.length > 0) throw new Fails((done.applied ?? []).length > 0 ? "Partly" : "Failed");
-    say("Done");
+    say("Done", "success");
     part("done").hidden = false;
     part("done").querySelector("a, button")?.focus();
   }
@@ -108,13 +112,17 @@
   root.hidden = false;
   start.addEventListener("click", async () => {
     start.disabled = true;
+    for (const name of ["else", "done"]) part(name).hidden = true;
     root.setAttribute("aria-busy", "true");
     try {
       await run();
       start.hidden = true;
     } catch (error) {
+      const sentence = error instanceof Fails ? error.sentence : "Failed";
+      say(sentence, "warning");
       part("choose").hidden = true;
-      say(error instanceof Fails ? error.sentence : "Failed");
+      part("done").hidden = sentence !== "Partly";
+      part("else").hidden = false;
       start.disabled = false;
       start.focus();
     } finally {

@@ -40,6 +40,7 @@ export default async ({ page, base, data, check, shot, see }) => {
       await shot("foreseen");
     }
   }
+  await page.getByRole("checkbox", { name: "I have read the conditions" }).check();
   await page.getByRole("button", { name: "Report the loss" }).click();
   await page.waitForURL("**/recovery/*");
   const number = Number(page.url().split("/").pop());
