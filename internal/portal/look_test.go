@@ -55,8 +55,6 @@ func (s *stage) helper(use func()) string {
 			b.licet("trust", "add", name)
 		case "/ask":
 			_, err = s.AskRecovery(s.t.Context(), s.admin, in.Number, in.Text)
-		case "/approve":
-			_, err = s.ApproveRecovery(s.t.Context(), s.admin, in.Number, wire.Approval{Reason: in.Text})
 		case "/use":
 			use()
 		}
@@ -99,7 +97,7 @@ func TestWalkStaff(t *testing.T) {
 		s.activated(ticket, ids["POST"], ids["STUDIO"])
 	}
 	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "staff", File: "testdata/staff.mjs", Base: s.url,
-		Data: map[string]any{"ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(use)}}}})
+		Data: map[string]any{"password": password, "ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(use)}}}})
 }
 
 // payloads are what an attacker writes where text is taken.

@@ -139,7 +139,7 @@ func lostPage(l loss) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = look.Upload{Name: "file", Label: look.T(ctx, "portal.lost.file"), Hint: l.fileHint(ctx), Error: l.Wrong["file"], Accept: ".licet-request,.licet-receipt"}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Upload{Name: "file", Label: look.T(ctx, "portal.lost.file"), Hint: l.fileHint(ctx), Error: l.Wrong["file"], Accept: ".licet-request,.licet-receipt", Most: maxFile}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -9,10 +9,9 @@
   const base = `http://127.0.0.1:${Number(root.dataset.port)}`;
   const words = (text) => (text ?? "").split(" ").filter(Boolean);
   const said = part("said");
-  const say = (name, tone) => {
+  const say = (name, failed) => {
     said.textContent = root.dataset[`said${name}`];
-    said.classList.toggle("tone-success", tone === "success");
-    said.classList.toggle("tone-warning", tone === "warning");
+    said.classList.toggle("tone-warning", Boolean(failed));
   };
 
   // Fails ends the way over the agent with a sentence.
@@ -103,9 +102,7 @@
     const good = ["done", "already_applied"];
     const refused = (done.outcomes ?? []).filter((o) => !good.includes(o.code));
     if (refused.length > 0) throw new Fails((done.applied ?? []).length > 0 ? "Partly" : "Failed");
-    say("Done", "success");
-    part("done").hidden = false;
-    part("done").querySelector("a, button")?.focus();
+    location.assign(`/licenses?done=${root.dataset.what}`);
   }
 
   const start = part("start");
@@ -116,10 +113,9 @@
     root.setAttribute("aria-busy", "true");
     try {
       await run();
-      start.hidden = true;
     } catch (error) {
       const sentence = error instanceof Fails ? error.sentence : "Failed";
-      say(sentence, "warning");
+      say(sentence, true);
       part("choose").hidden = true;
       part("done").hidden = sentence !== "Partly";
       part("else").hidden = false;

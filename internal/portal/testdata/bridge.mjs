@@ -15,6 +15,10 @@ export default async (x) => {
     return (await page.locator("[data-bridge-command]").innerText()).split(" ").slice(1);
   };
   const says = (text) => offer.getByRole("status").filter({ hasText: text }).waitFor();
+  const done = async (text) => {
+    await page.waitForURL("**/licenses?done=*");
+    await page.getByRole("status").filter({ hasText: text }).waitFor();
+  };
   const byFile = async () => {
     check(await page.getByRole("button", { name: "Send the file" }).isVisible(), "the way by file is gone");
     await offer.getByRole("link", { name: "Go on by file instead" }).click();
@@ -69,20 +73,18 @@ export default async (x) => {
     case "granted": {
       await context.grantPermissions(["local-network-access"], { origin: base });
       await machine("run", { args: await ask() });
-      await says("Activated on this computer.");
+      await done("Activated on this computer.");
       check((await machine("run", { args: ["list"] })).includes(data.studio), "it was not activated");
       break;
     }
     case "consent": {
       await machine("run", { args: await ask() });
-      await says("Activated on this computer.");
+      await done("Activated on this computer.");
       await look("6-activated");
       check((await machine("run", { args: ["list"] })).includes(data.studio), "it was not activated");
-      await offer.getByRole("link", { name: "To your licenses" }).click();
-      await page.waitForURL("**/licenses");
       await open(`/return?license=${data.studio}`);
       await machine("run", { args: await ask() });
-      await says("Returned from this computer.");
+      await done("Returned from this computer.");
       check(!(await machine("run", { args: ["list"] })).includes(data.studio), "it was not returned");
       break;
     }
