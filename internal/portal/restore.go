@@ -339,6 +339,12 @@ func (p *portal) confirm(w http.ResponseWriter, r *http.Request) error {
 	var numbers []string
 	for _, req := range l.requests(ctx) {
 		got, err := p.registry.RequestRestore(ctx, req)
+		if _, ok := refusal.As(err); ok && len(numbers) == 0 {
+			// Sent twice, or from two tabs at once: there is one report.
+			if number, there := p.reportedAlready(r, l); there {
+				return to(w, r, recoveryAddress(number))
+			}
+		}
 		if err != nil {
 			return err // what was reported before it stands on the page of the licenses
 		}
@@ -349,11 +355,34 @@ func (p *portal) confirm(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch len(numbers) {
 	case 0:
+		if number, there := p.reportedAlready(r, l); there {
+			return to(w, r, recoveryAddress(number))
+		}
 		return show(w, r, http.StatusConflict, foreseenPage(l))
 	case 1:
 		return to(w, r, "/recovery/"+numbers[0])
 	}
 	return to(w, r, "/licenses#recoveries")
+}
+
+// reportedAlready is the latest report of just these losses, if it waits or was
+// granted and nothing was activated since.
+func (p *portal) reportedAlready(r *http.Request, l loss) (number uint64, there bool) {
+	page, err := p.registry.TicketPage(r.Context(), p.visit(r).Tickets)
+	if err != nil {
+		return 0, false // what was refused is said instead
+	}
+	for _, rec := range page.Recoveries {
+		missing := slices.ContainsFunc(l.Chosen, func(id string) bool {
+			covered := slices.ContainsFunc(rec.Licenses, func(x wire.RecoveryLicense) bool { return string(x.License) == id })
+			held := slices.ContainsFunc(page.Licenses, func(x wire.PageLicense) bool { return string(x.ID) == id && x.Container != "" })
+			return !covered || held && !waits(rec.State)
+		})
+		if !missing {
+			return rec.Number, true
+		}
+	}
+	return 0, false
 }
 
 // reported is one report as its page shows it.
