@@ -288,6 +288,9 @@ func (l loss) happens(ctx context.Context) (what, keeps []string) {
 // why says why a license is not restored.
 func (l loss) why(ctx context.Context, x wire.LostLicense) string {
 	known := l.license(x.License)
+	if known.Product != "" && known.Container == "" {
+		return look.T(ctx, "portal.rule.available")
+	}
 	d := wire.PageRestore{Message: x.Message}
 	if known.Restore != nil {
 		d = *known.Restore
