@@ -175,11 +175,18 @@ func (p *portal) preview(w http.ResponseWriter, r *http.Request) error {
 	} else if no, _ := refusal.As(err); no != errNoFile {
 		l.say("file", sayFile(ctx, no, name).Text)
 	}
+	backable(w)
 	l.check(ctx)
 	if len(l.Errors) > 0 {
 		return show(w, r, http.StatusUnprocessableEntity, lostPage(l))
 	}
-	if err := p.foresee(r, &l); err != nil {
+	err = p.foresee(r, &l)
+	if _, ok := refusal.As(err); ok {
+		if number, there := p.reportedAlready(r, l); there { // a form that was sent again
+			return to(w, r, recoveryAddress(number))
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if len(l.Errors) > 0 {
@@ -319,6 +326,7 @@ func (p *portal) edit(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
+	backable(w)
 	return show(w, r, http.StatusOK, lostPage(l))
 }
 
@@ -337,6 +345,7 @@ func (p *portal) confirm(w http.ResponseWriter, r *http.Request) error {
 		if err := p.foresee(r, &l); err != nil {
 			return err
 		}
+		backable(w)
 		return show(w, r, http.StatusUnprocessableEntity, foreseenPage(l))
 	}
 	var numbers []string

@@ -340,6 +340,7 @@ func (p *portal) transfer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	backable(w)
 	if got.Receipt {
 		return show(w, r, http.StatusOK, receivedPage(x, got))
 	}
@@ -362,6 +363,7 @@ func (p *portal) wrongFile(w http.ResponseWriter, r *http.Request, x way, err er
 		bridged(w)
 		return show(w, r, status, filePage(x))
 	}
+	backable(w)
 	return show(w, r, status, carryPage(x))
 }
 

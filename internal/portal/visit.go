@@ -199,6 +199,7 @@ func (x wrong) say(r *http.Request) string {
 // forget ends a visit.
 func (p *portal) forget(w http.ResponseWriter, r *http.Request) error {
 	http.SetCookie(w, p.baked(r, "", -1))
+	w.Header().Set("Clear-Site-Data", `"cache"`) // what the button back would show
 	return to(w, r, "/?forgotten=1")
 }
 

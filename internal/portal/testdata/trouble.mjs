@@ -78,6 +78,12 @@ export default async (x) => {
   check(ends.every((t) => t === "Report 1"), `two reports at once: ${ends}`);
   check((await ask("reports", {})) === "1", "two reports were made of one loss");
   const late = page;
+  // Back to the preview: the browser shows it again, or sends it again, which changes
+  // nothing and leads to the report that was made.
+  await late.goBack();
+  check(["You get your licenses back at once", "Report 1"].includes((await title(late)).split("\n")[0]), `back: ${await title(late)}`);
+  check((await ask("reports", {})) === "1", "the button back reports again");
+  await late.goto(`${base}/recovery/1`);
   await late.getByText("What becomes of the old copy").waitFor();
   check((await late.getByRole("link", { name: "Activate now" }).count()) === 1, "the restored license is not offered");
 
