@@ -291,7 +291,7 @@ func TestReturnByFile(t *testing.T) {
 }
 
 // TestReturnTogether: what would stay behind and not work is named, and returned in
-// the same step (T13); sent twice it is done once.
+// the same step; sent twice it is done once.
 func TestReturnTogether(t *testing.T) {
 	s := newStage(t)
 	one, ids := s.bought("Ada", "STUDIO")
