@@ -317,7 +317,7 @@ func (x reported) answerLabel(ctx context.Context) string {
 	if x.State == "asked" {
 		return look.T(ctx, "portal.answer.label")
 	}
-	return look.T(ctx, "portal.answer.add")
+	return look.T(ctx, "portal.answer.more")
 }
 
 func (x reported) answerKind() look.Kind {
