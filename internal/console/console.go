@@ -92,6 +92,7 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	get("/orders/{id}/cancel", c.orderCancel)
 	post("/orders/{id}/cancel", c.orderCancelDo)
 	post("/orders/{id}/ticket", c.orderTicket)
+	get("/orders/{id}/ticket", c.orderAgain)
 	get("/blocklist", c.blockList)
 	get("/blocklist/file", c.blockListFile)
 	get("/search", c.search)

@@ -132,15 +132,19 @@ func kindOf(id string) string {
 type pager struct{ first, next string }
 
 // pagerOf is the pager of a list at this address.
-func pagerOf(r *http.Request, next string) (p pager) {
-	q := r.URL.Query()
-	if q.Get("after") != "" {
-		q.Del("after")
-		p.first = r.URL.EscapedPath() + withQuery(q)
+func pagerOf(r *http.Request, next string) pager { return pagerBy(r, "after", next, "") }
+
+// pagerBy is the pager of a list whose cursor has a name of its own, on a page
+// with two.
+func pagerBy(r *http.Request, name, next, anchor string) (p pager) {
+	q, path := r.URL.Query(), strings.TrimSuffix(r.URL.EscapedPath(), "/ticket") // which shows the order itself
+	if q.Get(name) != "" {
+		q.Del(name)
+		p.first = path + withQuery(q) + anchor
 	}
 	if next != "" {
-		q.Set("after", next)
-		p.next = r.URL.EscapedPath() + withQuery(q)
+		q.Set(name, next)
+		p.next = path + withQuery(q) + anchor
 	}
 	return p
 }
