@@ -29,6 +29,7 @@ type drawing struct {
 type lane struct {
 	key, name, href, ahead string
 	spans                  []look.Span
+	marks                  []look.Mark
 }
 
 // lane finds a line, or begins one where there is room; nil where there is none.
@@ -67,6 +68,16 @@ func (l *lane) end(at time.Time, meant func(look.Phase) bool) {
 	}
 }
 
+// marked are the moments that are drawn on a line.
+var marked = []string{string(license.Restored), string(license.Lost), string(license.Withdrawn), "withdrawal_ordered", "replacement_ordered", "license_reopened", "copy_turned_up"}
+
+// mark draws a moment, if it is one to draw.
+func (l *lane) mark(ctx context.Context, e wire.Event) {
+	if l != nil && slices.Contains(marked, e.Event) {
+		l.marks = append(l.marks, look.Mark{At: e.Time.Go(), Text: look.T(ctx, "console.eventname."+e.Event)})
+	}
+}
+
 func alive(p look.Phase) bool { return p != look.PhaseLost }
 func dead(p look.Phase) bool  { return p == look.PhaseLost }
 
@@ -74,7 +85,7 @@ func dead(p look.Phase) bool  { return p == look.PhaseLost }
 func (d *drawing) life(ctx context.Context, label string, cut bool) look.Life {
 	out := look.Life{Label: label}
 	for _, l := range d.lanes {
-		out.Lanes = append(out.Lanes, look.Lane{Name: l.name, Href: l.href, Spans: l.spans, Ahead: l.ahead})
+		out.Lanes = append(out.Lanes, look.Lane{Name: l.name, Href: l.href, Spans: l.spans, Marks: l.marks, Ahead: l.ahead})
 	}
 	switch {
 	case cut:
@@ -151,6 +162,11 @@ func (c *console) licenseLife(r *http.Request, m member, v wire.License, pending
 		if e.Event == "copy_gone" {
 			in(move.Container).end(at, dead)
 		}
+		if move.Container != "" {
+			in(move.Container).mark(ctx, e)
+		} else {
+			vendor.mark(ctx, e)
+		}
 		if move.To == "" {
 			continue
 		}
@@ -215,6 +231,9 @@ func (c *console) containerLife(r *http.Request, m member, v containerView, name
 		case "copy_gone":
 			of(move.License, move.Product).end(at, dead)
 		}
+		if move.License != "" {
+			of(move.License, move.Product).mark(ctx, e)
+		}
 		switch {
 		case move.To == "" || move.License == "":
 		case move.To.Held():
@@ -254,7 +273,11 @@ func (c *console) orderLife(r *http.Request, m member, v orderView) (look.Life, 
 	for _, e := range events {
 		move := moveOf(e)
 		at := slices.IndexFunc(d.lanes, func(l *lane) bool { return l.key == string(move.License) })
-		if move.To == "" || at < 0 {
+		if at < 0 {
+			continue
+		}
+		d.lanes[at].mark(ctx, e)
+		if move.To == "" {
 			continue
 		}
 		if move.To == license.Gone {

@@ -18,7 +18,7 @@ import (
 func (c *console) search(w http.ResponseWriter, r *http.Request, m member) error {
 	query := strings.TrimSpace(r.FormValue("q"))
 	_, noTicket := license.ParseTicket(query)
-	if r.Method == http.MethodPost && noTicket != nil {
+	if r.Method == http.MethodPost && noTicket != nil && !likeTicket(query) {
 		http.Redirect(w, r, Prefix+"/search?q="+url.QueryEscape(query), http.StatusSeeOther)
 		return nil
 	}
@@ -31,6 +31,21 @@ func (c *console) search(w http.ResponseWriter, r *http.Request, m member) error
 		return nil
 	}
 	return c.write(w, r, http.StatusOK, searchPage(m, found))
+}
+
+// likeTicket reports whether a text may be a ticket with a mistake in it, which is
+// nearly as good as the ticket.
+func likeTicket(text string) bool {
+	n := 0
+	for _, r := range text {
+		switch {
+		case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
+			n++
+		case r != '-' && r != ' ':
+			return false
+		}
+	}
+	return n > 20 && n < 30
 }
 
 func (c *console) blockList(w http.ResponseWriter, r *http.Request, m member) error {

@@ -31,7 +31,7 @@ func said(ctx context.Context, ref *refusal.Refusal) string {
 // coded is the sentence of a code in the reader's language, with the facts that
 // the refusal names.
 func coded(ctx context.Context, code refusal.Code, message string, details map[string]any) string {
-	if look.Language(ctx) == english {
+	if look.Language(ctx) == english && code != refusal.IdempotencyReused { // which speaks of keys
 		return message
 	}
 	key := "console.refusal." + string(code)
@@ -54,6 +54,9 @@ func coded(ctx context.Context, code refusal.Code, message string, details map[s
 // hinted is the next step. Those of the command line are no help on a page.
 func hinted(ctx context.Context, ref *refusal.Refusal) string {
 	hint := ref.NextStep()
+	if ref.Code == refusal.IdempotencyReused {
+		return look.T(ctx, "console.refusal.again")
+	}
 	if look.Language(ctx) != english || strings.Contains(hint, "licet") || strings.Contains(hint, "oken") {
 		return look.T(ctx, "console.problem.hint")
 	}
@@ -189,6 +192,9 @@ func happened(ctx context.Context, events []wire.Event, self ...string) []look.E
 		l := look.Event{At: e.Time.Go(), Icon: d.icon, Tone: d.tone, Sentence: sentence(ctx, e), Actor: actor(ctx, e.Actor), Reason: e.Reason}
 		if links := subjectLinks(ctx, e, self...); len(links) > 0 {
 			l.More = linkRow(links)
+			if serial, ok := strings.CutPrefix(e.Actor, "container:"); ok && slices.ContainsFunc(links, func(l look.Link) bool { return l.Href == containerPath(license.Serial(serial)) }) {
+				l.Actor = "" // the link names it
+			}
 		}
 		out = append(out, l)
 	}
@@ -200,7 +206,7 @@ const maxLinks = 3
 
 func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []look.Link) {
 	for _, s := range e.Subjects {
-		if slices.Contains(self, s.ID) || len(links) == maxLinks {
+		if slices.Contains(self, s.ID) || len(links) == maxLinks || s.Kind == "license" && strings.HasPrefix(e.Event, "order_") {
 			continue
 		}
 		switch s.Kind {
