@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"licet/internal/look"
 	"licet/internal/registry"
@@ -222,4 +224,35 @@ func TestStalePages(t *testing.T) {
 	if c, err := s.Container(t.Context(), s.admin, x.keys.Serial()); err != nil || c.Status != "ok" {
 		t.Errorf("%+v %v", c, err)
 	}
+}
+
+// TestTalkedInto: whoever is talked into restores stops at twenty in a day, a
+// report of more is refused whole, and an administrator or the next day goes on.
+func TestTalkedInto(t *testing.T) {
+	s := newStage(t, sqlite(t))
+	s.account("maren", registry.ScopeAdmin)
+	s.account("jonas", registry.ScopeRecovery)
+	m, j := s.as("maren"), s.as("jonas")
+	report := func(number string, count int) (path string, form []string) {
+		o := s.order(number, "Hartmann", slices.Repeat([]string{"SIM"}, count)...)
+		s.holding(o.Ticket)
+		n := s.lost(wire.RestoreRequest{Tickets: []string{string(o.Ticket)}, Reason: "Gone."}).Recovery
+		form = []string{"decision", "approve", "text", "He sounded desperate."}
+		for _, l := range o.Licenses {
+			form = append(form, "licenses", string(l.ID))
+		}
+		return fmt.Sprintf("/console/recoveries/%d", n), form
+	}
+	path, form := report("many", 21)
+	j.post(path, form...).is(t, http.StatusConflict, "at most 20")
+	j.get(path).is(t, http.StatusOK, `name="decision"`)
+	path, form = report("twenty", 20)
+	j.post(path, form...).is(t, http.StatusSeeOther)
+	path, form = report("one", 1)
+	j.post(path, form...).is(t, http.StatusConflict, "at most 20")
+	m.post(path, form...).is(t, http.StatusSeeOther)
+	s.now = s.now.Add(25 * time.Hour)
+	path, form = report("tomorrow", 1)
+	j = s.as("jonas")
+	j.post(path, form...).is(t, http.StatusSeeOther)
 }
