@@ -153,7 +153,7 @@ func start(tickets, wrong string) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs("Carry three small files. Your machine writes a request, this page answers with an update, and the machine confirms with a receipt.")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `look/gallery/public.templ`, Line: 28, Col: 155}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `gallery/public.templ`, Line: 28, Col: 155}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
