@@ -183,6 +183,9 @@ func detail(v any) string {
 		}
 		return text
 	case string:
+		if v == "" {
+			return "–"
+		}
 		return v
 	}
 	return fmt.Sprint(v)
