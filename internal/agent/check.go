@@ -211,7 +211,7 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 		return no(c.no)
 	}
 	return terms.Check(
-		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.LastContact},
+		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id)},
 		use, terms.Clock{Now: now, Floor: c.box.State.Floor})
 }
 

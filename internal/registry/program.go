@@ -386,7 +386,7 @@ func (x *exchange) confirmOp(n uint64, op container.Op) error {
 	l := x.licenses[op.License]
 	event, yes := container.Confirm(l.Placement(), x.in.serial, n, op)
 	if !yes {
-		return nil // history only
+		return x.lateReturn(l, n, op) // history only
 	}
 	if err := x.move(l, event, n); err != nil || event == license.PutConfirmed {
 		return err
@@ -489,6 +489,9 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == "" && x.c.Blocked.Reason == ""}
+	if u.Unrenewed, err = x.unrenewed(); err != nil {
+		return nil, err
+	}
 	// An older copy, of which two lives are proven, lacks steps that are confirmed
 	// and no longer sent; it cannot apply what follows them.
 	if (x.c.Flag.Reason == "" || x.c.Issued > before) && x.in.report.Number >= x.c.Acked {
@@ -744,6 +747,24 @@ func (x *exchange) pending() []container.SignedStep {
 		out = append(out, signed)
 	}
 	return out
+}
+
+// unrenewed are the licenses that the contact does not renew: they need contact
+// from time to time, and are reported lost with this container, undecided.
+func (x *exchange) unrenewed() (ids []license.ID, err error) {
+	for _, id := range x.held {
+		if x.licenses[id].Terms.CheckIn == 0 {
+			continue
+		}
+		lost, err := x.tx.ReportedLost(id, x.in.serial)
+		if err != nil {
+			return nil, err
+		}
+		if lost {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // reissue sends license bodies again that a repair could not carry over.

@@ -230,6 +230,7 @@ func (tx *Tx) RestoreGrantsOf(id license.ID) ([]RestoreGrant, error) {
 
 const (
 	waitingRecovery = `select recovery from recovery_licenses where license = $1 and outcome = 'waiting' order by recovery limit 1`
+	reportedLost    = `select count(*) from recovery_licenses where license = $1 and container = $2 and outcome = 'waiting'`
 	restoresActor   = `select count(*) from restores where actor = $1 and time >= $2`
 )
 
@@ -237,6 +238,14 @@ const (
 // for a decision; ErrNotFound if there is none.
 func (tx *Tx) WaitingRecovery(id license.ID) (number uint64, err error) {
 	return number, tx.QueryRow(waitingRecovery, id).Scan(&number)
+}
+
+// ReportedLost reports whether a license waits for a decision as lost with a
+// container.
+func (tx *Tx) ReportedLost(id license.ID, with license.Serial) (bool, error) {
+	var n int
+	err := tx.QueryRow(reportedLost, id, with).Scan(&n)
+	return n > 0, err
 }
 
 // CountRestores counts what one actor has restored from a moment on.
