@@ -95,8 +95,11 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 				return f, err
 			}
 			candidates = append(candidates, c)
-			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
+	}
+	candidates = newest(candidates)
+	for _, c := range candidates {
+		verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 	}
 	best := terms.Best(verdicts)
 	if best < 0 {
