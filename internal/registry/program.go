@@ -536,6 +536,13 @@ func (x *exchange) concern() error {
 		use, err := findTicket(x.Registry, t, x.tx.UseTicket)
 		if err == nil {
 			wish.Known, wish.Licenses = true, use.Licenses
+			if use.Returned {
+				more, err := x.together(use.ID)
+				if err != nil {
+					return err
+				}
+				wish.Licenses = slices.Concat(use.Licenses, more)
+			}
 			x.asked = append(x.asked, about(ofTicket, use.ID), about(ofOrder, use.Order.ID))
 			x.orders[use.Order.ID] = use.Order
 			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
@@ -561,6 +568,46 @@ func (x *exchange) concern() error {
 		}
 	}
 	return err
+}
+
+// together are the licenses of other tickets that belong to those of a ticket: an
+// add-on and what it needs, which one container had and returned in one step. They
+// move together, by any of their tickets.
+func (x *exchange) together(ticket string) (ids []license.ID, err error) {
+	list, err := x.tx.ReturnedTogether(ticket)
+	if err != nil {
+		return nil, err
+	}
+	related := map[string]bool{} // products that need, or are needed by, one of the ticket's
+	for _, t := range list {
+		for _, code := range []string{t.With, t.Product} {
+			if _, err := x.product(code); err != nil {
+				return nil, err
+			}
+		}
+		related[t.Product] = related[t.Product] || x.needs(t.With, t.Product)
+	}
+	for again := true; again; { // an add-on of an add-on
+		again = false
+		for _, t := range list {
+			for other := range related {
+				if related[other] && !related[t.Product] && x.needs(t.Product, other) {
+					related[t.Product], again = true, true
+				}
+			}
+		}
+	}
+	for _, t := range list {
+		if related[t.Product] && !slices.Contains(ids, t.License) {
+			ids = append(ids, t.License)
+		}
+	}
+	return ids, nil
+}
+
+// needs reports whether one of two products needs the other; both were read.
+func (x *exchange) needs(a, b string) bool {
+	return slices.Contains(x.products[a].Requires, b) || slices.Contains(x.products[b].Requires, a)
 }
 
 // loadOrders reads the vendor's orders for the container, whose lock is the lock
