@@ -95,8 +95,11 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 				return f, err
 			}
 			candidates = append(candidates, c)
-			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
+	}
+	candidates = newest(candidates)
+	for _, c := range candidates {
+		verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 	}
 	best := terms.Best(verdicts)
 	if best < 0 {
@@ -210,14 +213,25 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 	if c.no != nil {
 		return no(c.no)
 	}
-	return terms.Check(
-		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.LastContact},
+	v := terms.Check(
+		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id)},
 		use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	if v.Valid && c.unrenewed() {
+		v.Warnings = append(v.Warnings, terms.Reason{Code: refusal.CheckInOverdue,
+			Message: "It was reported to the vendor as lost, and until he has decided, contact does not renew it. If you have it, tell him."})
+	}
+	return v
 }
+
+// unrenewed reports whether the latest contact left the license out.
+func (c candidate) unrenewed() bool { return c.box.State.ContactOf(c.id) != c.box.State.LastContact }
 
 func (c candidate) hint(code refusal.Code) string {
 	if c.no != nil {
 		return c.no.NextStep()
+	}
+	if code == refusal.CheckInOverdue && c.unrenewed() {
+		return "Tell the vendor that you have it: it was reported to him as lost, and he renews it when he has decided."
 	}
 	return refusal.Lookup(code).Hint
 }

@@ -227,7 +227,12 @@ const (
 	ticketByLookup = ticketColumns + `where lookup = $1`
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
-	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1`
+	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id, l.state from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1`
+	returnedWith   = `select a.product, b.license, b.product from licenses l
+join step_ops a on a.license = l.id and a.number = l.step and a.kind = $2 and a.phase = $3
+join step_ops b on b.container = a.container and b.number = a.number and b.kind = $2 and b.phase = $3
+join licenses o on o.id = b.license and o.step = b.number and o.state = $4 and o.ticket_id <> l.ticket_id
+where l.ticket_id = $1 and l.state = $4 order by b.license`
 )
 
 func scanTicket(scan func(...any) error) (t Ticket, err error) {
@@ -245,11 +250,12 @@ func (tx *Tx) TicketByLookup(lookup []byte) (Ticket, error) {
 }
 
 // TicketUse is what using a ticket needs to know: its id, its order and its
-// licenses, oldest first. Of these only the licenses become more.
+// licenses, oldest first.
 type TicketUse struct {
 	ID       string
 	Order    Order
 	Licenses []license.ID
+	Returned bool // one of them was with a user and is back
 }
 
 // UseTicket finds a ticket by its keyed hash.
@@ -261,10 +267,11 @@ func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
 	defer rows.Close()
 	var t TicketUse
 	for rows.Next() {
-		var id sql.NullString
-		if err := rows.Scan(&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created, &id); err != nil {
+		var id, state sql.NullString
+		if err := rows.Scan(&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created, &id, &state); err != nil {
 			return t, err
 		}
+		t.Returned = t.Returned || state.String == string(license.Returned)
 		if id.Valid {
 			t.Licenses = append(t.Licenses, license.ID(id.String))
 		}
@@ -274,6 +281,22 @@ func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
 		return t, err
 	}
 	return t, ErrNotFound
+}
+
+// Together is a license that one step returned together with one of another
+// product, and that is with the vendor since.
+type Together struct {
+	With    string // product of the other
+	License license.ID
+	Product string
+}
+
+// ReturnedTogether returns the licenses of other tickets that were last returned
+// in one step with those of a ticket.
+func (tx *Tx) ReturnedTogether(ticketID string) ([]Together, error) {
+	return collect(tx, func(scan func(...any) error) (t Together, err error) {
+		return t, scan(&t.With, &t.License, &t.Product)
+	}, returnedWith, ticketID, container.Drop, container.Return, license.Returned)
 }
 
 // TicketByOrder finds the ticket of an order.
