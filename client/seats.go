@@ -100,6 +100,13 @@ func (s *Seats) Is(containerKey []byte) bool {
 	return s.pin == nil || s.pin.is(containerKey)
 }
 
+// Expect says which key the server must have, before it is called.
+func (s *Seats) Expect(containerKey []byte) {
+	if s.pin != nil && len(containerKey) == ed25519.PublicKeySize {
+		s.pin.take(ed25519.PublicKey(containerKey))
+	}
+}
+
 // Claim asks for a seat.
 func (s *Seats) Claim(ctx context.Context, in wire.LeaseRequest) (wire.Lease, error) {
 	var out wire.Lease

@@ -390,7 +390,16 @@ func (c *candidate) block(by *blocks) error {
 		c.no = blockedContainer(c.box.serial())
 		return nil
 	}
-	no, err := by.stop(c.box.scope(), c.box.serial(), c.id, c.box.State.Held[c.id].Generation)
+	serial, generation := c.box.serial(), c.box.State.Held[c.id].Generation
+	if c.loan != nil {
+		// The container that has the loan counts, and so does the license it is of.
+		if found, err := by.has(c.box.scope(), blocklist.Container(serial)); found || err != nil {
+			c.no = blockedContainer(serial)
+			return err
+		}
+		serial, generation = c.lender, c.generation
+	}
+	no, err := by.stop(c.box.scope(), serial, c.id, generation)
 	if no != nil {
 		c.no = no
 	}

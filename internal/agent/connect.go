@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"licet/refusal"
@@ -22,30 +23,37 @@ type operation[In, Out any] struct {
 	name   string
 	writes bool // needs the home's lock
 	run    func(*Agent, context.Context, In) (Out, error)
+	since  string // version of the agent that first knew it; "" for all
 }
 
 // The operations.
 var (
-	opActivate   = operation[ActivateRequest, wire.Programming]{"activate", true, (*Agent).Activate}
-	opDeactivate = operation[DeactivateRequest, Deactivation]{"deactivate", true, (*Agent).Deactivate}
-	opRestore    = operation[RestoreRequest, Restoration]{"restore", true, (*Agent).Restore}
-	opUpdate     = operation[UpdateRequest, []Updated]{"update", true, (*Agent).Update}
-	opRequest    = operation[RequestRequest, File]{"request", true, (*Agent).Request}
-	opImport     = operation[ImportRequest, wire.Programming]{"import", true, (*Agent).Import}
-	opReceipt    = operation[ReceiptRequest, File]{"receipt", true, (*Agent).Receipt}
-	opList       = operation[Nothing, Inventory]{"list", false, (*Agent).List}
-	opCheck      = operation[CheckRequest, CheckResult]{"check", false, (*Agent).Check}
-	opOpen       = operation[OpenRequest, Proof]{"open", false, (*Agent).Prove}
-	opShow       = operation[ContainerRequest, Container]{"show", false, (*Agent).Show}
-	opRepair     = operation[ContainerRequest, Repaired]{"repair", true, (*Agent).Repair}
-	opDelete     = operation[ContainerRequest, Container]{"delete", true, (*Agent).Delete}
-	opTrustAdd   = operation[TrustRequest, Trust]{"trust-add", true, (*Agent).TrustAdd}
-	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList}
-	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor}
+	opActivate   = operation[ActivateRequest, wire.Programming]{"activate", true, (*Agent).Activate, ""}
+	opDeactivate = operation[DeactivateRequest, Deactivation]{"deactivate", true, (*Agent).Deactivate, ""}
+	opRestore    = operation[RestoreRequest, Restoration]{"restore", true, (*Agent).Restore, ""}
+	opUpdate     = operation[UpdateRequest, []Updated]{"update", true, (*Agent).Update, ""}
+	opRequest    = operation[RequestRequest, File]{"request", true, (*Agent).Request, ""}
+	opImport     = operation[ImportRequest, wire.Programming]{"import", true, (*Agent).Import, ""}
+	opReceipt    = operation[ReceiptRequest, File]{"receipt", true, (*Agent).Receipt, ""}
+	opList       = operation[Nothing, Inventory]{"list", false, (*Agent).List, ""}
+	opCheck      = operation[CheckRequest, CheckResult]{"check", false, (*Agent).Check, ""}
+	opOpen       = operation[OpenRequest, Proof]{"open", false, (*Agent).Prove, ""}
+	opShow       = operation[ContainerRequest, Container]{"show", false, (*Agent).Show, ""}
+	opRepair     = operation[ContainerRequest, Repaired]{"repair", true, (*Agent).Repair, ""}
+	opDelete     = operation[ContainerRequest, Container]{"delete", true, (*Agent).Delete, ""}
+	opTrustAdd   = operation[TrustRequest, Trust]{"trust-add", true, (*Agent).TrustAdd, ""}
+	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList, ""}
+	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor, ""}
 
-	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
-	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
-	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
+	opBorrow     = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow, LoansSince}
+	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan, LoansSince}
+	opLend       = operation[LendRequest, Lent]{"lend", false, (*Agent).Lend, LoansSince}
+	opOffers     = operation[OffersRequest, []Offer]{"offers", false, (*Agent).Offers, LoansSince}
+	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime, LoansSince}
+
+	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow, ""}
+	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList, ""}
+	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget, ""}
 )
 
 // Client does operations on the containers of a home folder: through the agent
@@ -136,6 +144,10 @@ func (o operation[In, Out]) ask(ctx context.Context, c *Client, in In) (Out, err
 		var p wire.Problem
 		if err := json.Unmarshal(answer, &p); err != nil || p.Code == "" {
 			return out, fmt.Errorf("agent: %s answered %s", o.name, resp.Status)
+		}
+		if o.since != "" && resp.StatusCode == http.StatusNotFound && p.Code == refusal.NotFound && strings.HasPrefix(p.Detail, "The agent has no ") {
+			return out, refusal.New(refusal.UnsupportedVersion, "The agent of this machine is too old for this: it takes licet %s or newer.", o.since).
+				Hinted("Install licet %s or newer, and restart licet serve.", o.since).With("needs", o.since)
 		}
 		return out, p.Refusal()
 	}
@@ -241,4 +253,30 @@ func (c *Client) BridgeForget(ctx context.Context, in BridgeCode) ([]Pairing, er
 // Doctor writes one report for support.
 func (c *Client) Doctor(ctx context.Context, in DoctorRequest) (Report, error) {
 	return opDoctor.do(ctx, c, in)
+}
+
+// Borrow takes a seat of a license server into a container of this machine.
+func (c *Client) Borrow(ctx context.Context, in BorrowRequest) (Borrowed, error) {
+	return opBorrow.do(ctx, c, in)
+}
+
+// ReturnLoan gives a loan back before its end.
+func (c *Client) ReturnLoan(ctx context.Context, in ReturnRequest) (GivenBack, error) {
+	return opReturnLoan.do(ctx, c, in)
+}
+
+// Lend answers a loan request that was carried to the license server.
+func (c *Client) Lend(ctx context.Context, in LendRequest) (Lent, error) {
+	return opLend.do(ctx, c, in)
+}
+
+// Offers tells for each product what this machine has and may have of it.
+func (c *Client) Offers(ctx context.Context, in OffersRequest) ([]Offer, error) {
+	return opOffers.do(ctx, c, in)
+}
+
+// NoteTime notes the present time in the containers, unless an agent does.
+func (c *Client) NoteTime(ctx context.Context) error {
+	_, err := opNoteTime.do(ctx, c, Nothing{})
+	return err
 }
