@@ -270,19 +270,3 @@ func wantCode(t testing.TB, err error, want ...refusal.Code) {
 func head(id KeyID) []byte {
 	return append(append([]byte(headStart), id[:]...), 0xa0)
 }
-
-// appendBytes writes a CBOR byte string.
-func appendBytes(b, s []byte) []byte {
-	const major = 2 << 5
-	switch n := len(s); {
-	case n < 24:
-		b = append(b, major|byte(n))
-	case n < 1<<8:
-		b = append(b, major|24, byte(n))
-	case n < 1<<16:
-		b = append(b, major|25, byte(n>>8), byte(n))
-	default:
-		b = append(b, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-	}
-	return append(b, s...)
-}

@@ -45,7 +45,16 @@ const (
 	MaxBlockList   = 8 << 20
 	MaxBlockHead   = 20 << 10
 	MaxOrigins     = 32 << 10
+
+	MaxLease         = 8 << 10
+	MaxLeaseHead     = 512
+	MaxLeaseDocument = 384 << 10
+	MaxLoanRequest   = 128 << 10
+	MaxLoan          = 1 << 20
 )
+
+// maxStatement is the limit of a lease with its path and head.
+const maxStatement = MaxLease + MaxLeaseHead + 1024
 
 // Kind is a kind of file.
 type Kind string
@@ -58,6 +67,10 @@ const (
 	TrustBundle Kind = "trust"
 	// BlockListFile is news of the block list.
 	BlockListFile Kind = "blocklist"
+	// LoanRequest is what a borrower's container asks of a license server, and
+	// LoanFile the answer.
+	LoanRequest Kind = "loan-request"
+	LoanFile    Kind = "loan"
 )
 
 // purpose is what a signature is for. It stands in the signed bytes, so that a
@@ -76,6 +89,10 @@ const (
 
 	forBlockList purpose = "blocklist" // by an issuing key
 	forOrigins   purpose = "origins"   // by an issuing key
+
+	forLease       purpose = "lease"        // by a license server's container
+	forLoanRequest purpose = "loan-request" // by a borrower's container
+	forLoan        purpose = "loan"         // by a license server's container
 )
 
 // VendorID names a vendor: "v" and the base32 text, in lower case, of a hash of
