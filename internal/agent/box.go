@@ -41,6 +41,10 @@ type private struct {
 
 	// Refresh is the time between two contacts that the vendor asks for; 0 for none.
 	Refresh license.Duration `cbor:"13,keyasint,omitempty"`
+
+	// Ledger is how far the ledger of this machine's license server had got; nil
+	// where there never was one.
+	Ledger *ledgerMark `cbor:"20,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.

@@ -46,6 +46,9 @@ var (
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
 	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
 	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
+
+	opServers       = operation[Nothing, Servers]{"servers", false, (*Agent).Servers}
+	opServersChange = operation[ServersChange, Servers]{"servers-change", true, (*Agent).ChangeServers}
 )
 
 // Client does operations on the containers of a home folder: through the agent
@@ -145,6 +148,55 @@ func (o operation[In, Out]) ask(ctx context.Context, c *Client, in In) (Out, err
 	return out, nil
 }
 
+// SeatServer asks the license server that runs beside this machine's agent: JSON in
+// and out, on one of its paths. In and out may be nil.
+func (c *Client) SeatServer(ctx context.Context, method, path string, in, out any) error {
+	noServer := refusal.New(refusal.ServerUnreachable, "No license server runs on this machine.").
+		Hinted("Start it with licet serve --listen ADDRESS.")
+	if !c.agent.home.answers(ctx) {
+		return noServer
+	}
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("agent: encode %s: %w", path, err)
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.socket.Do(req)
+	if err != nil {
+		return errors.Join(ctx.Err(), noServer)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		var p wire.Problem
+		if json.Unmarshal(answer, &p) != nil || p.Code == "" {
+			return fmt.Errorf("agent: %s answered %s", path, resp.Status)
+		}
+		if r := p.Refusal(); r.Code != refusal.NotFound || resp.Header.Get("X-Licet-Seats") != "" {
+			return r
+		}
+		return noServer // an agent that shares no seats
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("agent: decode %s: %w", path, err)
+	}
+	return nil
+}
+
 // maxAnswer bounds what a client reads of the agent's answer.
 const maxAnswer = 64 << 20
 
@@ -236,6 +288,16 @@ func (c *Client) BridgeList(ctx context.Context) ([]Pairing, error) {
 // BridgeForget refuses pages that wait and ends what was allowed.
 func (c *Client) BridgeForget(ctx context.Context, in BridgeCode) ([]Pairing, error) {
 	return opBridgeForget.do(ctx, c, in)
+}
+
+// Servers tells which license servers this machine asks for seats.
+func (c *Client) Servers(ctx context.Context) (Servers, error) {
+	return opServers.do(ctx, c, Nothing{})
+}
+
+// ChangeServers changes that list.
+func (c *Client) ChangeServers(ctx context.Context, in ServersChange) (Servers, error) {
+	return opServersChange.do(ctx, c, in)
 }
 
 // Doctor writes one report for support.
