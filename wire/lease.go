@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strings"
+
 	"licet/license"
 	"licet/seats"
 )
@@ -16,6 +18,10 @@ const (
 	PathLoans    = "/v1/loans"    // POST a loan request as a file, 200 a loan as a file
 	PathProducts = "/v1/products" // GET ?vendor=ID: List[ProductView], what the caller may have
 	PathUsage    = "/v1/usage"    // GET for administrators: use and denials by hour, day or month
+	PathServer   = "/v1/server"   // GET: ServerView, for anybody
+	PathRules    = "/v1/rules"    // GET for administrators: RulesView; POST reads the file anew
+	PathDecide   = "/v1/decide"   // GET ?product=&host=&user=&group=&address= for administrators: seats.Decision
+	PathPardon   = "/v1/pardon"   // POST EndRequest for administrators: ends the waiting after a loss (R27)
 )
 
 // LeaseRequest asks for a seat.
@@ -65,3 +71,35 @@ type (
 	PoolView    = seats.PoolView
 	ProductView = seats.ProductView
 )
+
+// SeatsName is the name under which a client asks for a vendor's license server in
+// the TLS handshake (SNI): a machine may hold containers of several vendors, each
+// with a key of its own. The serial of a container in place of the vendor's id asks
+// for that container's key.
+func SeatsName(vendor string) string { return strings.ToLower(vendor) + ".licet" }
+
+// ServerView is what a license server says of itself to anybody.
+type ServerView struct {
+	// Instance is drawn at each start. Two servers with the key of one container and
+	// another instance are copies of one machine.
+	Instance string           `json:"instance"`
+	Version  string           `json:"version"`
+	Time     license.Time     `json:"time"`
+	Vendors  []string         `json:"vendors"`
+	Session  license.Duration `json:"session"` // length of a lease where none is asked for
+}
+
+// RulesView is the rules of access as they stand, and whether the file of them reads.
+type RulesView struct {
+	File    string       `json:"file"`
+	Text    string       `json:"text"`              // the rules in force
+	Loaded  license.Time `json:"loaded,omitzero"`   // 0 where there is no file: then only the server's own machine may
+	Problem string       `json:"problem,omitempty"` // why the file as it is now is not in force
+}
+
+// EndRequest is an administrator's word: it ends a session, or the waiting after a
+// loss of the record.
+type EndRequest struct {
+	By  string `json:"by,omitempty"`
+	Why string `json:"why,omitempty"`
+}

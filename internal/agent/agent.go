@@ -64,8 +64,6 @@ type Agent struct {
 	writing chan struct{}
 
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
-
-	lender func(ctx context.Context, file []byte) ([]byte, error) // nil where no license server runs; set before Serve
 }
 
 // Open returns the agent of a home folder. Nothing is read or made yet.

@@ -214,7 +214,7 @@ func (a *Agent) vendorWith(ctx context.Context, in BorrowRequest) (vendor, error
 		return v, err
 	}
 	for _, address := range servers {
-		s, err := a.seatsAt(address)
+		s, err := a.seatsAt(address, "")
 		if err != nil {
 			return v, err
 		}
@@ -256,7 +256,7 @@ func (a *Agent) borrow(ctx context.Context, b *box, v vendor, wish seats.LoanWis
 	}
 	var best error
 	for _, address := range servers {
-		s, err := a.seatsAt(address)
+		s, err := a.seatsAt(address, v.id())
 		if err != nil {
 			return "", err
 		}

@@ -46,6 +46,10 @@ type private struct {
 	Loans   map[seats.LeaseID]loan     `cbor:"14,keyasint,omitempty"` // of license servers
 	Returns map[seats.LeaseID]returned `cbor:"15,keyasint,omitempty"` // loans given back before their end
 	Wish    *loanWish                  `cbor:"16,keyasint,omitempty"` // asked of a license server, and not answered
+
+	// Ledger is how far the ledger of this machine's license server had got; nil
+	// where there never was one.
+	Ledger *ledgerMark `cbor:"20,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.

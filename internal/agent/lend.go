@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 
+	"licet/client"
 	"licet/refusal"
 )
 
@@ -10,31 +11,19 @@ import (
 // ends need it.
 const LoansSince = "0.2.0"
 
-// LendRequest is a loan request that was carried to the machine of the license
-// server.
-type LendRequest struct {
-	Data []byte `json:"data"`
-}
-
-// Lent is the answer, to be carried back.
-type Lent struct {
-	Data []byte `json:"data"`
-}
-
-// Lend answers a loan request that was carried here. Whoever may speak to the
-// agent is the license server's administrator: its rules of access do not bind
-// him, the vendor's terms do.
-func (a *Agent) Lend(ctx context.Context, in LendRequest) (Lent, error) {
-	if a.lender == nil {
-		return Lent{}, refusal.New(refusal.ServerUnreachable, "No license server runs here.").
-			Hinted("Start it with licet serve --listen ADDRESS, then run licet lend again.")
+// Lend has the license server of this machine answer a loan request that was
+// carried here. Whoever may speak to the agent's socket is the server's
+// administrator: its rules of access do not bind him, the vendor's terms do.
+func (c *Client) Lend(ctx context.Context, file []byte) ([]byte, error) {
+	none := refusal.New(refusal.ServerUnreachable, "No license server runs here.").
+		Hinted("Start it with licet serve --listen ADDRESS, then run licet lend again.")
+	if !c.agent.home.answers(ctx) {
+		return nil, none
 	}
-	data, err := a.lender(ctx, in.Data)
-	return Lent{Data: data}, err
-}
-
-// LendWith says who answers loan requests that are carried here. It is called
-// before Serve.
-func (a *Agent) LendWith(lender func(ctx context.Context, file []byte) ([]byte, error)) {
-	a.lender = lender
+	s := client.NewSeatsOn("agent", client.Options{HTTP: c.socket, Program: Program, Attempts: 1})
+	answer, err := s.Lend(ctx, file)
+	if refusal.Is(err, refusal.NotFound) {
+		return nil, none
+	}
+	return answer, err
 }

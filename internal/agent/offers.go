@@ -153,7 +153,7 @@ func (a *Agent) askServers(ctx context.Context, vendor string, servers []string)
 	var asking sync.WaitGroup
 	for i, address := range servers {
 		asking.Go(func() {
-			s, err := a.seatsAt(address)
+			s, err := a.seatsAt(address, vendor)
 			if err != nil {
 				failed[i] = err
 				return

@@ -1,10 +1,9 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"os/user"
-	"path/filepath"
-	"strings"
 
 	"licet/client"
 	"licet/refusal"
@@ -37,23 +36,20 @@ func (a *Agent) station() seats.Client {
 	return c
 }
 
-// seatsAt makes a client of a license server.
-func (a *Agent) seatsAt(address string) (*client.Seats, error) {
-	return client.NewSeats(address, client.Options{HTTP: a.cfg.HTTP, Program: Program})
+// seatsAt makes a client of a license server, for the seats of a vendor.
+func (a *Agent) seatsAt(address, vendor string) (*client.Seats, error) {
+	return client.NewSeats(address, client.Options{HTTP: a.cfg.HTTP, Program: Program, Vendor: vendor})
 }
-
-// servers is the machine's list of license servers, in the order in which they
-// are asked.
-func (a *Agent) servers() ([]string, error) { return ListedServers(a.cfg.Home) }
 
 // serversFor is the servers that a caller names, or the machine's.
 func (a *Agent) serversFor(named []string) ([]string, error) {
 	list := named
 	if len(list) == 0 {
-		var err error
-		if list, err = a.servers(); err != nil {
+		known, err := a.Servers(context.Background(), Nothing{})
+		if err != nil {
 			return nil, err
 		}
+		list = known.List
 	}
 	if len(list) == 0 {
 		return nil, refusal.New(refusal.ServerUnreachable, "No license server is known on this machine.").
@@ -72,27 +68,4 @@ func addresses(list []string) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// serversFile is the machine's list of license servers in its home: an address a
-// line, in the order in which they are asked; # begins a comment.
-const serversFile = "servers"
-
-// ListedServers reads the list of license servers of a home folder.
-func ListedServers(dir string) ([]string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, serversFile))
-	if missing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, storage(err)
-	}
-	var list []string
-	for line := range strings.Lines(string(text)) {
-		line, _, _ = strings.Cut(line, "#")
-		if line = strings.TrimSpace(line); line != "" {
-			list = append(list, line)
-		}
-	}
-	return list, nil
 }
