@@ -14,6 +14,7 @@ import (
 	"licet/seal"
 	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 // BorrowRequest asks a license server for a seat in a container of this machine.
@@ -41,7 +42,7 @@ type BorrowRequest struct {
 // Borrowed is what became of a wish to borrow.
 type Borrowed struct {
 	Container license.Serial `json:"container"`
-	Loan      *Loan          `json:"loan,omitempty"`
+	Loan      *wire.Loan     `json:"loan,omitempty"`
 	// Before says that the loan was there already, and nothing was asked.
 	Before bool   `json:"before,omitempty"`
 	Data   []byte `json:"data,omitempty"` // the request to be carried

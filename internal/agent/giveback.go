@@ -9,6 +9,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seats"
+	"licet/wire"
 )
 
 // ReturnRequest gives a loan back.
@@ -21,10 +22,10 @@ type ReturnRequest struct {
 
 // GivenBack is what became of a return.
 type GivenBack struct {
-	Loan      Loan   `json:"loan"`
-	Delivered bool   `json:"delivered"`       // the server has booked it: the seat is free
-	Waits     string `json:"waits,omitempty"` // why not yet
-	Data      []byte `json:"data,omitempty"`  // the request to be carried
+	Loan      wire.Loan `json:"loan"`
+	Delivered bool      `json:"delivered"`       // the server has booked it: the seat is free
+	Waits     string    `json:"waits,omitempty"` // why not yet
+	Data      []byte    `json:"data,omitempty"`  // the request to be carried
 }
 
 // ReturnLoan gives a loan back before its end. It is removed here first, durably,

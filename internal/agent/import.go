@@ -281,7 +281,7 @@ func (a *Agent) importLoan(ctx context.Context, b *box, v vendor, file []byte) (
 	case had && old == l:
 		say(refusal.AlreadyApplied, "The loan %s is here already.", answer.Lease.ID)
 	case had:
-		say(refusal.Done, "The %s is here: %s  %s.", LoanSource(l.Kind, l.Server, l.Until), l.Product, answer.Lease.ID)
+		say(refusal.Done, "%s is here: %s.", l.Product, b.describeLoan(answer.Lease.ID).Source())
 	default:
 		say(refusal.AlreadyApplied, "The loan %s is over, or was given back. Nothing was changed.", answer.Lease.ID)
 	}

@@ -11,6 +11,7 @@ import (
 	"licet/seal"
 	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 // loan is a seat that a license server has given into this container, until a
@@ -100,19 +101,7 @@ func (c candidate) source() string {
 	if c.loan == nil {
 		return "container " + string(c.box.serial())
 	}
-	return LoanSource(c.loan.Kind, c.loan.Server, c.loan.Until)
-}
-
-// LoanSource says for people where a license on loan comes from.
-func LoanSource(kind seats.LeaseKind, server license.Serial, until license.Time) string {
-	text := "loan from " + string(server)
-	if kind == seats.Transfer {
-		text = "transfer from " + string(server)
-	}
-	if until != 0 {
-		text += " until " + until.String()
-	}
-	return text
+	return c.box.describeLoan(c.lease).Source()
 }
 
 // held is what the terms are asked about.
@@ -130,33 +119,19 @@ func OnLoan(body container.Body, from, until license.Time) terms.Held {
 	return terms.Held{Terms: body.Terms, Features: body.Features, LastContact: from, Lent: true, Until: until}
 }
 
-// Loan is a seat of a license server in a container of this machine.
-type Loan struct {
-	ID        seats.LeaseID   `json:"id"`
-	Kind      seats.LeaseKind `json:"kind"` // loan or transfer
-	Product   string          `json:"product"`
-	License   license.ID      `json:"license,omitempty"`
-	Container license.Serial  `json:"container"` // that has it
-	Server    license.Serial  `json:"server"`    // container of the server
-	Address   string          `json:"address,omitempty"`
-	Seats     int64           `json:"seats,omitzero"`
-	Since     license.Time    `json:"since,omitzero"`
-	Until     license.Time    `json:"until,omitzero"`
-}
-
 // describeLoan tells of one loan.
-func (b *box) describeLoan(id seats.LeaseID) Loan {
+func (b *box) describeLoan(id seats.LeaseID) wire.Loan {
 	l := b.Loans[id]
-	return Loan{
+	return wire.Loan{
 		ID: id, Kind: l.Kind, Product: l.Product, License: l.License, Container: b.serial(),
 		Server: l.Server, Address: l.Address, Seats: l.Seats, Since: l.From, Until: l.Until,
 	}
 }
 
 // describeReturned tells of one that was given back.
-func (b *box) describeReturned(id seats.LeaseID) Loan {
+func (b *box) describeReturned(id seats.LeaseID) wire.Loan {
 	r := b.Returns[id]
-	return Loan{ID: id, Kind: seats.Loan, Product: r.Product, Container: b.serial(), Server: r.Server, Address: r.Address, Until: r.Until}
+	return wire.Loan{ID: id, Kind: seats.Loan, Product: r.Product, Container: b.serial(), Server: r.Server, Address: r.Address, Until: r.Until}
 }
 
 // takeIn puts a loan into the container, or a later end of one that is there. It

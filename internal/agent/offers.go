@@ -7,26 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"licet/license"
 	"licet/refusal"
 	"licet/wire"
-)
-
-// States of a product for a machine.
-const (
-	OfferLocal    = "local"    // a license of its own may be used
-	OfferBorrowed = "borrowed" // a loan may be used
-	OfferNetwork  = "network"  // a license server has it
-	OfferDisabled = "disabled" // something of it is here, and cannot be used now
-)
-
-// What can be done with a product on this machine.
-const (
-	CanUse        = "use"        // a program may run now
-	CanBorrow     = "borrow"     // licet borrow
-	CanReturn     = "return"     // licet return
-	CanExtend     = "extend"     // licet borrow --extend
-	CanDeactivate = "deactivate" // licet deactivate
 )
 
 // OffersRequest asks what a machine has and may have.
@@ -36,31 +18,12 @@ type OffersRequest struct {
 	Servers []string `json:"servers,omitempty"` // to be asked; the machine's list if empty
 }
 
-// Offer is what a machine has and may have of one product.
-type Offer struct {
-	Product  string           `json:"product"`
-	Name     string           `json:"name,omitempty"`
-	Vendor   string           `json:"vendor"` // id
-	State    string           `json:"state"`  // local, borrowed, network or disabled
-	Code     refusal.Code     `json:"code"`   // valid, or why it cannot be used now
-	Reason   string           `json:"reason,omitempty"`
-	Until    license.Time     `json:"valid_until,omitzero"`
-	Where    string           `json:"where"` // the container, the lender, or the server's address
-	Loan     *Loan            `json:"loan,omitempty"`
-	Free     int64            `json:"free"`  // seats on the network
-	Seats    int64            `json:"seats"` // of them all
-	Longest  license.Duration `json:"longest_loan,omitzero"`
-	Can      []string         `json:"can"`
-	Silent   []string         `json:"silent,omitempty"` // servers that did not answer
-	Lendable bool             `json:"-"`
-}
-
 // offerPatience is how long license servers may take to say what they have.
 const offerPatience = 2 * time.Second
 
 // Offers tells for each product where it comes from, until when, and what can be
 // done. It asks the license servers, if the machine knows any.
-func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]Offer, error) {
+func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
 	here, err := a.offersHere(ctx, in)
 	if err != nil {
 		return nil, err
@@ -73,11 +36,11 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]Offer, error) {
 		return nil, err
 	}
 	there, silent := a.askServers(ctx, in.Vendor, servers)
-	list := []Offer{}
+	list := []wire.Offer{}
 	for _, o := range here {
-		if n, ok := there[o.key()]; ok {
-			o.network(n)
-			delete(there, o.key())
+		if n, ok := there[keyOf(o)]; ok {
+			onNetwork(&o, n)
+			delete(there, keyOf(o))
 		}
 		list = append(list, o)
 	}
@@ -87,9 +50,9 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]Offer, error) {
 		}
 	}
 	for i := range list {
-		list[i].Can, list[i].Silent = list[i].can(), silent
+		list[i].Can, list[i].Silent = can(list[i]), silent
 	}
-	slices.SortFunc(list, func(a, b Offer) int {
+	slices.SortFunc(list, func(a, b wire.Offer) int {
 		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Vendor, b.Vendor))
 	})
 	return list, nil
@@ -97,15 +60,15 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]Offer, error) {
 
 type offerKey struct{ vendor, product string }
 
-func (o Offer) key() offerKey { return offerKey{o.Vendor, o.Product} }
+func keyOf(o wire.Offer) offerKey { return offerKey{o.Vendor, o.Product} }
 
 // offersHere is the best of each product that this machine has itself.
-func (a *Agent) offersHere(ctx context.Context, in OffersRequest) ([]Offer, error) {
+func (a *Agent) offersHere(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
 	inventory, err := a.List(ctx, Nothing{})
 	if err != nil {
 		return nil, err
 	}
-	best := map[offerKey]Offer{}
+	best := map[offerKey]wire.Offer{}
 	for _, c := range inventory.Containers {
 		if in.Vendor != "" && c.VendorID != in.Vendor {
 			continue
@@ -114,25 +77,25 @@ func (a *Agent) offersHere(ctx context.Context, in OffersRequest) ([]Offer, erro
 			if in.Product != "" && l.Product != in.Product {
 				continue
 			}
-			o := Offer{
-				Product: l.Product, Name: l.Name, Vendor: c.VendorID, State: OfferLocal, Code: l.Code, Reason: l.Reason,
+			o := wire.Offer{
+				Product: l.Product, Name: l.Name, Vendor: c.VendorID, State: wire.OfferLocal, Code: l.Code, Reason: l.Reason,
 				Until: l.ValidUntil, Where: "container " + string(c.Serial), Loan: l.Loan,
 			}
 			switch {
 			case !l.Usable:
-				o.State = OfferDisabled
+				o.State = wire.OfferDisabled
 			case l.Loan != nil:
-				o.State = OfferBorrowed
+				o.State = wire.OfferBorrowed
 			}
 			if l.Loan != nil {
-				o.Where = LoanSource(l.Loan.Kind, l.Loan.Server, 0)
+				o.Where = l.Loan.Source()
 			}
-			if old, ok := best[o.key()]; !ok || o.rank() > old.rank() {
-				best[o.key()] = o
+			if old, ok := best[keyOf(o)]; !ok || rank(o) > rank(old) {
+				best[keyOf(o)] = o
 			}
 		}
 	}
-	var list []Offer
+	var list []wire.Offer
 	for _, o := range best {
 		list = append(list, o)
 	}
@@ -140,13 +103,13 @@ func (a *Agent) offersHere(ctx context.Context, in OffersRequest) ([]Offer, erro
 }
 
 // rank says which of two is told.
-func (o Offer) rank() int {
-	return slices.Index([]string{OfferDisabled, OfferBorrowed, OfferLocal}, o.State)
+func rank(o wire.Offer) int {
+	return slices.Index([]string{wire.OfferDisabled, wire.OfferBorrowed, wire.OfferLocal}, o.State)
 }
 
 // askServers asks license servers what they have; the first one that has something free
 // tells of a product.
-func (a *Agent) askServers(ctx context.Context, vendor string, servers []string) (map[offerKey]Offer, []string) {
+func (a *Agent) askServers(ctx context.Context, vendor string, servers []string) (map[offerKey]wire.Offer, []string) {
 	ctx, cancel := context.WithTimeout(ctx, offerPatience)
 	defer cancel()
 	answers, failed := make([][]wire.ProductView, len(servers)), make([]error, len(servers))
@@ -163,7 +126,7 @@ func (a *Agent) askServers(ctx context.Context, vendor string, servers []string)
 		})
 	}
 	asking.Wait()
-	found := map[offerKey]Offer{}
+	found := map[offerKey]wire.Offer{}
 	var quiet []string
 	for i, list := range answers {
 		if failed[i] != nil {
@@ -171,43 +134,43 @@ func (a *Agent) askServers(ctx context.Context, vendor string, servers []string)
 			continue
 		}
 		for _, p := range list {
-			o := Offer{
-				Product: p.Product, Name: p.Name, Vendor: p.Vendor, State: OfferNetwork, Code: p.Code, Reason: p.Reason,
-				Where: servers[i], Free: p.Free, Seats: p.Seats, Lendable: p.Borrow, Longest: p.Longest,
+			o := wire.Offer{
+				Product: p.Product, Name: p.Name, Vendor: p.Vendor, State: wire.OfferNetwork, Code: p.Code, Reason: p.Reason,
+				Where: servers[i], Free: p.Free, Seats: p.Seats, Borrow: p.Borrow, Longest: p.Longest,
 			}
-			old, known := found[o.key()]
+			old, known := found[keyOf(o)]
 			if known && (old.Code == refusal.Valid || o.Code != refusal.Valid) {
 				old.Free, old.Seats = old.Free+o.Free, old.Seats+o.Seats
 				o = old
 			} else if known {
 				o.Free, o.Seats = old.Free+o.Free, old.Seats+o.Seats
 			}
-			found[o.key()] = o
+			found[keyOf(o)] = o
 		}
 	}
 	return found, quiet
 }
 
-// network adds what a license server has of a product that is here too. What is
+// onNetwork adds what a license server has of a product that is here too. What is
 // here and cannot be used gives way to what the network has.
-func (o *Offer) network(n Offer) {
-	o.Free, o.Seats, o.Longest, o.Lendable = n.Free, n.Seats, n.Longest, n.Lendable
-	if o.State == OfferDisabled && n.Code == refusal.Valid {
-		o.State, o.Code, o.Reason, o.Until, o.Where = OfferNetwork, n.Code, "", 0, n.Where
+func onNetwork(o *wire.Offer, n wire.Offer) {
+	o.Free, o.Seats, o.Longest, o.Borrow = n.Free, n.Seats, n.Longest, n.Borrow
+	if o.State == wire.OfferDisabled && n.Code == refusal.Valid {
+		o.State, o.Code, o.Reason, o.Until, o.Where = wire.OfferNetwork, n.Code, "", 0, n.Where
 	}
 }
 
-func (o Offer) can() []string {
-	can := []string{}
+func can(o wire.Offer) []string {
+	list := []string{}
 	add := func(what string, possible bool) {
 		if possible {
-			can = append(can, what)
+			list = append(list, what)
 		}
 	}
-	add(CanUse, o.Code == refusal.Valid)
-	add(CanDeactivate, o.Loan == nil && o.State == OfferLocal)
-	add(CanReturn, o.Loan != nil && o.State == OfferBorrowed)
-	add(CanExtend, o.Loan != nil && o.State == OfferBorrowed && o.Lendable)
-	add(CanBorrow, o.State == OfferNetwork && o.Lendable)
-	return can
+	add(wire.CanUse, o.Code == refusal.Valid)
+	add(wire.CanDeactivate, o.Loan == nil && o.State == wire.OfferLocal)
+	add(wire.CanReturn, o.Loan != nil && o.State == wire.OfferBorrowed)
+	add(wire.CanExtend, o.Loan != nil && o.State == wire.OfferBorrowed && o.Borrow)
+	add(wire.CanBorrow, o.State == wire.OfferNetwork && o.Borrow)
+	return list
 }
