@@ -63,11 +63,22 @@ type Agent struct {
 	// answer to the first is on its way. Checks never take it.
 	writing chan struct{}
 
+	changed chan struct{} // has room for the one word that a container was written
+
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }
 
 // Open returns the agent of a home folder. Nothing is read or made yet.
 func Open(cfg Config) *Agent {
+	cfg = cfg.Filled()
+	return &Agent{
+		cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk},
+		writing: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}
+}
+
+// Filled is the configuration with what is real in place of what is nil.
+func (cfg Config) Filled() Config {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -86,7 +97,19 @@ func Open(cfg Config) *Agent {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk}, writing: make(chan struct{}, 1)}
+	return cfg
+}
+
+// Changed gets a word after a container, the trust or a block list was written by
+// this process: several changes may be one word.
+func (a *Agent) Changed() <-chan struct{} { return a.changed }
+
+// tell sends that word.
+func (a *Agent) tell() {
+	select {
+	case a.changed <- struct{}{}:
+	default: // the last one was not heard yet
+	}
 }
 
 func (a *Agent) now() license.Time { return license.At(a.cfg.Now()) }
@@ -112,5 +135,6 @@ func (a *Agent) write(ctx context.Context, fn func() error) error {
 		return ctx.Err()
 	}
 	defer func() { <-a.writing }()
+	defer a.tell()
 	return fn()
 }
