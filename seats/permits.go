@@ -10,6 +10,9 @@ func Permits(t license.Terms, l Lease) bool {
 	if t.Counting != license.Unlimited && l.Seats > t.Seats {
 		return false
 	}
+	if l.Until == 0 && l.Kind != Transfer {
+		return false
+	}
 	if end := t.ExpiresAt; end != 0 && (l.Until == 0 || l.Until > end.Add(t.Grace.Go())) {
 		return false
 	}
