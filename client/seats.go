@@ -109,6 +109,9 @@ func (s *Seats) Is(containerKey []byte) bool {
 	return s.pin == nil || s.pin.is(containerKey)
 }
 
+// Secure reports whether the channel proves who answers.
+func (s *Seats) Secure() bool { return s.pin != nil }
+
 // Expect says which key the server must have, before it is called.
 func (s *Seats) Expect(containerKey []byte) {
 	if s.pin != nil && len(containerKey) == ed25519.PublicKeySize {

@@ -369,10 +369,16 @@ func blockedContainer(serial license.Serial) *refusal.Refusal {
 }
 
 // Blocked says why a license that was proven may not be used all the same, or
-// nil.
-func (a *Agent) Blocked(s seal.Scope, body container.Body, brought Blocks) (*refusal.Refusal, error) {
+// nil. The holder is the container that has it, which is not the license's where it
+// is lent.
+func (a *Agent) Blocked(s seal.Scope, body container.Body, brought Blocks, holder license.Serial) (*refusal.Refusal, error) {
 	b := a.blocks(brought)
 	defer b.Close()
+	if holder != body.Container {
+		if found, err := b.has(s, blocklist.Container(holder)); found || err != nil {
+			return blockedContainer(holder), err
+		}
+	}
 	return b.stop(s, body.Container, body.License, body.Generation)
 }
 

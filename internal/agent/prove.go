@@ -12,6 +12,7 @@ import (
 	"licet/seal"
 	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 // OpenRequest is a program's question, with a nonce that it draws each time.
@@ -124,19 +125,11 @@ type Seen struct {
 	Hint    string
 	// Body is the license, nil if none was proven; the rest is there with it.
 	Body        *container.Body
-	Loan        *SeenLoan      // if a license server has lent it
+	Loan        *wire.Loan     // if a license server has lent it
 	Container   license.Serial // that has it
 	Floor       license.Time   // latest time known to have passed
 	LastContact license.Time   // vendor's time of the latest answer
 	Closed      []terms.Reason // why a container that may hold a better license did not open
-}
-
-// SeenLoan is a loan that a program saw by itself.
-type SeenLoan struct {
-	Lease seats.LeaseID
-	Kind  seats.LeaseKind
-	From  license.Time
-	Until license.Time
 }
 
 // Look is Prove for the program in whose process it runs. Nothing is signed: the
@@ -175,7 +168,9 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.LastContact
 		s.Container = c.box.serial()
 		if c.loan != nil {
-			s.Loan = &SeenLoan{Lease: c.lease, Kind: c.loan.Kind, From: c.from, Until: c.until}
+			l := c.box.describeLoan(c.lease)
+			l.Since, l.Until = c.from, c.until // as signed
+			s.Loan = &l
 		}
 	}
 	return s, nil
