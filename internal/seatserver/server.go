@@ -100,8 +100,9 @@ const (
 	healEvery    = 10 * time.Second // tries to write again after the disk failed
 )
 
-// Run does what time brings until ctx ends, and closes the server then.
-func (s *Server) Run(ctx context.Context) {
+// Run does what time brings until ctx ends. It closes the server then, after the
+// last request was served.
+func (s *Server) Run(ctx context.Context, served <-chan struct{}) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	refresh := time.NewTicker(refreshEvery)
@@ -111,6 +112,7 @@ func (s *Server) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			<-served
 			s.close(context.WithoutCancel(ctx))
 			return
 		case <-tick.C:
