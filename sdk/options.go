@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -69,6 +70,9 @@ func Reduced() Option { return func(o *options) { o.reduced = true } }
 func WithStation(station func() seats.Client) Option {
 	return func(o *options) { o.agent.Station = station }
 }
+
+// WithHTTP replaces what carries calls to license servers on this machine, for tests.
+func WithHTTP(c *http.Client) Option { return func(o *options) { o.agent.HTTP = c } }
 
 // WithClock replaces the computer's clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.agent.Now = now } }
