@@ -50,7 +50,7 @@ func (s *Server) Claim(who seats.Caller, c seats.Claim) (granted, error) {
 	}
 	now := s.clock()
 	g, records, no := s.engine.Claim(now, who, c, s.mint)
-	s.usage.claimed(now, c.Product, no)
+	s.usage.claimed(c.Product, no)
 	if no != nil {
 		group := s.note(records)
 		s.mu.Unlock()

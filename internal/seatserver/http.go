@@ -26,7 +26,7 @@ import (
 // Bounds of one request.
 const (
 	maxBody = 16 << 10
-	maxFile = 4 * seal.MaxLoanRequest // in its armor
+	maxFile = 2 * seal.MaxLoanRequest // in its armor
 )
 
 // limits let everybody do more than a program ever needs, and nobody everything.

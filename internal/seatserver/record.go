@@ -146,6 +146,9 @@ func (s *Server) lost(shared []agent.Shared, why error) error {
 func (s *Server) start(p past, l *ledger.Ledger[*grant], shared []agent.Shared) {
 	s.engine, s.ledger, s.stopped = p.engine, l, nil
 	s.share(shared)
+	for serial, k := range s.keepers {
+		k.heads.Store(p.heads[serial].Number)
+	}
 	s.engine.SetSources(s.clock(), s.list(shared))
 	s.engine.SetRules(s.rules.inForce)
 }

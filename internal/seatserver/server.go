@@ -197,5 +197,8 @@ func (s *Server) close(ctx context.Context) {
 	if err := s.ledger.Close(); err != nil {
 		s.log.Error("the ledger was not closed well", "error", err)
 	}
+	if err := s.usage.log.Close(); err != nil {
+		s.log.Error("the record of use was not written to its end", "error", err)
+	}
 	s.dir.Close()
 }

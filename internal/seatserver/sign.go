@@ -3,6 +3,7 @@ package seatserver
 import (
 	"encoding/base64"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -24,6 +25,7 @@ type keeper struct {
 	identity container.Identity
 	keys     *seal.ContainerKeys
 	tls      *channel
+	heads    atomic.Uint64 // number of the last head it signed, as far as is known
 }
 
 // source is a license whose seats are shared, with what every lease of it begins
@@ -156,6 +158,7 @@ func (h heads) signOne(k *keeper, group []*grant, now license.Time) (head, bool)
 	}
 	next := head{Serial: k.serial, Number: made.Number, Hash: made.Hash(), Time: now, Count: len(group)}
 	h[k.serial] = next
+	k.heads.Store(next.Number)
 	return next, true
 }
 
