@@ -39,6 +39,12 @@ type source struct {
 	rest    []byte // those, fewer than three
 }
 
+// sourceKey names a license in a container.
+type sourceKey struct {
+	container license.Serial
+	license   license.ID
+}
+
 // grant is a lease on its way into the ledger.
 type grant struct {
 	source    *source
@@ -57,7 +63,7 @@ func (g *grant) document(b []byte) []byte {
 
 // share takes over what the containers hold. The caller holds mu.
 func (s *Server) share(shared []agent.Shared) {
-	keepers, sources := map[license.Serial]*keeper{}, map[license.ID]*source{}
+	keepers, sources := map[license.Serial]*keeper{}, map[sourceKey]*source{}
 	for _, c := range shared {
 		k := s.keepers[c.Serial]
 		if k == nil || k.scope != c.Scope {
@@ -70,7 +76,7 @@ func (s *Server) share(shared []agent.Shared) {
 		keepers[c.Serial] = k
 		for _, l := range c.Licenses {
 			whole := len(l.Part) - len(l.Part)%3
-			sources[l.Body.License] = &source{
+			sources[sourceKey{c.Serial, l.Body.License}] = &source{
 				keeper: k, product: l.Body.Product, part: l.Part,
 				text: base64.StdEncoding.EncodeToString(l.Part[:whole]), rest: l.Part[whole:],
 			}
