@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"licet/license"
+	"licet/refusal"
 	"licet/seats"
 )
 
@@ -102,4 +103,24 @@ type RulesView struct {
 type EndRequest struct {
 	By  string `json:"by,omitempty"`
 	Why string `json:"why,omitempty"`
+}
+
+// UsageRow is the use of one product in an hour, a day or a month.
+type UsageRow struct {
+	From    license.Time            `json:"from"`
+	Until   license.Time            `json:"until"`
+	Product string                  `json:"product"`
+	Grants  uint64                  `json:"grants"`
+	Denials map[refusal.Code]uint64 `json:"denials"`
+	Denied  uint64                  `json:"denied"` // all denials
+	Peak    int64                   `json:"peak"`   // seats in use and on loan at once, as seen each second
+	Seats   int64                   `json:"seats"`  // that there were, at most
+}
+
+// UsageView is the use of a license server's seats.
+type UsageView struct {
+	By    string       `json:"by"` // hour, day or month, in UTC
+	Rows  []UsageRow   `json:"rows"`
+	Gaps  []string     `json:"gaps,omitempty"` // hours that are missing or not whole, in words
+	Since license.Time `json:"since,omitzero"` // nothing is known before
 }

@@ -26,6 +26,7 @@ type Shared struct {
 	// Ledger is how far the server's ledger had got when the container last heard of
 	// it; the zero value for never.
 	Ledger   ledger.Point
+	Longest  license.Duration // session that the server may have granted, as far as it was told then
 	Licenses []SharedLicense
 }
 
@@ -82,6 +83,7 @@ func (a *Agent) sharedOf(b *box, blocked *blocks) (Shared, error) {
 	}
 	if b.Ledger != nil {
 		s.Ledger = ledger.Point{Identity: b.Ledger.Identity, Number: b.Ledger.Number, Head: b.Ledger.Head}
+		s.Longest = b.Ledger.Longest
 	}
 	by := b.judge(v)
 	for _, id := range b.held() {
@@ -123,15 +125,16 @@ func (v vendor) licensePart(step, body []byte, certificates [][]byte) ([]byte, e
 // ledgerMark is how far a license server's ledger had got, as its container
 // remembers it.
 type ledgerMark struct {
-	Identity [16]byte `cbor:"1,keyasint"`
-	Number   uint64   `cbor:"2,keyasint"`
-	Head     [32]byte `cbor:"3,keyasint"`
+	Identity [16]byte         `cbor:"1,keyasint"`
+	Number   uint64           `cbor:"2,keyasint"`
+	Head     [32]byte         `cbor:"3,keyasint"`
+	Longest  license.Duration `cbor:"4,keyasint"`
 }
 
 // RememberLedger makes every container that opens here remember how far the
 // license server's ledger has got, so that one that is missing, put back or changed
 // is noticed (docs/protocol.md R27).
-func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point) error {
+func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration) error {
 	return a.write(ctx, func() error {
 		entries, err := containerfile.List(a.cfg.Home)
 		if err != nil {
@@ -144,7 +147,7 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point) error {
 				a.cfg.Log.Debug("the ledger's state is not remembered", "container", e.Serial, "error", err)
 				continue // its seats are not shared either
 			}
-			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head}
+			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
 			if b.Ledger != nil && *b.Ledger == mark {
 				continue
 			}

@@ -308,7 +308,10 @@ func TestCompact(t *testing.T) {
 		dir := t.TempDir()
 		carried := 0
 		l := create(t, dir, Options[int]{Grow: 256,
-			Begin: func(group []int) ([]byte, func()) { carried += len(group); return fmt.Appendf(nil, "=%d", carried), nil },
+			Begin: func(group []int) ([]byte, func()) {
+				carried += len(group)
+				return fmt.Appendf(nil, "=%d", carried), nil
+			},
 			Carry: func() []byte { return fmt.Appendf(nil, "=%d", carried) },
 		})
 		sum, items := 0, 0

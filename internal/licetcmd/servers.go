@@ -341,7 +341,9 @@ func account() string {
 
 func printPools(p *cli.Page, pools []seats.PoolView, now time.Time) {
 	rows := [][]string{}
-	slices.SortFunc(pools, func(a, b seats.PoolView) int { return strings.Compare(a.Product+string(a.License), b.Product+string(b.License)) })
+	slices.SortFunc(pools, func(a, b seats.PoolView) int {
+		return strings.Compare(a.Product+string(a.License), b.Product+string(b.License))
+	})
 	for _, v := range pools {
 		state := "usable"
 		if !v.Usable {

@@ -1,13 +1,18 @@
 package licetcmd
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"licet/internal/cli"
+	"licet/internal/seatserver"
 	"licet/refusal"
 	"licet/seats"
 	"licet/wire"
@@ -99,5 +104,40 @@ func (c *commands) printSessions(p *cli.Page, v sessionsView) {
 }
 
 func (c *commands) sessionsUsage() *cobra.Command {
-	return &cobra.Command{Use: "usage", Short: "Show the use of seats and denials by hour, day or month", Args: cli.Args()}
+	var by string
+	var asCSV bool
+	cmd := &cobra.Command{
+		Use: "usage", Short: "Show the use of seats and denials by hour, day or month",
+		Long: "Counts come from the server's record, hour by hour, which its container signs; hours\n" +
+			"that are missing show. --csv writes a table for a spreadsheet.",
+		Args: cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var view wire.UsageView
+			if err := c.client().SeatServer(cmd.Context(), http.MethodGet, wire.PathUsage+"?by="+url.QueryEscape(by), nil, &view); err != nil {
+				return err
+			}
+			if asCSV {
+				_, err := cmd.OutOrStdout().Write(seatserver.UsageCSV(view.Rows))
+				return err
+			}
+			return cli.Print(cmd, view, func(p *cli.Page) {
+				var rows [][]string
+				for _, r := range view.Rows {
+					var why []string
+					for _, code := range slices.Sorted(maps.Keys(r.Denials)) {
+						why = append(why, fmt.Sprintf("%d %s", r.Denials[code], strings.ReplaceAll(string(code), "_", " ")))
+					}
+					rows = append(rows, []string{r.From.String(), r.Product, strconv.FormatUint(r.Grants, 10),
+						fmt.Sprintf("%d of %d", r.Peak, r.Seats), strconv.FormatUint(r.Denied, 10), strings.Join(why, ", ")})
+				}
+				p.Table("Nothing was counted yet.", []string{"FROM", "PRODUCT", "GRANTED", "PEAK", "DENIED", "WHY"}, rows)
+				for _, gap := range view.Gaps {
+					p.Line("%s", gap)
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&by, "by", "day", "hour, day or month, in UTC")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "write a table for a spreadsheet")
+	return cmd
 }

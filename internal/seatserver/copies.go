@@ -26,8 +26,8 @@ func (s *Server) Announcement(port int) func() discovery.Announcement {
 		a := discovery.Announcement{Name: hostname() + " " + s.instance[:6], Port: port, Instance: s.instance, Vendors: vendors}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for id := range s.sources {
-			a.Licenses = append(a.Licenses, discovery.Mark(id))
+		for key := range s.sources {
+			a.Licenses = append(a.Licenses, discovery.Mark(key.license))
 		}
 		slices.Sort(a.Licenses)
 		return a
@@ -44,8 +44,8 @@ const mostAsked = 16
 func (s *Server) Met(ctx context.Context, found []discovery.Found) {
 	mine := map[string]license.Serial{}
 	s.mu.Lock()
-	for id, src := range s.sources {
-		mine[discovery.Mark(id)] = src.keeper.serial
+	for key := range s.sources {
+		mine[discovery.Mark(key.license)] = key.container
 	}
 	s.mu.Unlock()
 	copies := map[license.Serial]string{}

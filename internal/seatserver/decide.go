@@ -2,9 +2,6 @@ package seatserver
 
 import (
 	"encoding/base32"
-	"encoding/hex"
-	"fmt"
-	"strings"
 	"time"
 
 	"licet/container"
@@ -30,17 +27,6 @@ func (s *Server) mint() (seats.LeaseID, seats.Token) {
 
 var leaseNames = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// tokenText is how a token travels.
-func tokenText(t seats.Token) string { return hex.EncodeToString(t[:]) }
-
-// tokenOf reads a token; one that has another form is nobody's.
-func tokenOf(text string) (t seats.Token) {
-	if b, err := hex.DecodeString(text); err == nil && len(b) == len(t) && strings.ToLower(text) == text {
-		copy(t[:], b)
-	}
-	return t
-}
-
 // Claim gives a seat.
 func (s *Server) Claim(who seats.Caller, c seats.Claim) (granted, error) {
 	s.mu.Lock()
@@ -50,7 +36,7 @@ func (s *Server) Claim(who seats.Caller, c seats.Claim) (granted, error) {
 	}
 	now := s.clock()
 	g, records, no := s.engine.Claim(now, who, c, s.mint)
-	s.usage.claimed(now, c.Product, no)
+	s.usage.claimed(c.Product, no)
 	if no != nil {
 		group := s.note(records)
 		s.mu.Unlock()
@@ -69,10 +55,10 @@ func (s *Server) Claim(who seats.Caller, c seats.Claim) (granted, error) {
 
 // issue puts a grant into the ledger and has it signed. The caller holds mu.
 func (s *Server) issue(g seats.Grant, records []seats.Record) (*grant, *ledger.Group, error) {
-	item := &grant{source: s.sources[g.Lease.License]}
+	item := &grant{source: s.sources[sourceKey{g.Lease.Server, g.Lease.License}]}
 	var err error
 	if item.source == nil {
-		err = fmt.Errorf("seatserver: license %s, of which a seat was granted, is not here", g.Lease.License)
+		err = refusal.New(refusal.NoLicense, "The license %s, of which the seat is, is not on this server any more.", g.Lease.License)
 	} else {
 		item.lease, err = seal.EncodeLease(g.Lease)
 	}
@@ -265,7 +251,7 @@ func (s *Server) Pools() []seats.PoolView {
 func (s *Server) Leases() []seats.LeaseView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.engine.Leases(s.clock())
+	return s.engine.Leases()
 }
 
 // Products is what a caller may have; of one vendor unless that is "".

@@ -26,7 +26,7 @@ import (
 // Bounds of one request.
 const (
 	maxBody = 16 << 10
-	maxFile = 4 * seal.MaxLoanRequest // in its armor
+	maxFile = 2 * seal.MaxLoanRequest // in its armor
 )
 
 // limits let everybody do more than a program ever needs, and nobody everything.
@@ -249,7 +249,7 @@ func appendLease(b []byte, g granted, token bool) []byte {
 	b = append(b, g.Lease.ID...)
 	if token {
 		b = append(b, `","token":"`...)
-		b = append(b, tokenText(g.Token)...)
+		b = append(b, g.Token.Text()...)
 	}
 	b = append(b, `","expires_at":"`...)
 	b = g.Lease.Until.Go().AppendFormat(b, time.RFC3339Nano)
@@ -319,6 +319,12 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("a handler fell over", "method", r.Method, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 		s.refuse(w, errors.New("panic"))
 	}
+}
+
+// tokenOf reads a token; one that has another form is nobody's.
+func tokenOf(text string) seats.Token {
+	t, _ := seats.ParseToken(text)
+	return t
 }
 
 // bearer is the token that a request brings.

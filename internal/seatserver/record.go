@@ -97,6 +97,10 @@ func (s *Server) options(h heads) ledger.Options[*grant] {
 func (s *Server) openLedger(shared []agent.Shared) error {
 	p := s.newPast()
 	known, odd := remembered(shared)
+	s.longest = s.limits.Longest
+	for _, c := range shared {
+		s.longest = max(s.longest, c.Longest)
+	}
 	l, err := ledger.Open(s.dir, ledgerName, s.options(p.heads), known, p.replay)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
@@ -134,7 +138,7 @@ func (s *Server) lost(shared []agent.Shared, why error) error {
 	s.share(shared)
 	now := s.clock()
 	p.engine.SetSources(now, s.list(shared))
-	l, err := ledger.Create(s.dir, ledgerName, filler(s.cfg.Random), s.options(p.heads), s.encode(p.engine.Uncertain(now)))
+	l, err := ledger.Create(s.dir, ledgerName, filler(s.cfg.Random), s.options(p.heads), s.encode(p.engine.Uncertain(now, s.longest)))
 	if err != nil {
 		return storage(err)
 	}
@@ -146,6 +150,9 @@ func (s *Server) lost(shared []agent.Shared, why error) error {
 func (s *Server) start(p past, l *ledger.Ledger[*grant], shared []agent.Shared) {
 	s.engine, s.ledger, s.stopped = p.engine, l, nil
 	s.share(shared)
+	for serial, k := range s.keepers {
+		k.heads.Store(p.heads[serial].Number)
+	}
 	s.engine.SetSources(s.clock(), s.list(shared))
 	s.engine.SetRules(s.rules.inForce)
 }
@@ -187,7 +194,7 @@ func (s *Server) remember(ctx context.Context, now bool) {
 	if !due {
 		return
 	}
-	if err := s.agent.RememberLedger(ctx, end); err != nil {
+	if err := s.agent.RememberLedger(ctx, end, s.longest); err != nil {
 		s.log.Warn("the containers do not know how far the ledger is", "error", err)
 		return
 	}

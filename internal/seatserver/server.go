@@ -41,11 +41,12 @@ type Server struct {
 	mu      sync.Mutex // guards what follows; what is decided under it enters the ledger under it
 	engine  *seats.Engine
 	ledger  *ledger.Ledger[*grant]
-	sources map[license.ID]*source
+	sources map[sourceKey]*source
 	keepers map[license.Serial]*keeper
 	rules   rules
 	last    time.Time                 // of the clock, to see it being set
 	stopped *refusal.Refusal          // why nothing is given or taken; nil while all is well
+	longest license.Duration          // of all sessions that there may be
 	copies  map[license.Serial]string // containers of which another server was met, and where
 	anchor  anchor
 	usage   usage
@@ -196,6 +197,9 @@ func (s *Server) close(ctx context.Context) {
 	s.remember(ctx, true)
 	if err := s.ledger.Close(); err != nil {
 		s.log.Error("the ledger was not closed well", "error", err)
+	}
+	if err := s.usage.log.Close(); err != nil {
+		s.log.Error("the record of use was not written to its end", "error", err)
 	}
 	s.dir.Close()
 }

@@ -3,6 +3,7 @@ package seatserver
 import (
 	"encoding/base64"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -24,6 +25,7 @@ type keeper struct {
 	identity container.Identity
 	keys     *seal.ContainerKeys
 	tls      *channel
+	heads    atomic.Uint64 // number of the last head it signed, as far as is known
 }
 
 // source is a license whose seats are shared, with what every lease of it begins
@@ -35,6 +37,12 @@ type source struct {
 	part    []byte
 	text    string // base64 of the part, but for its last bytes
 	rest    []byte // those, fewer than three
+}
+
+// sourceKey names a license in a container.
+type sourceKey struct {
+	container license.Serial
+	license   license.ID
 }
 
 // grant is a lease on its way into the ledger.
@@ -55,7 +63,7 @@ func (g *grant) document(b []byte) []byte {
 
 // share takes over what the containers hold. The caller holds mu.
 func (s *Server) share(shared []agent.Shared) {
-	keepers, sources := map[license.Serial]*keeper{}, map[license.ID]*source{}
+	keepers, sources := map[license.Serial]*keeper{}, map[sourceKey]*source{}
 	for _, c := range shared {
 		k := s.keepers[c.Serial]
 		if k == nil || k.scope != c.Scope {
@@ -68,7 +76,7 @@ func (s *Server) share(shared []agent.Shared) {
 		keepers[c.Serial] = k
 		for _, l := range c.Licenses {
 			whole := len(l.Part) - len(l.Part)%3
-			sources[l.Body.License] = &source{
+			sources[sourceKey{c.Serial, l.Body.License}] = &source{
 				keeper: k, product: l.Body.Product, part: l.Part,
 				text: base64.StdEncoding.EncodeToString(l.Part[:whole]), rest: l.Part[whole:],
 			}
@@ -156,6 +164,7 @@ func (h heads) signOne(k *keeper, group []*grant, now license.Time) (head, bool)
 	}
 	next := head{Serial: k.serial, Number: made.Number, Hash: made.Hash(), Time: now, Count: len(group)}
 	h[k.serial] = next
+	k.heads.Store(next.Number)
 	return next, true
 }
 
