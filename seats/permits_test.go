@@ -27,6 +27,7 @@ func TestPermits(t *testing.T) {
 		"one seat too many":           {seats.Lease{Kind: seats.Session, Seats: 6, From: start, Until: start + hour}, nil, false},
 		"any number, uncounted":       {seats.Lease{Kind: seats.Session, Seats: 6, From: start, Until: start + hour}, func(t *license.Terms) { t.Counting = license.Unlimited }, true},
 		"local only":                  {seats.Lease{Kind: seats.Session, Seats: 1, From: start, Until: start + hour}, func(t *license.Terms) { t.Seats = 0 }, false},
+		"local only, uncounted":       {seats.Lease{Kind: seats.Session, Seats: 1, From: start, Until: start + hour}, func(t *license.Terms) { t.Seats, t.Counting = 0, license.Unlimited }, false},
 		"up to the end of its grace":  {seats.Lease{Kind: seats.Session, Seats: 1, From: start, Until: end + hour}, nil, true},
 		"beyond its grace":            {seats.Lease{Kind: seats.Session, Seats: 1, From: start, Until: end + hour + 1}, nil, false},
 		"a loan":                      {seats.Lease{Kind: seats.Loan, Seats: 2, From: start, Until: start + 24*hour}, nil, true},
