@@ -40,6 +40,9 @@ func NewSeats(address string, o Options) (*Seats, error) {
 	s := &Seats{base: base}
 	if strings.HasPrefix(base, "https:") {
 		s.pin = &pin{}
+		if o.Vendor != "" {
+			s.pin.name = wire.SeatsName(o.Vendor)
+		}
 		o.HTTP = &http.Client{Timeout: 30 * time.Second, Transport: s.pin.transport()}
 	}
 	if o.Attempts == 0 {
@@ -47,6 +50,12 @@ func NewSeats(address string, o Options) (*Seats, error) {
 	}
 	s.caller = newCaller(o)
 	return s, nil
+}
+
+// NewSeatsOn makes a client of the license server behind a connection that is made
+// otherwise, such as a socket on this machine.
+func NewSeatsOn(name string, o Options) *Seats {
+	return &Seats{caller: newCaller(o), base: "http://" + name}
 }
 
 // SeatsAddress is the address of a license server as a URL: plain on this
@@ -98,6 +107,16 @@ func (s *Seats) Address() string { return s.base }
 // tells it alone.
 func (s *Seats) Is(containerKey []byte) bool {
 	return s.pin == nil || s.pin.is(containerKey)
+}
+
+// Secure reports whether the channel proves who answers.
+func (s *Seats) Secure() bool { return s.pin != nil }
+
+// Expect says which key the server must have, before it is called.
+func (s *Seats) Expect(containerKey []byte) {
+	if s.pin != nil && len(containerKey) == ed25519.PublicKeySize {
+		s.pin.take(ed25519.PublicKey(containerKey))
+	}
 }
 
 // Claim asks for a seat.
@@ -185,6 +204,8 @@ func (s *Seats) silent(err error) error {
 
 // pin holds every connection to the key of the first.
 type pin struct {
+	name string // asked for in the handshake: whose container is to answer
+
 	mu  sync.Mutex // guards key
 	key ed25519.PublicKey
 }
@@ -201,6 +222,7 @@ func (p *pin) transport() *http.Transport {
 		IdleConnTimeout:     30 * time.Second,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13,
+			ServerName: p.name,
 			// The key is what is checked: against the first one here, and against the
 			// one that the vendor signed by who uses the connection.
 			InsecureSkipVerify: true,

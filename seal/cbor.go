@@ -101,6 +101,7 @@ func mustEncode(v any) []byte {
 // The major types of CBOR that are written by hand.
 const (
 	cborUint  = 0
+	cborMinus = 1
 	cborBytes = 2
 	cborText  = 3
 	cborArray = 4
@@ -127,4 +128,17 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 // appendBytes writes a byte string.
 func appendBytes(b, s []byte) []byte {
 	return append(appendHead(b, cborBytes, uint64(len(s))), s...)
+}
+
+// appendText writes a text, which the caller knows to be UTF-8.
+func appendText(b []byte, s string) []byte {
+	return append(appendHead(b, cborText, uint64(len(s))), s...)
+}
+
+// appendInt writes a number.
+func appendInt(b []byte, n int64) []byte {
+	if n < 0 {
+		return appendHead(b, cborMinus, uint64(^n))
+	}
+	return appendHead(b, cborUint, uint64(n))
 }

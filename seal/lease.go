@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"unicode/utf8"
 
 	"licet/container"
 	"licet/license"
@@ -49,12 +50,61 @@ type leaseStatement struct {
 	Head  []byte // signed
 }
 
-// EncodeLease writes a lease in its one spelling, for SignLeases.
+// EncodeLease writes a lease in its one spelling, for SignLeases. A server
+// writes many, so they are written by hand; encode gives the same bytes.
 func EncodeLease(l seats.Lease) ([]byte, error) {
 	if err := checkLease(l); err != nil {
-		return nil, fault("lease %s: %v", shorten(string(l.ID)), err)
+		return nil, fault("lease %q lacks something, or has what its kind must not have", shorten(string(l.ID)))
 	}
-	return encode("lease", MaxLease, l)
+	texts := append([]string{
+		string(l.ID), string(l.Server), string(l.License), l.Product, l.Nonce, string(l.Holder),
+		l.Client.ID, l.Client.Host, l.Client.User,
+	}, l.Client.Groups...)
+	size := 160 // heads, keys and numbers
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return nil, fault("lease %q has a text that is no UTF-8", shorten(string(l.ID)))
+		}
+		size += len(text) + 3
+	}
+	if size > MaxLease {
+		return nil, fault("lease %q has %d bytes; the limit is %d", shorten(string(l.ID)), size, MaxLease)
+	}
+	pairs := uint64(12)
+	if l.Holder != "" {
+		pairs += 2
+	}
+	b := appendHead(make([]byte, 0, size), cborMap, pairs)
+	b = appendText(append(b, 1), string(l.ID))
+	b = appendText(append(b, 2), string(l.Kind))
+	b = appendText(append(b, 3), string(l.Server))
+	b = appendText(append(b, 4), string(l.License))
+	b = appendHead(append(b, 5), cborUint, uint64(l.Generation))
+	b = appendText(append(b, 6), l.Product)
+	b = appendInt(append(b, 7), l.Seats)
+	b = appendClient(append(b, 8), l.Client)
+	b = appendText(append(b, 9), l.Nonce)
+	b = appendInt(append(b, 10), int64(l.From))
+	b = appendInt(append(b, 11), int64(l.Until))
+	b = appendHead(append(b, 12), cborUint, l.Fence)
+	if l.Holder != "" {
+		b = appendText(append(b, 13), string(l.Holder))
+		b = appendBytes(append(b, 14), l.HolderKey)
+	}
+	return b, nil
+}
+
+func appendClient(b []byte, c seats.Client) []byte {
+	b = appendHead(b, cborMap, 5)
+	b = appendText(append(b, 1), c.ID)
+	b = appendText(append(b, 2), c.Host)
+	b = appendText(append(b, 3), c.User)
+	b = appendInt(append(b, 4), c.PID)
+	b = appendHead(append(b, 5), cborArray, uint64(len(c.Groups)))
+	for _, g := range c.Groups {
+		b = appendText(b, g)
+	}
+	return b
 }
 
 // DecodeLease reads a lease. By itself it proves nothing: see Verifier.Lease.
@@ -103,8 +153,9 @@ func SignLeases(s Scope, keys *ContainerKeys, number uint64, previous [32]byte, 
 		return LeaseHead{}, nil, err
 	}
 	statements = make([][]byte, len(leases))
+	var path []byte
 	for i, l := range leases {
-		path := leasePath(levels, i)
+		path = leasePath(path[:0], levels, i)
 		b := make([]byte, 0, len(l)+len(path)+len(head.Signed)+24)
 		b = appendHead(b, cborArray, 4)
 		b = appendBytes(b, l)
@@ -167,9 +218,8 @@ func leaseTree(leases [][]byte) [][][32]byte {
 	return levels
 }
 
-// leasePath is the neighbors on the way from a leaf to the root.
-func leasePath(levels [][][32]byte, i int) []byte {
-	path := make([]byte, 0, 32*(len(levels)-1))
+// leasePath appends the neighbors on the way from a leaf to the root.
+func leasePath(path []byte, levels [][][32]byte, i int) []byte {
 	for _, level := range levels[:len(levels)-1] {
 		if beside := i ^ 1; beside < len(level) {
 			path = append(path, level[beside][:]...)

@@ -47,7 +47,7 @@ const (
 	MaxOrigins     = 32 << 10
 
 	MaxLease         = 8 << 10
-	MaxLeaseHead     = 512
+	MaxLeaseHead     = 1 << 10
 	MaxLeaseDocument = 384 << 10
 	MaxLoanRequest   = 128 << 10
 	MaxLoan          = 1 << 20
@@ -55,7 +55,7 @@ const (
 )
 
 // maxStatement is the limit of a lease with its path and head.
-const maxStatement = MaxLease + MaxLeaseHead + 1024
+const maxStatement = MaxLease + MaxLeaseHead + 1<<10
 
 // Kind is a kind of file.
 type Kind string

@@ -7,7 +7,10 @@ import "licet/license"
 // the vendor's key alone can tell it, so that a server cannot give what its
 // license never had. Who had how many seats at once only the server knows.
 func Permits(t license.Terms, l Lease) bool {
-	if t.Counting != license.Unlimited && l.Seats > t.Seats {
+	if t.Seats <= 0 || t.Counting != license.Unlimited && l.Seats > t.Seats {
+		return false
+	}
+	if l.Until == 0 && l.Kind != Transfer {
 		return false
 	}
 	if end := t.ExpiresAt; end != 0 && (l.Until == 0 || l.Until > end.Add(t.Grace.Go())) {

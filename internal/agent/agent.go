@@ -21,13 +21,14 @@ import (
 	"licet/internal/durable"
 	"licet/internal/machine"
 	"licet/license"
+	"licet/seats"
 )
 
 // Program is how this program names itself in reports and to central.
 const Program = "licet/" + Version
 
 // Version is the version of this program.
-const Version = "0.1.0"
+const Version = "0.2.0"
 
 // Config is what an agent works with. Clock, traits and randomness are
 // parameters: no environment variable changes them in a program that ships.
@@ -44,6 +45,8 @@ type Config struct {
 	Disk *durable.Disk
 	// HTTP speaks to central; nil is a client with a timeout.
 	HTTP *http.Client
+	// Station says who uses seats of license servers; nil is Station.
+	Station func() seats.Client
 	// Log gets what nobody asked for and somebody may want to know; nil drops it.
 	Log *slog.Logger
 }
@@ -84,6 +87,9 @@ func (cfg Config) Filled() Config {
 	}
 	if cfg.Traits == nil {
 		cfg.Traits = machine.Local
+	}
+	if cfg.Station == nil {
+		cfg.Station = Station
 	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Timeout: 30 * time.Second}

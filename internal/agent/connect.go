@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"licet/refusal"
@@ -43,6 +44,11 @@ var (
 	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList}
 	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor}
 
+	opBorrow     = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow}
+	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
+	opOffers     = operation[OffersRequest, []wire.Offer]{"offers", false, (*Agent).Offers}
+	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
+
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
 	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
 	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
@@ -50,6 +56,13 @@ var (
 	opServers       = operation[Nothing, Servers]{"servers", false, (*Agent).Servers}
 	opServersChange = operation[ServersChange, Servers]{"servers-change", true, (*Agent).ChangeServers}
 )
+
+// since names the version of the agent that first knew an operation, for those
+// that older ones do not know.
+var since = map[string]string{
+	opBorrow.name: LoansSince, opReturnLoan.name: LoansSince, opOffers.name: LoansSince, opNoteTime.name: LoansSince,
+	opServers.name: LoansSince, opServersChange.name: LoansSince,
+}
 
 // Client does operations on the containers of a home folder: through the agent
 // if one runs there, otherwise directly, under the home's lock.
@@ -139,6 +152,10 @@ func (o operation[In, Out]) ask(ctx context.Context, c *Client, in In) (Out, err
 		var p wire.Problem
 		if err := json.Unmarshal(answer, &p); err != nil || p.Code == "" {
 			return out, fmt.Errorf("agent: %s answered %s", o.name, resp.Status)
+		}
+		if needs := since[o.name]; needs != "" && resp.StatusCode == http.StatusNotFound && p.Code == refusal.NotFound && strings.HasPrefix(p.Detail, "The agent has no ") {
+			return out, refusal.New(refusal.UnsupportedVersion, "The agent of this machine is too old for this: it takes licet %s or newer.", needs).
+				Hinted("Install licet %s or newer, and restart licet serve.", needs).With("needs", needs)
 		}
 		return out, p.Refusal()
 	}
@@ -303,4 +320,25 @@ func (c *Client) ChangeServers(ctx context.Context, in ServersChange) (Servers, 
 // Doctor writes one report for support.
 func (c *Client) Doctor(ctx context.Context, in DoctorRequest) (Report, error) {
 	return opDoctor.do(ctx, c, in)
+}
+
+// Borrow takes a seat of a license server into a container of this machine.
+func (c *Client) Borrow(ctx context.Context, in BorrowRequest) (Borrowed, error) {
+	return opBorrow.do(ctx, c, in)
+}
+
+// ReturnLoan gives a loan back before its end.
+func (c *Client) ReturnLoan(ctx context.Context, in ReturnRequest) (GivenBack, error) {
+	return opReturnLoan.do(ctx, c, in)
+}
+
+// Offers tells for each product what this machine has and may have of it.
+func (c *Client) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
+	return opOffers.do(ctx, c, in)
+}
+
+// NoteTime notes the present time in the containers, unless an agent does.
+func (c *Client) NoteTime(ctx context.Context) error {
+	_, err := opNoteTime.do(ctx, c, Nothing{})
+	return err
 }

@@ -77,6 +77,7 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 	var running sync.WaitGroup
 	running.Go(func() { a.refreshLoop(loops, s.Refresh) })
 	running.Go(func() { a.floorLoop(loops) })
+	running.Go(func() { a.loanLoop(loops) })
 	if s.Beside != nil {
 		running.Go(func() { s.Beside(loops) })
 	}
@@ -193,6 +194,10 @@ func (a *Agent) handler(seats http.Handler) http.Handler {
 	offer(a, mux, opTrustAdd)
 	offer(a, mux, opTrustList)
 	offer(a, mux, opDoctor)
+	offer(a, mux, opBorrow)
+	offer(a, mux, opReturnLoan)
+	offer(a, mux, opOffers)
+	offer(a, mux, opNoteTime)
 	offer(a, mux, opBridgeAllow)
 	offer(a, mux, opBridgeList)
 	offer(a, mux, opBridgeForget)

@@ -312,6 +312,11 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 			add(key, d.String())
 		}
 	}
+	word := func(key, value string) {
+		if value != "" {
+			add(key, look.T(ctx, "console.terms."+key+"."+value))
+		}
+	}
 	if t.ExpiresAt == 0 && t.ExpiresIn == 0 {
 		add("expires_at", look.T(ctx, "console.terms.never"))
 	}
@@ -333,7 +338,16 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 	long("grace", t.Grace)
 	if t.Borrow.Max != 0 {
 		add("borrow", t.Borrow.Max.String())
+		add("borrow_seats", look.Number(ctx, t.Borrow.Seats))
+		out := t.Borrow.Out
+		if out == "" {
+			out = license.OutWait
+		}
+		word("borrow_out", string(out))
 	}
+	word("counting", string(t.Counting))
+	long("linger", t.Linger)
+	word("transfer", string(t.Transfer))
 	if len(l.Features) > 0 {
 		add("features", strings.Join(l.Features, ", "))
 	}

@@ -22,6 +22,7 @@ import (
 	"licet/internal/durable"
 	"licet/internal/home"
 	"licet/internal/machine"
+	"licet/seats"
 )
 
 // Env is the world the commands run in. The zero value is the real one; tests
@@ -32,6 +33,7 @@ type Env struct {
 	Traits  func() []machine.Trait
 	Disk    *durable.Disk
 	HTTP    *http.Client
+	Station func() seats.Client // who uses seats of license servers
 	Streams cli.Streams
 }
 
@@ -46,19 +48,21 @@ func Main(ctx context.Context, env Env, args []string) int {
 
 // commands is what all commands share.
 type commands struct {
-	env  Env
-	home string
+	env   Env
+	clock func() time.Time // nil is the computer's
+	home  string
 }
 
 // Root is the command tree of licet, to be run by cli.Main.
 func Root(env Env) *cobra.Command {
+	clock := env.Now
 	if env.Now == nil {
 		env.Now = time.Now
 	}
 	if env.Streams.Getenv == nil {
 		env.Streams.Getenv = os.Getenv
 	}
-	c := &commands{env: env}
+	c := &commands{env: env, clock: clock}
 	root := &cobra.Command{
 		Use:   "licet",
 		Short: "Licenses on this machine",
@@ -69,7 +73,8 @@ func Root(env Env) *cobra.Command {
 	root.AddCommand(
 		c.trust(), c.activate(), c.deactivate(), c.restore(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
-		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.servers(), c.sessions(), c.version(),
+		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.servers(), c.sessions(),
+		c.borrow(), c.giveBack(), c.transfer(), c.lend(), c.run(), c.version(),
 	)
 	return root
 }
@@ -85,7 +90,7 @@ func (c *commands) config(log *slog.Logger) agent.Config {
 	}
 	return agent.Config{
 		Home: dir, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
-		Disk: c.env.Disk, HTTP: c.env.HTTP, Log: log,
+		Disk: c.env.Disk, HTTP: c.env.HTTP, Station: c.env.Station, Log: log,
 	}
 }
 
