@@ -450,3 +450,7 @@ func (from lessor) lease(external, statement []byte) (seats.Lease, error) {
 	}
 	return l, nil
 }
+
+// AppendStatement ends a lease document, which begins with the part of LicensePart,
+// with the statement of a lease: for whoever has the part in another spelling.
+func AppendStatement(b, statement []byte) []byte { return appendBytes(b, statement) }

@@ -51,6 +51,7 @@ const (
 	MaxLeaseDocument = 384 << 10
 	MaxLoanRequest   = 128 << 10
 	MaxLoan          = 1 << 20
+	MaxUsage         = 1 << 20
 )
 
 // maxStatement is the limit of a lease with its path and head.
@@ -93,6 +94,7 @@ const (
 	forLease       purpose = "lease"        // by a license server's container
 	forLoanRequest purpose = "loan-request" // by a borrower's container
 	forLoan        purpose = "loan"         // by a license server's container
+	forUsage       purpose = "usage"        // by a license server's container
 )
 
 // VendorID names a vendor: "v" and the base32 text, in lower case, of a hash of
