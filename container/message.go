@@ -219,6 +219,8 @@ type Report struct {
 	// Hardware is short digests, keyed by the vendor, of the traits that survive
 	// a new installation: evidence that a lost container was on the same machine.
 	Hardware [][]byte `cbor:"18,keyasint,omitempty"`
+	// Lent is what a license server has out of the container's licenses.
+	Lent []Lent `cbor:"19,keyasint,omitempty"`
 }
 
 // Outcome says what became of one wish.

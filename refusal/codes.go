@@ -70,6 +70,7 @@ const (
 	BorrowNotAllowed  Code = "borrow_not_allowed"
 	BorrowTooLong     Code = "borrow_too_long"
 	ServerUnreachable Code = "server_unreachable"
+	DueSoon           Code = "due_soon"
 
 	// Programs around it.
 	CentralUnreachable Code = "central_unreachable"
@@ -159,6 +160,7 @@ var Codes = []Entry{
 	{BorrowNotAllowed, "The license, or the server's administrator, does not allow this loan.", "Use a seat over the network, or ask the administrator.", 403},
 	{BorrowTooLong, "A loan does not last that long here.", "Borrow for the longest time named, or less.", 409},
 	{ServerUnreachable, "No license server answers.", "Check the network and the list of servers: licet servers.", 503},
+	{DueSoon, "A warning, no refusal: what is borrowed ends soon.", "", 200},
 
 	{CentralUnreachable, "The vendor's server cannot be reached. Nothing was lost.", "Try again later, or carry files: licet request, licet import, licet receipt.", 503},
 	{StorageFull, "The disk is full or cannot be written. The old state was kept.", "Make room, then try again.", 507},

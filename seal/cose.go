@@ -23,27 +23,12 @@ func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byt
 	signed := make([]byte, 0, len(protected)+len(payload)+120)
 	signed = append(signed, "\x84\x6aSignature1"...)
 	signed = append(signed, protected...)
-	signed = appendString(signed, external(p, s, suite1))
-	signed = appendString(signed, payload)
+	signed = appendBytes(signed, external(p, s, suite1))
+	signed = appendBytes(signed, payload)
 
 	doc = append(doc, 0xa0)
-	doc = appendString(doc, payload)
-	return appendString(doc, ed25519.Sign(private, signed)), nil
-}
-
-// appendString writes a byte string of CBOR, its head the shortest.
-func appendString(b, s []byte) []byte {
-	switch n := len(s); {
-	case n < 24:
-		b = append(b, 0x40|byte(n))
-	case n < 1<<8:
-		b = append(b, 0x58, byte(n))
-	case n < 1<<16:
-		b = append(b, 0x59, byte(n>>8), byte(n))
-	default: // no document reaches 2³² bytes
-		b = append(b, 0x5a, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-	}
-	return append(b, s...)
+	doc = appendBytes(doc, payload)
+	return appendBytes(doc, ed25519.Sign(private, signed)), nil
 }
 
 // message is a COSE_Sign1 in its one spelling whose signature nobody has looked

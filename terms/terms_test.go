@@ -73,6 +73,14 @@ func TestCheck(t *testing.T) {
 		{name: "earliest end counts", held: contact(license.Terms{CheckIn: 9 * day, ExpiresAt: plus(now, 5*day)}, now), until: plus(now, 5*day)},
 		{name: "earliest end counts, other way", held: contact(license.Terms{CheckIn: 5 * day, ExpiresAt: plus(now, 9*day)}, now), until: plus(now, 5*day)},
 
+		{name: "loan, 1µs before its end", held: terms.Held{Lent: true, Until: now + 1}, until: now + 1},
+		{name: "loan, at its end", held: terms.Held{Lent: true, Until: now}, until: now, want: codes{refusal.Expired}},
+		{name: "loan has no grace", held: terms.Held{Lent: true, Until: now, Terms: license.Terms{Grace: day}}, until: now, want: codes{refusal.Expired}},
+		{name: "loan after the license", held: terms.Held{Lent: true, Until: now + 2, Terms: license.Terms{ExpiresAt: now}}, until: now, want: codes{refusal.Expired}},
+		{name: "loan in the grace of the license", held: terms.Held{Lent: true, Until: now + 2, Terms: license.Terms{ExpiresAt: now, Grace: day}}, until: now + 2, warnings: codes{refusal.Expired}},
+		{name: "loan, check-in is the server's", held: terms.Held{Lent: true, Until: now + 1, Terms: license.Terms{CheckIn: day}}, until: now + 1},
+		{name: "transfer without end", held: terms.Held{Lent: true}},
+
 		{name: "lowest version", held: held(license.Terms{MinVersion: "4.0"}), use: terms.Use{Version: "4"}},
 		{name: "below the lowest version", held: held(license.Terms{MinVersion: "4.10"}), use: terms.Use{Version: "4.9"}, want: codes{refusal.VersionNotCovered}},
 		{name: "version missing", held: held(license.Terms{MinVersion: "4.0"}), want: codes{refusal.VersionNotCovered}},

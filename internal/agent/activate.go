@@ -7,6 +7,7 @@ import (
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
+	"licet/terms"
 	"licet/wire"
 )
 
@@ -121,7 +122,17 @@ func (a *Agent) remaining(ctx context.Context) []Remaining {
 		default:
 			r.Licenses = b.held()
 			r.Receipt = b.receipt() == waiting
-			if len(r.Licenses) == 0 && !r.Receipt {
+			for _, id := range b.loans() {
+				if l := b.describeLoan(id); terms.Before(a.now(), l.Until) {
+					r.Loans = append(r.Loans, l)
+				}
+			}
+			for _, id := range b.gaveBack("") {
+				if l := b.describeReturned(id); terms.Before(a.now(), l.Until) {
+					r.Loans = append(r.Loans, l)
+				}
+			}
+			if len(r.Licenses) == 0 && !r.Receipt && len(r.Loans) == 0 {
 				continue
 			}
 		}

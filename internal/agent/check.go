@@ -11,6 +11,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/seats"
 	"licet/terms"
 )
 
@@ -26,6 +27,9 @@ type judge struct {
 	// license checks the vendor's signature over the step, and the step's hash of
 	// the body.
 	license func(step, body []byte) (container.Body, error)
+	// lease checks the document of a loan: the vendor's signature over the license
+	// that it comes from, and that license's container's over the loan.
+	lease func(document []byte) (seats.Lease, container.Body, error)
 	// certificates are the vendor's that it knows besides the container's.
 	certificates [][]byte
 }
@@ -45,6 +49,13 @@ type candidate struct {
 	locked  bool // the body is here and does not open
 	reissue bool // the body must be sent again
 	no      *refusal.Refusal
+
+	// Of a loan:
+	loan        *loan
+	lease       seats.LeaseID
+	lender      license.Serial // container that the license is in
+	generation  license.Generation
+	from, until license.Time
 }
 
 // found is the answer of a check and the license it is about.
@@ -96,6 +107,16 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 			}
 			candidates = append(candidates, c)
 		}
+		for _, id := range b.loans() {
+			if b.Loans[id].Product != in.Product {
+				continue
+			}
+			c := b.examineLoan(by, id, no)
+			if err := c.block(blocked); err != nil {
+				return f, err
+			}
+			candidates = append(candidates, c)
+		}
 	}
 	candidates = newest(candidates)
 	for _, c := range candidates {
@@ -111,7 +132,11 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 	f.best = &c
 	f.result.Verdict = verdicts[best]
 	f.result.License, f.result.Container, f.result.Vendor = c.id, c.box.serial(), c.box.header.Vendor
-	f.result.Source = "container " + string(c.box.serial())
+	f.result.Source = c.source()
+	if c.loan != nil {
+		l := c.box.describeLoan(c.lease)
+		f.result.Loan = &l
+	}
 	if !f.result.Valid {
 		f.result.Hint = c.hint(f.result.Code)
 		// A container that does not open may hold a better license.
@@ -156,6 +181,12 @@ func (b *box) judge(v vendor) judge {
 		}
 		_, got, err := verifier.License(step, body)
 		return got, err
+	}, lease: func(document []byte) (seats.Lease, container.Body, error) {
+		verifier, err := known()
+		if err != nil {
+			return seats.Lease{}, container.Body{}, err
+		}
+		return verifier.Lease(document)
 	}}
 }
 
@@ -213,9 +244,7 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 	if c.no != nil {
 		return no(c.no)
 	}
-	v := terms.Check(
-		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id)},
-		use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	v := terms.Check(c.held(), use, terms.Clock{Now: now, Floor: c.box.State.Floor})
 	if v.Valid && c.unrenewed() {
 		v.Warnings = append(v.Warnings, terms.Reason{Code: refusal.CheckInOverdue,
 			Message: "It was reported to the vendor as lost, and until he has decided, contact does not renew it. If you have it, tell him."})
@@ -224,7 +253,7 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 }
 
 // unrenewed reports whether the latest contact left the license out.
-func (c candidate) unrenewed() bool { return c.box.State.ContactOf(c.id) != c.box.State.LastContact }
+func (c candidate) unrenewed() bool { return c.loan == nil && c.box.State.ContactOf(c.id) != c.box.State.LastContact }
 
 func (c candidate) hint(code refusal.Code) string {
 	if c.no != nil {
@@ -232,6 +261,9 @@ func (c candidate) hint(code refusal.Code) string {
 	}
 	if code == refusal.CheckInOverdue && c.unrenewed() {
 		return "Tell the vendor that you have it: it was reported to him as lost, and he renews it when he has decided."
+	}
+	if c.loan != nil && code == refusal.Expired {
+		return "Borrow it again: licet borrow " + c.loan.Product + " --for DURATION."
 	}
 	return refusal.Lookup(code).Hint
 }

@@ -18,6 +18,9 @@ type copyOf struct {
 }
 
 func (c candidate) copy() copyOf {
+	if c.loan != nil {
+		return copyOf{} // as many seats as were lent, each of its own
+	}
 	return copyOf{c.id, c.box.header.Vendor, c.box.Environment, c.box.State.Held[c.id].Generation, c.box.State.LastContact}
 }
 

@@ -186,6 +186,23 @@ func (p *problems) coherent(line int, m license.Model, t license.Terms) {
 	if (t.Borrow.Max == 0) != (t.Borrow.Seats == 0) {
 		p.add(line, "borrow needs both max and seats")
 	}
+	p.coherentSeats(line, m, t)
+}
+
+// coherentSeats checks how seats are counted and shared. That more may be lent
+// than there are does no harm: there are never more than there are.
+func (p *problems) coherentSeats(line int, m license.Model, t license.Terms) {
+	asWhole := t.Counting == license.Exclusive
+	counted := !asWhole && t.Counting != license.Unlimited
+	if !counted && !m.MultiSeat() {
+		p.add(line, "counting is %s, but model %s has one seat", t.Counting, m)
+	}
+	if asWhole && t.Borrow.Seats != 0 {
+		p.add(line, "counting is exclusive, so that no single seats can be borrowed")
+	}
+	if !counted && t.Transfer == license.MovesSeats {
+		p.add(line, "counting is %s, so that transfer can only be whole", t.Counting)
+	}
 }
 
 // references checks that what products refer to is in the file or known, and

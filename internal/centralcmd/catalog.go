@@ -179,7 +179,11 @@ func termFields(p *cli.Page, env Env, t license.Terms) {
 	p.Field("check-in", "%s", either(t.CheckIn > 0, "every "+t.CheckIn.String()+" at least", ""))
 	p.Field("grace", "%s", either(t.Grace > 0, t.Grace.String(), ""))
 	p.Field("units", "%s", either(t.Units > 0, strconv.FormatInt(t.Units, 10), ""))
+	p.Field("counting", "%s", t.Counting)
+	p.Field("linger", "%s", either(t.Linger > 0, t.Linger.String()+" after a seat was released", ""))
 	p.Field("borrow", "%s", either(t.Borrow.Max > 0, fmt.Sprintf("%d seats for %s at most", t.Borrow.Seats, t.Borrow.Max), ""))
+	p.Field("return while lent", "%s", either(t.Borrow.Max > 0, either(t.Borrow.Out == license.OutAllow, "allowed", "refused until the seats are back"), ""))
+	p.Field("transfer", "%s", t.Transfer)
 	p.Field("customer text", "%s", t.CustomerText)
 	p.Field("vendor data", "%s", t.VendorData)
 }

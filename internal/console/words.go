@@ -234,6 +234,7 @@ func short(serial string) string {
 // amounts find what a reason of the policy counts, so that it can be said in
 // another language (package recovery writes them).
 var amounts = map[recovery.Rule][]*regexp.Regexp{
+	recovery.RuleLent:     {regexp.MustCompile(`container: (?P<Seats>\d+), the last of them until (?P<Date>.+? UTC)\.`), regexp.MustCompile(`container: (?P<Seats>\d+), one of them`)},
 	recovery.RuleGrant:    {regexp.MustCompile(`: (?P<Count>\d+) unused`)},
 	recovery.RuleKind:     {regexp.MustCompile(`kind (?P<Kind>\w*): (?P<Mode>\w+)\.`)},
 	recovery.RuleCustomer: {regexp.MustCompile(`every other: (?P<Mode>\w+)\.`)},
@@ -362,6 +363,11 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 			add(key, d.String())
 		}
 	}
+	word := func(key, value string) {
+		if value != "" {
+			add(key, look.T(ctx, "console.terms."+key+"."+value))
+		}
+	}
 	if t.ExpiresAt == 0 && t.ExpiresIn == 0 {
 		add("expires_at", look.T(ctx, "console.terms.never"))
 	}
@@ -383,7 +389,16 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 	long("grace", t.Grace)
 	if t.Borrow.Max != 0 {
 		add("borrow", t.Borrow.Max.String())
+		add("borrow_seats", look.Number(ctx, t.Borrow.Seats))
+		out := t.Borrow.Out
+		if out == "" {
+			out = license.OutWait
+		}
+		word("borrow_out", string(out))
 	}
+	word("counting", string(t.Counting))
+	long("linger", t.Linger)
+	word("transfer", string(t.Transfer))
 	if len(l.Features) > 0 {
 		add("features", strings.Join(l.Features, ", "))
 	}

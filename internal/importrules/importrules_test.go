@@ -43,7 +43,8 @@ var pure = []string{"refusal", "license", "container", "blocklist", "terms", "se
 // databases, randomness, the operating system, memory tricks.
 var hands = []string{
 	"os/...", "io/ioutil", "syscall/...", "plugin", "unsafe", "C",
-	"net/...", "database/...",
+	"net", "net/http/...", "net/mail", "net/rpc/...", "net/smtp", "net/textproto", "net/url", // net/netip is values only
+	"database/...",
 	"math/rand/...", "crypto/rand",
 }
 

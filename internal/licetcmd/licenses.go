@@ -98,6 +98,8 @@ func wipe(d agent.Deactivation, all bool) []string {
 			why = "its containers cannot be listed: " + r.Closed
 		case r.Closed != "":
 			why = fmt.Sprintf("container %s may hold licenses: %s", r.Container, r.Closed)
+		case len(r.Loans) > 0:
+			why = fmt.Sprintf("container %s has the loan %s, or its license server does not know that it is back: licet return %s.", r.Container, r.Loans[0].ID, r.Loans[0].ID)
 		case len(r.Licenses) > 0:
 			why = fmt.Sprintf("container %s still holds %s.", r.Container, strings.Join(texts(r.Licenses), ", "))
 		default:

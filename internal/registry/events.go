@@ -44,6 +44,7 @@ const (
 	evTurnedUp           = "copy_turned_up"
 	evContainerBlocked   = "container_blocked"
 	evContainerUnblocked = "container_unblocked"
+	evSeatsLent          = "seats_lent"
 	evRecoveryAsked      = "recovery_requested"
 	evRecoveryGranted    = "recovery_granted"
 	evRecoveryApproved   = "recovery_approved"
@@ -99,6 +100,7 @@ var sentences = map[string]string{
 	evTurnedUp:           "The container that had lost {product} turned up; it is to have it again.",
 	evContainerBlocked:   "The container was blocked: {why}.",
 	evContainerUnblocked: "The container was unblocked; it had been blocked because: {was}.",
+	evSeatsLent:          "Seats out of the container's licenses: {seats}, the last of them until {until}.",
 	evRecoveryAsked:      "The loss was reported (recovery {number}); staff decide.",
 	evRecoveryGranted:    "The loss was reported (recovery {number}) and restored at once, as policy allows.",
 	evRecoveryApproved:   "Recovery {number} was approved.",

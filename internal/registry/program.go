@@ -308,7 +308,10 @@ func (x *exchange) reconcile() (container.Finding, error) {
 	case f.Standing == container.Ahead:
 		return f, x.log.note(evContainerAhead, map[string]any{"at": r.Number, "issued": x.c.Issued}, x.self())
 	case f.Standing == container.InStep:
-		return f, x.confirm(f)
+		if err := x.confirm(f); err != nil {
+			return f, err
+		}
+		return f, x.lent()
 	}
 	return f, nil
 }
@@ -647,8 +650,13 @@ func (x *exchange) situation() (container.Situation, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Licenses[id] = container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
-			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved}
+		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
+			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
+			LentStays: l.Terms.Borrow.Out == license.OutAllow}
+		if l.Holder == x.in.serial {
+			c.Lent = container.LentOf(x.c.Lent, id, l.Generation, license.At(x.now))
+		}
+		s.Licenses[id] = c
 	}
 	for _, e := range x.earmarks {
 		// What a step carries already is planned again only where the license may

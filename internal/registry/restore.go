@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"licet/container"
 	"licet/internal/store"
 	"licet/license"
 	"licet/recovery"
@@ -473,6 +474,7 @@ func (r *Registry) caseOf(tx *store.Tx, l store.License, p license.Product) (c r
 			return c, "", err
 		}
 		c.Kind = box.Identity.Kind
+		c.Lent = container.LentOf(box.Lent, l.ID, l.Generation, c.Now)
 	}
 	done, err := tx.RestoresOf(l.ID)
 	if err != nil {

@@ -148,6 +148,7 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License, known ...store
 				holders[l.Holder] = c
 			}
 			w.Blocked = blockedView(c)
+			w.Lent = lentOf(c, l, license.At(r.cfg.Now()))
 		}
 		out = append(out, w)
 	}
@@ -233,7 +234,8 @@ func (r *Registry) Container(ctx context.Context, a Actor, serial license.Serial
 
 func (r *Registry) containerView(tx *store.Tx, c store.Container) (wire.Container, error) {
 	w := wire.Container{Serial: c.Serial, Kind: c.Identity.Kind, Status: "ok", Issued: c.Issued, Acked: c.Acked, Binding: c.Binding,
-		FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, Challenged: len(c.Challenge) > 0, Pending: []string{}}
+		FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, Challenged: len(c.Challenge) > 0, Pending: []string{},
+		Lent: stillLent(c, license.At(r.cfg.Now()))}
 	if f := c.Flag; f.Reason != "" {
 		w.Status = "flagged"
 		w.Flag = &wire.Flag{Reason: f.Reason, Time: f.Time, Number: f.Number, Acceptable: f.Acceptable}

@@ -213,7 +213,8 @@ func refusedLicense(l store.License, no *refusal.Refusal) wire.RefusedLicense {
 
 // withdrawOne withdraws a locked license that nothing stands against.
 func (d *desk) withdrawOne(l store.License) (wire.OrderedLicense, error) {
-	done := wire.OrderedLicense{License: l.ID, Product: l.Product, Container: l.Holder, When: wire.NextContact}
+	done := wire.OrderedLicense{License: l.ID, Product: l.Product, Container: l.Holder, When: wire.NextContact,
+		Lent: lentOf(d.containers[l.Holder], l, d.now())}
 	if err := d.dropOrders(l); err != nil {
 		return done, err
 	}
@@ -303,6 +304,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 		}
 		l.Reserved = old.Holder
 		done.When = wire.NextContact
+		done.Lent = lentOf(d.containers[old.Holder], old, d.now())
 	}
 	if err := d.dropOrders(old); err != nil {
 		return done, err

@@ -102,6 +102,7 @@ type RawContainer struct {
 	FirstSeen              int64
 	Earmarks, Closed       int64
 	BlockReason            string
+	Lent                   string
 	BlockTime              int64
 }
 
@@ -251,7 +252,7 @@ func (e *SubjectEvent) Find(kind string) string {
 const (
 	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by
   from licenses where id > $1 order by id limit $2`
-	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time
+	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
   from containers where serial > $1 order by serial limit $2`
 	rawSteps = `select container, number, signed, plan, life, time
   from steps where (container, number) > ($1, $2) order by container, number limit $3`
@@ -289,8 +290,8 @@ const (
   left join event_subjects c on c.event_id = f.event_id and c.position = 2
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
-	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
-	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked') order by f.subject_id, f.event_id limit $4`
+	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent') order by f.subject_id, f.event_id limit $4`
 	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn') order by f.subject_id, f.event_id limit $4`
 )
 
@@ -306,7 +307,7 @@ func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 func (tx *Tx) RawContainers(after string, limit int) ([]RawContainer, error) {
 	return collect(tx, func(scan func(...any) error) (c RawContainer, err error) {
 		return c, scan(&c.Serial, &c.Kind, &c.SigningKey, &c.SealingKey, &c.Issued, &c.Acked, &c.IssuedPlan, &c.AckedLife,
-			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime)
+			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime, &c.Lent)
 	}, rawContainers, after, limit)
 }
 

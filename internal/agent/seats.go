@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"encoding/hex"
+
+	"licet/container"
+	"licet/internal/containerfile"
+	"licet/internal/ledger"
+	"licet/license"
+	"licet/refusal"
+	"licet/seal"
+)
+
+// Shared is one container of this machine as a license server needs it: with the
+// keys to speak for it.
+type Shared struct {
+	Scope       seal.Scope
+	Vendor      string // the vendor's name
+	Serial      license.Serial
+	Kind        license.Kind
+	Identity    container.Identity
+	Keys        *seal.ContainerKeys
+	Floor       license.Time // latest time that is known to have passed
+	LastContact license.Time
+	// Ledger is how far the server's ledger had got when the container last heard of
+	// it; the zero value for never.
+	Ledger   ledger.Point
+	Longest  license.Duration // session that the server may have granted, as far as it was told then
+	Licenses []SharedLicense
+}
+
+// SharedLicense is a license that the vendor's signature was proven of.
+type SharedLicense struct {
+	Body container.Body
+	Name string           // of the product
+	Part []byte           // what every lease of it begins with (seal.LicensePart)
+	No   *refusal.Refusal // why it may not be used, whatever the time
+}
+
+// Shared reads the containers of this machine that open and whose vendor is
+// trusted. Licenses that cannot be proven are passed over, and told to the log.
+func (a *Agent) Shared(ctx context.Context) ([]Shared, error) {
+	entries, err := a.entries("")
+	if err != nil {
+		return nil, err
+	}
+	traits := a.traits()
+	blocked := a.blocks(Blocks{})
+	defer blocked.Close()
+	var list []Shared
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, err := a.open(ctx, license.Serial(e.Serial), traits)
+		if err != nil {
+			a.cfg.Log.Warn("the seats of a container are not shared", "container", e.Serial, "error", err)
+			continue
+		}
+		one, err := a.sharedOf(b, blocked)
+		if err != nil {
+			a.cfg.Log.Warn("the seats of a container are not shared", "container", e.Serial, "error", err)
+			continue
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+func (a *Agent) sharedOf(b *box, blocked *blocks) (Shared, error) {
+	v, no := a.vendorOf(b)
+	if no != nil {
+		return Shared{}, no
+	}
+	keys, err := b.keys()
+	if err != nil {
+		return Shared{}, err
+	}
+	s := Shared{
+		Scope: b.scope(), Vendor: v.name(), Serial: b.serial(), Kind: b.kind(), Identity: b.identity(), Keys: keys,
+		Floor: b.State.Floor, LastContact: b.State.LastContact,
+	}
+	if b.Ledger != nil {
+		s.Ledger = ledger.Point{Identity: b.Ledger.Identity, Number: b.Ledger.Number, Head: b.Ledger.Head}
+		s.Longest = b.Ledger.Longest
+	}
+	by := b.judge(v)
+	for _, id := range b.held() {
+		c := b.examine(by, id, nil)
+		if c.no != nil {
+			a.cfg.Log.Warn("the seats of a license are not shared", "license", id, "error", c.no)
+			continue
+		}
+		if err := c.block(blocked); err != nil {
+			return Shared{}, err
+		}
+		part, err := v.licensePart(c.step, c.data, addCertificates(b.Certificates, v.trust.Certificates))
+		if err != nil {
+			a.cfg.Log.Warn("the seats of a license are not shared", "license", id, "error", err)
+			continue
+		}
+		s.Licenses = append(s.Licenses, SharedLicense{Body: c.body, Name: b.Facts[id].Name, Part: part, No: c.no})
+	}
+	return s, nil
+}
+
+// licensePart is what the leases of a license begin with. Of the certificates it
+// takes the one by which the step is proven, so that no lease carries more.
+func (v vendor) licensePart(step, body []byte, certificates [][]byte) ([]byte, error) {
+	bare := *v.trust
+	bare.Certificates = nil
+	for _, c := range certificates {
+		verifier, err := seal.NewVerifier(&bare, c)
+		if err != nil {
+			continue // another key's, or an old one's
+		}
+		if _, _, err := verifier.License(step, body); err == nil {
+			return seal.LicensePart(step, body, c)
+		}
+	}
+	return seal.LicensePart(step, body, certificates...)
+}
+
+// ledgerMark is how far a license server's ledger had got, as its container
+// remembers it.
+type ledgerMark struct {
+	Identity [16]byte         `cbor:"1,keyasint"`
+	Number   uint64           `cbor:"2,keyasint"`
+	Head     [32]byte         `cbor:"3,keyasint"`
+	Longest  license.Duration `cbor:"4,keyasint"`
+}
+
+// RememberLedger makes every container that opens here remember how far the
+// license server's ledger has got, so that one that is missing, put back or changed
+// is noticed (docs/protocol.md R27).
+func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration) error {
+	return a.write(ctx, func() error {
+		entries, err := containerfile.List(a.cfg.Home)
+		if err != nil {
+			return storage(err)
+		}
+		traits := a.traits()
+		for _, e := range entries {
+			b, err := a.open(ctx, license.Serial(e.Serial), traits)
+			if err != nil {
+				a.cfg.Log.Debug("the ledger's state is not remembered", "container", e.Serial, "error", err)
+				continue // its seats are not shared either
+			}
+			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
+			if b.Ledger != nil && *b.Ledger == mark {
+				continue
+			}
+			b.Ledger = &mark
+			if err := a.save(ctx, b); err != nil {
+				return err
+			}
+			a.cfg.Log.Debug("the ledger's state is remembered", "container", e.Serial, "group", p.Number, "head", hex.EncodeToString(p.Head[:4]))
+		}
+		return nil
+	})
+}
