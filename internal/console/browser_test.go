@@ -137,7 +137,7 @@ func (s *stage) session(name string) map[string]string {
 
 // alike are the pages that are made of what other ones show already. They are
 // looked at where somebody wants the screenshots.
-var alike = []string{"recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container-block", "search", "search-nothing"}
+var alike = []string{"recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing"}
 
 // TestInBrowser looks at the console's pages.
 func TestInBrowser(t *testing.T) {
