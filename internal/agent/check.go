@@ -253,7 +253,9 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 }
 
 // unrenewed reports whether the latest contact left the license out.
-func (c candidate) unrenewed() bool { return c.loan == nil && c.box.State.ContactOf(c.id) != c.box.State.LastContact }
+func (c candidate) unrenewed() bool {
+	return c.loan == nil && c.box.State.ContactOf(c.id) != c.box.State.LastContact
+}
 
 func (c candidate) hint(code refusal.Code) string {
 	if c.no != nil {
