@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
+	"slices"
 
 	"licet/container"
 	"licet/internal/containerfile"
@@ -133,8 +135,9 @@ type ledgerMark struct {
 
 // RememberLedger makes every container that opens here remember how far the
 // license server's ledger has got, so that one that is missing, put back or changed
-// is noticed (docs/protocol.md R27).
-func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration) error {
+// is noticed (docs/protocol.md R27). Lent is what the server has out of each license
+// of each container, none included.
+func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration, lent map[license.Serial][]container.Lent) error {
 	return a.write(ctx, func() error {
 		entries, err := containerfile.List(a.cfg.Home)
 		if err != nil {
@@ -148,10 +151,11 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 				continue // its seats are not shared either
 			}
 			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
-			if b.Ledger != nil && *b.Ledger == mark {
+			out := b.stillLent(lent[b.serial()], a.now())
+			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(out, b.Lent) {
 				continue
 			}
-			b.Ledger = &mark
+			b.Ledger, b.Lent = &mark, out
 			if err := a.save(ctx, b); err != nil {
 				return err
 			}
@@ -159,4 +163,32 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 		}
 		return nil
 	})
+}
+
+// stillLent is what is out of a container's licenses: what its server says, and of
+// a license that the server has no more, what it said last, as loans outlast it.
+func (b *box) stillLent(told []container.Lent, now license.Time) []container.Lent {
+	var out []container.Lent
+	for _, l := range told {
+		if l.Seats > 0 {
+			out = append(out, l)
+		}
+	}
+	for _, l := range b.Lent {
+		same := func(o container.Lent) bool { return o.License == l.License && o.Generation == l.Generation }
+		if l.Out(now) && !slices.ContainsFunc(told, same) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(x, y container.Lent) int {
+		return cmp.Or(cmp.Compare(x.License, y.License), cmp.Compare(x.Generation, y.Generation))
+	})
+	return out
+}
+
+// goesWhileLent reports whether the terms of a license allow its return while seats
+// of it are out. Of one that cannot be read nobody can tell, so they do not.
+func (b *box) goesWhileLent(id license.ID) bool {
+	body, err := seal.DecodeBody(b.bodies[id].Data)
+	return err == nil && body.Terms.Borrow.Out == license.OutAllow
 }
