@@ -41,9 +41,9 @@ const (
 type scope struct {
 	name    string
 	seats   int64
-	ticks   int // how long it lasts
-	claims  int // of each program
-	files   int // of each borrower
+	ticks   int    // how long it lasts
+	claims  [2]int // of each program
+	files   int    // of each borrower
 	crashes int
 	losses  int
 	steps   int // of the server's clock
@@ -353,7 +353,7 @@ func (x *explorer) next(w *world) (steps []step) {
 		})
 	}
 	for i := range w.prog {
-		if x.claims > 0 {
+		if x.claims[i] > 0 {
 			x.program(w, i, add)
 		}
 	}
@@ -431,7 +431,7 @@ func (x *explorer) uses(w *world, i int) bool {
 func (x *explorer) program(w *world, i int, add func(string, func(*world))) {
 	p := &w.prog[i]
 	n := name(i)
-	if !p.has && (p.asks || p.claims < x.claims) {
+	if !p.has && (p.asks || p.claims < x.claims[i]) {
 		add(n+" claims", func(w *world) {
 			if p := &w.prog[i]; !p.asks {
 				p.asks = true
@@ -486,7 +486,7 @@ func (x *explorer) running(w *world, i int, add func(string, func(*world))) {
 		p.gone, p.goneT = p.lease, p.token
 		p.has, p.lease, p.token = false, "", Token{}
 	})
-	if w.prog[i].claims < x.claims {
+	if w.prog[i].claims < x.claims[i] {
 		add(n+" is killed", func(w *world) {
 			p := &w.prog[i]
 			p.has, p.lease, p.token = false, "", Token{}
@@ -687,7 +687,7 @@ func (x *explorer) forget(w *world) {
 	for i := range w.prog {
 		p := &w.prog[i]
 		if p.has && !x.uses(w, i) {
-			p.has, p.lease, p.token, p.sent = false, "", Token{}, 0
+			p.has, p.lease, p.token = false, "", Token{}
 		}
 		if p.released >= 0 && w.now >= p.released+2 {
 			p.released = -1
@@ -697,6 +697,9 @@ func (x *explorer) forget(w *world) {
 		}
 		if a := &w.reply[i]; !p.asks || a.claim != p.claims {
 			*a = reply{}
+		}
+		if b := &w.box[i]; b.loan != "" && b.until <= w.true() && !w.known(b.loan) {
+			b.loan, b.until = "", 0 // over on both sides
 		}
 		if w.boxed[i].file != w.box[i].awaits {
 			w.boxed[i] = boxReply{}
@@ -731,7 +734,15 @@ func (x *explorer) print(w *world) [32]byte {
 	for i := range w.prog {
 		p, r, d, box := &w.prog[i], &w.reply[i], &w.boxed[i], &w.box[i]
 		b = strconv.AppendBool(strconv.AppendBool(b, p.asks), p.has)
-		number(p.claims, w.now-p.sent, w.now-p.released, r.claim, w.now-r.sent, d.file, since(d.until), box.awaits, since(box.until), len(box.files), len(box.returned), len(box.everBack))
+		number(p.claims, r.claim, d.file, box.awaits, len(box.files), len(box.returned), len(box.everBack))
+		for _, x := range []struct {
+			counts bool
+			since  int
+		}{{p.has, w.now - p.sent}, {p.released >= 0, w.now - p.released}, {r.lease != "", w.now - r.sent}, {d.until != 0, since(d.until)}, {box.until != 0, since(box.until)}} {
+			if b = strconv.AppendBool(b, x.counts); x.counts {
+				number(x.since)
+			}
+		}
 		text(string(p.lease), string(p.gone), string(r.lease), string(d.lease), d.returned, string(box.loan))
 		for _, f := range box.files {
 			text(f.Product, string(f.Extend), string(f.Session))
@@ -882,14 +893,16 @@ func (x *explorer) walk(t *testing.T, most int) (states int, broken string, trac
 }
 
 var (
-	sessions = scope{name: "sessions and crashes", seats: 1, claims: 2, crashes: 1}
-	clocks   = scope{name: "sessions and a server's clock that is set", seats: 1, claims: 1, steps: 2}
-	idling   = scope{name: "sessions that linger", seats: 1, claims: 1, crashes: 1, lingers: true}
+	sessions = scope{name: "sessions and crashes", seats: 1, claims: [2]int{1, 1}, crashes: 1}
+	again    = scope{name: "sessions, one after the other", seats: 1, claims: [2]int{2, 2}}
+	clocks   = scope{name: "sessions and a server's clock that is set", seats: 1, claims: [2]int{1, 1}, steps: 2}
+	idling   = scope{name: "sessions that linger", seats: 1, claims: [2]int{1, 1}, crashes: 1, lingers: true}
 	loans    = scope{name: "two borrowers", seats: 1, files: 2, second: true}
-	handover = scope{name: "a session becomes a loan", seats: 1, claims: 1, files: 1, crashes: 1}
-	lossy    = scope{name: "the disk is lost", seats: 1, claims: 1, files: 1, losses: 1}
+	files    = scope{name: "one borrower and crashes", seats: 1, files: 2, crashes: 1}
+	handover = scope{name: "a session becomes a loan", seats: 1, claims: [2]int{1, 1}, files: 1, crashes: 1}
+	lossy    = scope{name: "the disk is lost", seats: 1, claims: [2]int{1, 1}, files: 1, losses: 1}
 	ending   = scope{name: "the license ends", seats: 1, ticks: 5, files: 2, ends: 4, steps: 1}
-	two      = scope{name: "two seats, one of them lent", seats: 2, claims: 1, files: 1, second: true}
+	two      = scope{name: "two seats, one of them lent", seats: 2, claims: [2]int{1, 0}, files: 1, second: true}
 )
 
 func TestMain(m *testing.M) {
@@ -898,7 +911,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestEveryState(t *testing.T) {
-	for _, s := range []scope{sessions, clocks, idling, loans, handover, lossy, ending, two} {
+	for _, s := range []scope{sessions, again, clocks, idling, loans, files, handover, lossy, ending, two} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			states, broken, trace := (&explorer{s, allLaws}).walk(t, 150_000)
