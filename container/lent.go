@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"licet/license"
+	"licet/refusal"
 )
 
 // Lent says how many seats of a license are out of its container, on loan or
@@ -52,4 +53,21 @@ func LentOf(record []Lent, id license.ID, generation license.Generation, now lic
 		}
 	}
 	return Lent{}
+}
+
+// WaitsForSeats refuses steps that would return a license while seats of it are
+// out: they were lent after the return was asked for. Nothing is lost: the steps
+// are applied once the seats are back. What the vendor has ordered alone is never
+// held up, and neither is a license whose terms allow its return; stays tells.
+// Applied is the last step that the container has applied.
+func WaitsForSeats(steps []Incoming, applied uint64, lent []Lent, stays func(license.ID) bool, now license.Time) *refusal.Refusal {
+	for _, in := range steps {
+		for _, op := range in.Step.Ops {
+			l := LentOf(lent, op.License, op.Generation, now)
+			if in.Step.Number > applied && op.Kind == Drop && op.Phase == Return && l.Seats > 0 && !stays(op.License) {
+				return onLoan(Candidate{License: op.License, Product: op.Product, Lent: l})
+			}
+		}
+	}
+	return nil
 }

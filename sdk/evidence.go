@@ -327,7 +327,7 @@ func (s *seat) judge(v *terms.Verdict, now license.Time) {
 	case !v.Valid:
 	case now >= end:
 		*v = terms.Verdict{Code: refusal.LeaseLost, Reasons: []terms.Reason{{
-			Code: refusal.LeaseLost, Message: "The seat ended, because its license server has not answered for too long.",
+			Code: refusal.LeaseLost, Message: unheard,
 		}}}
 	case now >= s.until:
 		v.InGrace = true

@@ -151,10 +151,10 @@ func (n *network) look(ctx context.Context, clock func() license.Time) (evidence
 		return n.evidence(), nil
 	case n.seat != nil && clock() < n.seat.end():
 		return n.evidence(), failed
-	case n.seat != nil:
-		n.lose(terms.Reason{Code: refusal.LeaseLost, Message: "The seat ended, because its license server has not answered for too long."})
+	case n.seat != nil: // its server may have kept it, and is asked again
+		n.lost = &terms.Reason{Code: refusal.LeaseLost, Message: unheard}
 	}
-	if len(why.reasons) == 0 && err == nil {
+	if len(why.reasons) == 0 && n.lost == nil && err == nil {
 		return evidence{}, nil // there is no network
 	}
 	if n.lost != nil {
@@ -162,6 +162,8 @@ func (n *network) look(ctx context.Context, clock func() license.Time) (evidence
 	}
 	return why, err
 }
+
+const unheard = "The seat ended, because its license server has not answered for too long."
 
 // lose gives a seat up that is gone.
 func (n *network) lose(why terms.Reason) {
@@ -192,7 +194,7 @@ func (n *network) extend(ctx context.Context, clock func() license.Time) error {
 	}
 	switch {
 	case err == nil:
-		n.seat = s.timed(sent, out.TTL)
+		n.seat, n.lost = s.timed(sent, out.TTL), nil
 		return nil
 	case refusal.Is(err, refusal.LeaseLost), refusal.Is(err, refusal.LeaseNotYours):
 		n.lose(reasonOf(err))

@@ -249,15 +249,19 @@ func (s *Session) lookAround(ctx context.Context, found evidence, failed error) 
 		return found, failed
 	}
 	seat.asked, seat.queue = true, n.queue
+	here := found.reasons
 	switch {
 	case failed != nil:
-		r := reasonOf(failed)
-		seat.reasons = append(seat.reasons, r)
+		here = []terms.Reason{reasonOf(failed)}
 	case found.proven:
 		now, _ := s.clock.now()
-		seat.reasons = append(seat.reasons, found.judge(s.witness.use, now).Reasons...)
-	default:
-		seat.reasons = append(seat.reasons, found.reasons...)
+		here = found.judge(s.witness.use, now).Reasons
+	}
+	// What a server answered says more than what is here; that it was silent, less.
+	if seat.reasons[0].Code == refusal.ServerUnreachable && here[0].Code != NoLicense {
+		seat.reasons, seat.hint = slices.Concat(here, seat.reasons), found.hint
+	} else {
+		seat.reasons = slices.Concat(seat.reasons, here)
 	}
 	return seat, nil
 }

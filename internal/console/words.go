@@ -184,6 +184,7 @@ func short(serial string) string {
 // amounts find what a reason of the policy counts, so that it can be said in
 // another language (package recovery writes them).
 var amounts = map[recovery.Rule][]*regexp.Regexp{
+	recovery.RuleLent:     {regexp.MustCompile(`container: (?P<Seats>\d+), the last of them until (?P<Date>.+? UTC)\.`), regexp.MustCompile(`container: (?P<Seats>\d+), one of them`)},
 	recovery.RuleGrant:    {regexp.MustCompile(`: (?P<Count>\d+) unused`)},
 	recovery.RuleKind:     {regexp.MustCompile(`kind (?P<Kind>\w*): (?P<Mode>\w+)\.`)},
 	recovery.RuleCustomer: {regexp.MustCompile(`every other: (?P<Mode>\w+)\.`)},

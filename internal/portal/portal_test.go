@@ -102,6 +102,7 @@ func TestTexts(t *testing.T) {
 	all("way.title.", "activate", "return")
 	for _, rule := range rules(t) {
 		switch recovery.Rule(rule) {
+		case recovery.RuleLent: // it decides nothing
 		case recovery.RuleKind, recovery.RuleCustomer: // they name who decides; the mode then does
 		default:
 			all("rule.", rule)
@@ -144,6 +145,7 @@ var notHere = map[string][]refusal.Code{
 	"pages of their own":    {refusal.NotFound, refusal.RateLimited, refusal.Internal},
 	"orders of staff":       {refusal.AlreadyIssued, refusal.IdempotencyReused, refusal.Unauthorized, refusal.Forbidden, refusal.AlreadyInitialized, refusal.AuditBroken, refusal.VerifyFailed},
 	"a machine's container": {refusal.ContainerNotEmpty, refusal.ContainerDamaged, refusal.OtherMachine, refusal.RepairNotAllowed, refusal.BlockListGap, refusal.StorageFull, refusal.AgentUnreachable},
+	"a license server":      {refusal.NoSeatFree, refusal.LeaseLost, refusal.LeaseNotYours, refusal.SeatDenied, refusal.SeatsUncertain, refusal.BorrowNotAllowed, refusal.BorrowTooLong, refusal.ServerUnreachable},
 	"a program's check":     {refusal.NoLicense, refusal.NotYetValid, refusal.Expired, refusal.FeatureMissing, refusal.VersionNotCovered, refusal.CheckInOverdue, refusal.ClockBehind},
 }
 
