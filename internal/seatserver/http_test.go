@@ -171,6 +171,8 @@ func TestTLS(t *testing.T) {
 // as a copy, and then nobody gets a new seat (T7).
 func TestCopies(t *testing.T) {
 	p := newPlace(t, cad(5))
+	held, err := p.claim(0)
+	must(t, err)
 	listen := func(s *Server) string {
 		l, err := Listen("127.0.0.1:0")
 		must(t, err)
@@ -204,8 +206,11 @@ func TestCopies(t *testing.T) {
 	copied := &Server{cfg: p.cfg, log: p.Server.log, instance: "another", keepers: p.keepers, engine: p.engine}
 	p.mu.Unlock()
 	meet("a copy", listen(copied), refusal.ContainerFlagged)
+	if _, err := p.Extend(held.Lease.ID, held.Token, ""); err != nil {
+		t.Errorf("who has a seat cannot keep it: %v", err)
+	}
 	p.Met(t.Context(), nil)
-	_, err := p.claim(2)
+	_, err = p.claim(2)
 	must(t, err)
 }
 
