@@ -37,12 +37,13 @@ const (
 	Expired       How = 2 // it was not extended, or its date came
 	EndedByAdmin  How = 3
 	ReturnedEarly How = 4 // a loan or transfer, proven by its holder
-	lastHow           = ReturnedEarly
+	Lingered      How = 5 // its seat was released before, and no longer lingers
+	lastHow           = Lingered
 )
 
 // String is a word for people and logs.
 func (h How) String() string {
-	return [...]string{"", "released", "expired", "ended by an administrator", "returned"}[min(h, lastHow)]
+	return [...]string{"", "released", "expired", "ended by an administrator", "returned", "lingered"}[min(h, lastHow)]
 }
 
 // Record is one fact that must be durable before what it came with is answered.

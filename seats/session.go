@@ -44,7 +44,7 @@ func (e *Engine) Extend(now license.Time, id LeaseID, t Token, nonce string) (Gr
 }
 
 func (e *Engine) extend(now license.Time, l *lease, nonce string) (Grant, *refusal.Refusal) {
-	if r := l.pool.refused(now); r != nil {
+	if r := l.pool.halted(now); r != nil {
 		return Grant{}, r
 	}
 	until := l.pool.capped(now, plus(now, l.ttl)) - e.skew
@@ -110,12 +110,14 @@ func (e *Engine) end(now license.Time, l *lease, rec Record, from license.Time, 
 	return append(records, rec)
 }
 
-// over ends what is due. That a seat no longer lingers needs no record: its end
-// stands in one.
+// over ends what is due.
 func (e *Engine) over(now license.Time, l *lease, records []Record) []Record {
 	if l.lingers {
-		e.drop(l)
-		return records
+		rec := endedRecord(l, now, Lingered)
+		if e.must(&rec) != nil {
+			return records
+		}
+		return append(records, rec)
 	}
 	return e.end(now, l, endedRecord(l, now, Expired), l.until, records)
 }

@@ -139,6 +139,11 @@ func (a *Agent) findLoan(ctx context.Context, text string) (*box, seats.LeaseID,
 		if _, ok := b.Returns[seats.LeaseID(text)]; ok {
 			exact = append(exact, place{b, seats.LeaseID(text)})
 		}
+		for _, id := range b.gaveBack("") {
+			if b.Returns[id].Product == text {
+				near = append(near, place{b, id})
+			}
+		}
 	}
 	found := exact
 	if len(found) == 0 {

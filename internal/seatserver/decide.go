@@ -1,7 +1,9 @@
 package seatserver
 
 import (
+	"bytes"
 	"encoding/base32"
+	"encoding/json"
 	"time"
 
 	"licet/container"
@@ -229,7 +231,7 @@ func (k *keeper) answer(wish seal.SignedLoanWish, a seats.LoanAnswer, item *gran
 	switch {
 	case a.Refused != nil:
 		answer.Outcomes = append(answer.Outcomes, container.Outcome{
-			Wish: name, Code: a.Refused.Code, Message: a.Refused.Message, Hint: a.Refused.NextStep(), Details: a.Refused.Details,
+			Wish: name, Code: a.Refused.Code, Message: a.Refused.Message, Hint: a.Refused.NextStep(), Details: plainly(a.Refused.Details),
 		})
 	case a.Granted != nil:
 		if item.err != nil {
@@ -239,6 +241,38 @@ func (k *keeper) answer(wish seal.SignedLoanWish, a seats.LoanAnswer, item *gran
 		answer.Document = seal.NewLeaseDocument(item.source.part, item.statement)
 	}
 	return seal.SignLoanAnswer(k.scope, k.keys, k.kind, wish, answer)
+}
+
+// plainly spells facts as JSON does, in the few types that a signed answer takes.
+func plainly(facts map[string]any) map[string]any {
+	text, err := json.Marshal(facts)
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var out map[string]any
+	if err != nil || dec.Decode(&out) != nil {
+		return nil // the message says it too
+	}
+	var walk func(v any) any
+	walk = func(v any) any {
+		switch v := v.(type) {
+		case json.Number:
+			if n, err := v.Int64(); err == nil {
+				return n
+			}
+			return v.String()
+		case []any:
+			for i := range v {
+				v[i] = walk(v[i])
+			}
+		case map[string]any:
+			for name := range v {
+				v[name] = walk(v[name])
+			}
+		}
+		return v
+	}
+	walk(out)
+	return out
 }
 
 // Pools is the licenses whose seats are shared, for administrators.
