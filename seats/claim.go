@@ -30,7 +30,7 @@ func (e *Engine) Claim(now license.Time, who Caller, c Claim, mint Mint) (Grant,
 			records = e.expire(now, p, records)
 		}
 	}
-	if l := e.granted(&who, &c); l != nil && l.pool.usable(now) {
+	if l := e.granted(&who, &c); l != nil && l.pool.halted(now) == nil {
 		g, r := e.extend(now, l, c.Nonce)
 		g.Repeated = true
 		return g, records, r

@@ -24,6 +24,7 @@ type Source struct {
 	Container   license.Serial
 	LastContact license.Time     // of the container with the vendor
 	Refused     *refusal.Refusal // why nothing may be granted from it (blocked, flagged, does not open …); nil if something may
+	Shut        *refusal.Refusal // why nothing new may be granted from it, while what is out goes on; nil if something may
 }
 
 // Limits are what the server's administrator sets. Zero values mean the default

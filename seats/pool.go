@@ -108,13 +108,21 @@ func (p *pool) held() terms.Held {
 	return terms.Held{Terms: p.src.Terms, Features: p.src.Features, LastContact: p.src.LastContact}
 }
 
-// usable says whether anything may be had of the license now, whoever asks.
+// usable says whether anything new may be had of the license now, whoever asks.
 func (p *pool) usable(now license.Time) bool {
-	return !p.gone && p.src.Refused == nil && p.src.Terms.Seats > 0 && p.lasts(now).Valid
+	return !p.gone && p.src.Refused == nil && p.src.Shut == nil && p.src.Terms.Seats > 0 && p.lasts(now).Valid
 }
 
 // refused says why usable says no; nil if it says yes.
 func (p *pool) refused(now license.Time) *refusal.Refusal {
+	if r := p.halted(now); r != nil {
+		return r
+	}
+	return p.src.Shut
+}
+
+// halted says why not even a session that runs goes on.
+func (p *pool) halted(now license.Time) *refusal.Refusal {
 	switch {
 	case p.gone:
 		return refusal.New(refusal.NoLicense, "The license server no longer has the license %s.", p.key.license)

@@ -44,7 +44,7 @@ func (e *Engine) Extend(now license.Time, id LeaseID, t Token, nonce string) (Gr
 }
 
 func (e *Engine) extend(now license.Time, l *lease, nonce string) (Grant, *refusal.Refusal) {
-	if r := l.pool.refused(now); r != nil {
+	if r := l.pool.halted(now); r != nil {
 		return Grant{}, r
 	}
 	until := l.pool.capped(now, plus(now, l.ttl)) - e.skew

@@ -90,10 +90,10 @@ func (s *Server) list(shared []agent.Shared) []seats.Source {
 	var list []seats.Source
 	now := s.clock()
 	for _, c := range shared {
-		var no *refusal.Refusal
+		var no, shut *refusal.Refusal
 		switch where, copied := s.copies[c.Serial]; {
 		case copied:
-			no = refusal.New(refusal.ContainerFlagged, "Another license server at %s speaks with the key of container %s: one of the two machines is a copy. Nobody gets a new seat from either.", where, c.Serial).
+			shut = refusal.New(refusal.ContainerFlagged, "Another license server at %s speaks with the key of container %s: one of the two machines is a copy. Nobody gets a new seat from either.", where, c.Serial).
 				Hinted("Stop one of the two, and ask the vendor for licenses of its own for the other.")
 		case now.Add(terms.ClockTolerance) < c.Floor:
 			no = refusal.New(refusal.ClockBehind, "The clock of the license server shows %s, but %s is known to have passed.", now, c.Floor)
@@ -102,7 +102,7 @@ func (s *Server) list(shared []agent.Shared) []seats.Source {
 			b := l.Body
 			one := seats.Source{
 				Vendor: string(c.Scope.Vendor), License: b.License, Generation: b.Generation, Product: b.Product, Name: l.Name,
-				Features: b.Features, Terms: b.Terms, Container: c.Serial, LastContact: c.LastContact, Refused: l.No,
+				Features: b.Features, Terms: b.Terms, Container: c.Serial, LastContact: c.LastContact, Refused: l.No, Shut: shut,
 			}
 			if one.Refused == nil {
 				one.Refused = no
