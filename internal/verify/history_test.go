@@ -63,6 +63,8 @@ products:
     name: One year
     model: subscription_single
     terms: {expires_in: 365d}
+bundles:
+  - {code: BOTH, name: Both, products: [CAD, TEAM=2]}
 `
 
 func newBook(t testing.TB, db *store.DB) *book {
