@@ -353,7 +353,7 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 			if v.State == license.Gone {
 				continue // no longer on the ticket; the order's history has it
 			}
-			w, err := joinedView(tx, v)
+			w, err := r.joinedView(tx, v)
 			if err != nil {
 				return err
 			}
