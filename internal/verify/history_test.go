@@ -30,6 +30,8 @@ type book struct {
 const catalogYAML = `
 categories:
   - {code: DESIGN, name: Design}
+bundles:
+  - {code: BOTH, name: Both, products: [CAD, TEAM=2]}
 products:
   - code: CAD
     name: CAD Professional
@@ -63,8 +65,6 @@ products:
     name: One year
     model: subscription_single
     terms: {expires_in: 365d}
-bundles:
-  - {code: BOTH, name: Both, products: [CAD, TEAM=2]}
 `
 
 func newBook(t testing.TB, db *store.DB) *book {
