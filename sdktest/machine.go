@@ -201,6 +201,12 @@ func (m *Machine) traitsNow() []machine.Trait {
 	return m.traits
 }
 
+// Config is what the machine's agent works with. Its type keeps it to this module.
+func (m *Machine) Config() agent.Config { return m.config() }
+
+// Client does what commands on the machine do. Its type keeps it to this module.
+func (m *Machine) Client() *agent.Client { return m.client() }
+
 func (m *Machine) config() agent.Config {
 	return agent.Config{Home: m.home, Now: m.now, Traits: m.traitsNow, Disk: &durable.Disk{}, Station: m.station}
 }
