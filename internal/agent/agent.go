@@ -65,6 +65,8 @@ type Agent struct {
 
 	changed chan struct{} // has room for the one word that a container was written
 
+	out func(license.Serial, license.ID) (int64, license.Time, bool) // of a license server that runs here; set before Serve
+
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }
 

@@ -1,13 +1,15 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
+	"net/http"
+	"os"
 	"slices"
 
 	"licet/container"
 	"licet/internal/containerfile"
+	"licet/internal/durable"
 	"licet/internal/ledger"
 	"licet/license"
 	"licet/refusal"
@@ -124,6 +126,48 @@ func (v vendor) licensePart(step, body []byte, certificates [][]byte) ([]byte, e
 	return seal.LicensePart(step, body, certificates...)
 }
 
+// LendsBy says how to find out how many seats of a license are out of its container,
+// on loan or for good, and until when; not ok is that it is not known yet. A license
+// server says so before it runs.
+func (a *Agent) LendsBy(out func(license.Serial, license.ID) (seats int64, until license.Time, ok bool)) {
+	a.out = out
+}
+
+// lent is what is out of a container's licenses: as the license server that runs
+// here knows it, or as it told last. The vendor hears of it with every report.
+func (a *Agent) lent(b *box) []container.Lent {
+	told := slices.Clone(b.Lent)
+	for _, id := range b.held() {
+		now := container.Lent{License: id, Generation: b.State.Held[id].Generation}
+		if !slices.ContainsFunc(told, func(l container.Lent) bool { return l.License == id && l.Generation == now.Generation }) {
+			told = append(told, now)
+		}
+	}
+	var list []container.Lent
+	for _, l := range told {
+		if a.out != nil {
+			if seats, until, ok := a.out(b.serial(), l.License); ok {
+				l.Seats, l.Until = seats, until
+			}
+		}
+		if l.Out(a.now()) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// seatsStay reports whether a license may be returned while seats of it are out. What
+// cannot be told may not.
+func (b *box) seatsStay(id license.ID) bool {
+	kept, ok := b.bodies[id]
+	if !ok || kept.Data == nil {
+		return false
+	}
+	body, err := seal.DecodeBody(kept.Data)
+	return err == nil && body.Terms.Borrow.Out == license.OutAllow
+}
+
 // ledgerMark is how far a license server's ledger had got, as its container
 // remembers it.
 type ledgerMark struct {
@@ -151,11 +195,11 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 				continue // its seats are not shared either
 			}
 			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
-			out := b.stillLent(lent[b.serial()], a.now())
-			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(out, b.Lent) {
+			lent := a.lent(b)
+			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(lent, b.Lent) {
 				continue
 			}
-			b.Ledger, b.Lent = &mark, out
+			b.Ledger, b.Lent = &mark, lent
 			if err := a.save(ctx, b); err != nil {
 				return err
 			}
@@ -165,30 +209,37 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 	})
 }
 
-// stillLent is what is out of a container's licenses: what its server says, and of
-// a license that the server has no more, what it said last, as loans outlast it.
-func (b *box) stillLent(told []container.Lent, now license.Time) []container.Lent {
-	var out []container.Lent
-	for _, l := range told {
-		if l.Seats > 0 {
-			out = append(out, l)
-		}
+// sharingMark is a file in the home while a license server shares the seats of the
+// licenses here.
+const sharingMark = "server/sharing"
+
+// Sharing reports whether a license server shares the seats of this home's licenses
+// now. Programs on this machine take seats too then, through the agent's socket. A
+// mark that a killed server left does not count.
+func (a *Agent) Sharing(ctx context.Context) bool {
+	if _, err := os.Lstat(a.home.path(sharingMark)); err != nil {
+		return false
 	}
-	for _, l := range b.Lent {
-		same := func(o container.Lent) bool { return o.License == l.License && o.Generation == l.Generation }
-		if l.Out(now) && !slices.ContainsFunc(told, same) {
-			out = append(out, l)
-		}
-	}
-	slices.SortFunc(out, func(x, y container.Lent) int {
-		return cmp.Or(cmp.Compare(x.License, y.License), cmp.Compare(x.Generation, y.Generation))
-	})
-	return out
+	return a.home.answers(ctx)
 }
 
-// goesWhileLent reports whether the terms of a license allow its return while seats
-// of it are out. Of one that cannot be read nobody can tell, so they do not.
-func (b *box) goesWhileLent(id license.ID) bool {
-	body, err := seal.DecodeBody(b.bodies[id].Data)
-	return err == nil && body.Terms.Borrow.Out == license.OutAllow
+// MarkSharing says that a license server shares the seats of this home's licenses, or
+// does no longer.
+func (a *Agent) MarkSharing(on bool) error {
+	if on {
+		return storage(a.cfg.Disk.WritePath(a.home.path(sharingMark), nil, durable.PrivateFile))
+	}
+	if err := os.Remove(a.home.path(sharingMark)); err != nil && !missing(err) {
+		return storage(err)
+	}
+	return nil
 }
+
+// sharedHere says that a license of this machine is not for direct use.
+func sharedHere(product string) *refusal.Refusal {
+	return refusal.New(refusal.NoSeatFree, "The seats of %s are shared by the license server on this machine, and this program has none of them.", product).
+		Hinted("Take one: programs do so by themselves; licet sessions shows who has them.")
+}
+
+// SocketHTTP speaks to this machine's agent, for who asks its license server for seats.
+func SocketHTTP(cfg Config) *http.Client { return Connect(cfg).socket }

@@ -276,7 +276,7 @@ type network struct {
 
 	unplugged bool // no license server is reached
 	unheard   bool // and here its answers are lost
-	sent []byte
+	sent      []byte
 }
 
 // isSeats reports whether a path is a license server's.

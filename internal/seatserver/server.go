@@ -59,7 +59,19 @@ func New(a *agent.Agent, cfg agent.Config, limits seats.Limits) *Server {
 	var id [8]byte
 	cfg.Random(id[:])
 	s.instance = hex.EncodeToString(id[:])
+	a.LendsBy(s.lent)
 	return s
+}
+
+// lent is how many seats of a license are out, on loan or for good, and until when.
+func (s *Server) lent(c license.Serial, id license.ID) (seats int64, until license.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine == nil {
+		return 0, 0, false
+	}
+	onLoan, forGood, until := s.engine.Lent(c, id)
+	return onLoan + forGood, until, true
 }
 
 // Open reads the containers, the rules and the ledger. The home's lock must be held.
@@ -86,6 +98,9 @@ func (s *Server) Open(ctx context.Context) error {
 		return err
 	}
 	if err := s.openUsage(); err != nil {
+		return err
+	}
+	if err := s.agent.MarkSharing(true); err != nil {
 		return err
 	}
 	for _, p := range s.engine.Pools(s.clock()) {
@@ -187,6 +202,9 @@ func (s *Server) broken() bool {
 
 // close makes durable what is to be, and lets go of the files.
 func (s *Server) close(ctx context.Context) {
+	if err := s.agent.MarkSharing(false); err != nil {
+		s.log.Warn("programs on this machine take the license server for one that runs", "error", err)
+	}
 	s.mu.Lock()
 	s.saveUsage()
 	s.stopped = refusal.New(refusal.ServerUnreachable, "The license server is stopping.").Hinted("Ask again in a moment, or ask another server.")
