@@ -433,3 +433,33 @@ func invalid(s *sdk.Session) error {
 	}
 	return nil
 }
+
+// TestOnTheServer runs programs on the machine of a license server: they take seats
+// like everybody, and use the license itself while no server runs.
+func TestOnTheServer(t *testing.T) {
+	v := sdktest.New(t, sdktest.Product{Code: "CAD-PRO", Terms: license.Terms{Seats: 1}})
+	server := v.Server(t, v.Ticket("CAD-PRO"))
+	here := server.Open(v.Program("CAD-PRO"))
+	if !here.Valid() {
+		t.Fatal(here.Verdict())
+	}
+	far := v.Machine(t)
+	far.Use(server)
+	there := far.Open(v.Program("CAD-PRO"))
+	if there.Valid() {
+		t.Error("one seat is used twice")
+	}
+	if second := server.Open(v.Program("CAD-PRO")); second.Valid() {
+		t.Error("one seat is used twice on the server")
+	}
+	if err := here.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Refresh(t.Context()); err != nil || !there.Valid() {
+		t.Errorf("%v %+v", err, there.Verdict())
+	}
+	server.Stop()
+	if alone := server.Open(v.Program("CAD-PRO")); !alone.Valid() {
+		t.Errorf("no server runs: %+v", alone.Verdict())
+	}
+}

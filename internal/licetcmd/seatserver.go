@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 
@@ -81,6 +82,8 @@ func (f *seatFlags) sharing(a *agent.Agent, c *commands, log *slog.Logger) (*sha
 	return s, nil
 }
 
+const gcPercent = 400
+
 // handler answers what is asked through the agent's socket; nil for nothing.
 func (s *sharing) handler() http.Handler {
 	if s == nil {
@@ -107,6 +110,9 @@ func (s *sharing) run(ctx context.Context) error {
 		s.close()
 		return err
 	}
+	// What a server holds is little beside what each request makes and drops: collecting
+	// that less often costs some megabytes and saves a tenth of the processor.
+	debug.SetGCPercent(gcPercent)
 	var running sync.WaitGroup
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -164,7 +165,7 @@ func (s *Server) administrator(w http.ResponseWriter, r *http.Request, who asker
 func (s *Server) lease(w http.ResponseWriter, r *http.Request, who asker, id seats.LeaseID) {
 	switch r.Method {
 	case http.MethodPut:
-		body, err := web.ReadBody(w, r, maxBody)
+		body, err := readBody(w, r)
 		if err != nil {
 			s.refuse(w, err)
 			return
@@ -207,7 +208,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, who asker, id sea
 }
 
 func (s *Server) claim(w http.ResponseWriter, r *http.Request, who asker) {
-	body, err := web.ReadBody(w, r, maxBody)
+	body, err := readBody(w, r)
 	if err != nil {
 		s.refuse(w, err)
 		return
@@ -342,9 +343,21 @@ func (s *Server) authorize(r *http.Request, who asker) error {
 		Hinted("Send the token of %s in the header Authorization: Bearer TOKEN, or use licet sessions on the server's machine.", tokenName)
 }
 
+// readBody reads a small body. Most say how long they are.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > maxBody {
+		return web.ReadBody(w, r, maxBody)
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		return nil, refusal.New(refusal.DamagedFile, "The body ended before it was complete.")
+	}
+	return body, nil
+}
+
 // readEnd reads an EndRequest; an empty body is one that says nothing.
 func readEnd(w http.ResponseWriter, r *http.Request) (in wire.EndRequest, err error) {
-	body, err := web.ReadBody(w, r, maxBody)
+	body, err := readBody(w, r)
 	if err != nil || len(body) == 0 {
 		return in, err
 	}
