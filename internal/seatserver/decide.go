@@ -167,6 +167,9 @@ func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
 	wish.Wish.Server = k.serial
 	now := s.clock()
 	a, records := s.engine.Lend(now, who, wish.Serial, wish.Identity.SigningKey, wish.Wish, s.mint)
+	if w := wish.Wish; w.Product != "" && (a.Granted != nil || a.Refused != nil) {
+		s.usage.claimed(w.Product, a.Refused)
+	}
 	var item *grant
 	var group *ledger.Group
 	if a.Granted != nil {
