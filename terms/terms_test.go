@@ -265,6 +265,7 @@ func anyHeld(t *rapid.T) terms.Held {
 		},
 		Features:    rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 0, 2).Draw(t, "features"),
 		LastContact: moments(0).Draw(t, "last contact"),
+		Lent:        rapid.Bool().Draw(t, "lent"), Until: moments(0).Draw(t, "until"),
 	}
 }
 
@@ -327,7 +328,10 @@ func TestValidUntil(t *testing.T) {
 		if end := h.Terms.ExpiresAt; end != 0 && trusted >= end.Add(h.Terms.Grace.Go()) {
 			t.Fatalf("valid at %s, after its end", trusted)
 		}
-		if d := h.Terms.CheckIn; d != 0 && trusted >= h.LastContact.Add((d+h.Terms.Grace).Go()) {
+		if h.Lent && h.Until != 0 && trusted >= h.Until {
+			t.Fatalf("valid at %s, after the end of its loan", trusted)
+		}
+		if d := h.Terms.CheckIn; !h.Lent && d != 0 && trusted >= h.LastContact.Add((d+h.Terms.Grace).Go()) {
 			t.Fatalf("valid at %s, check-in overdue", trusted)
 		}
 		if v.ValidUntil == 0 {

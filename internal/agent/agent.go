@@ -69,8 +69,6 @@ type Agent struct {
 
 	changed chan struct{} // has room for the one word that a container was written
 
-	out func(license.Serial, license.ID) (int64, license.Time, bool) // of a license server that runs here; set before Serve
-
 	seen struct { // license servers that were found on the network
 		mu   sync.Mutex
 		list []string
