@@ -126,48 +126,6 @@ func (v vendor) licensePart(step, body []byte, certificates [][]byte) ([]byte, e
 	return seal.LicensePart(step, body, certificates...)
 }
 
-// LendsBy says how to find out how many seats of a license are out of its container,
-// on loan or for good, and until when; not ok is that it is not known yet. A license
-// server says so before it runs.
-func (a *Agent) LendsBy(out func(license.Serial, license.ID) (seats int64, until license.Time, ok bool)) {
-	a.out = out
-}
-
-// lent is what is out of a container's licenses: as the license server that runs
-// here knows it, or as it told last. The vendor hears of it with every report.
-func (a *Agent) lent(b *box) []container.Lent {
-	told := slices.Clone(b.Lent)
-	for _, id := range b.held() {
-		now := container.Lent{License: id, Generation: b.State.Held[id].Generation}
-		if !slices.ContainsFunc(told, func(l container.Lent) bool { return l.License == id && l.Generation == now.Generation }) {
-			told = append(told, now)
-		}
-	}
-	var list []container.Lent
-	for _, l := range told {
-		if a.out != nil {
-			if seats, until, ok := a.out(b.serial(), l.License); ok {
-				l.Seats, l.Until = seats, until
-			}
-		}
-		if l.Out(a.now()) {
-			list = append(list, l)
-		}
-	}
-	return list
-}
-
-// seatsStay reports whether a license may be returned while seats of it are out. What
-// cannot be told may not.
-func (b *box) seatsStay(id license.ID) bool {
-	kept, ok := b.bodies[id]
-	if !ok || kept.Data == nil {
-		return false
-	}
-	body, err := seal.DecodeBody(kept.Data)
-	return err == nil && body.Terms.Borrow.Out == license.OutAllow
-}
-
 // ledgerMark is how far a license server's ledger had got, as its container
 // remembers it.
 type ledgerMark struct {
