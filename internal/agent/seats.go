@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"net/http"
@@ -153,11 +154,11 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 				continue // its seats are not shared either
 			}
 			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
-			lent := a.lent(b)
-			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(lent, b.Lent) {
+			out := b.stillLent(lent[b.serial()], a.now())
+			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(out, b.Lent) {
 				continue
 			}
-			b.Ledger, b.Lent = &mark, lent
+			b.Ledger, b.Lent = &mark, out
 			if err := a.save(ctx, b); err != nil {
 				return err
 			}
@@ -201,3 +202,31 @@ func sharedHere(product string) *refusal.Refusal {
 
 // SocketHTTP speaks to this machine's agent, for who asks its license server for seats.
 func SocketHTTP(cfg Config) *http.Client { return Connect(cfg).socket }
+
+// stillLent is what is out of a container's licenses: what its server says, and of
+// a license that the server has no more, what it said last, as loans outlast it.
+func (b *box) stillLent(told []container.Lent, now license.Time) []container.Lent {
+	var out []container.Lent
+	for _, l := range told {
+		if l.Seats > 0 {
+			out = append(out, l)
+		}
+	}
+	for _, l := range b.Lent {
+		same := func(o container.Lent) bool { return o.License == l.License && o.Generation == l.Generation }
+		if l.Out(now) && !slices.ContainsFunc(told, same) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(x, y container.Lent) int {
+		return cmp.Or(cmp.Compare(x.License, y.License), cmp.Compare(x.Generation, y.Generation))
+	})
+	return out
+}
+
+// goesWhileLent reports whether the terms of a license allow its return while seats
+// of it are out. Of one that cannot be read nobody can tell, so they do not.
+func (b *box) goesWhileLent(id license.ID) bool {
+	body, err := seal.DecodeBody(b.bodies[id].Data)
+	return err == nil && body.Terms.Borrow.Out == license.OutAllow
+}
