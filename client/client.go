@@ -42,6 +42,8 @@ type Options struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Program is the caller's name and version, for the server's log.
 	Program string
+	// Vendor is the id of the vendor whose seats a license server is asked for.
+	Vendor string
 }
 
 // caller makes calls with filled-in options.

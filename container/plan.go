@@ -21,6 +21,8 @@ type Candidate struct {
 	Kinds        []license.Kind // kinds of container it may go into
 	Deactivation bool           // users may return it themselves
 	Reserved     license.Serial // the vendor keeps it for this container; empty for nobody
+	Lent         Lent           // seats of it that are out; none if it has none
+	LentStays    bool           // its terms allow a return while seats are out
 }
 
 // MaxOfTicket is how many licenses a ticket may stand for to be asked for as a
@@ -259,10 +261,24 @@ func (p *planner) returns() []wish {
 			w.already = true // its removal is issued already
 		case !c.Deactivation:
 			w.no = refusal.New(refusal.NotDeactivatable, "%s (%s) may not be returned by its user.", c.Product, id)
+		case c.Lent.Seats > 0 && !c.LentStays:
+			w.no = onLoan(c)
 		}
 		ws = append(ws, w)
 	}
 	return ws
+}
+
+// onLoan refuses the return of a license while seats of it are out: it would be
+// free while others use it.
+func onLoan(c Candidate) *refusal.Refusal {
+	no := refusal.New(refusal.SeatsOnLoan, "%d seats of %s (%s) are out of the container for good, so it cannot be returned.", c.Lent.Seats, c.Product, c.License).
+		Hinted("Move them back first.")
+	if c.Lent.Until != 0 {
+		no = refusal.New(refusal.SeatsOnLoan, "%d seats of %s (%s) are on loan, the last of them until %s; it stays until then.", c.Lent.Seats, c.Product, c.License, c.Lent.Until).
+			With("until", c.Lent.Until.String())
+	}
+	return no.With("license", string(c.License)).With("product", c.Product).With("seats", c.Lent.Seats)
 }
 
 // named judges the licenses asked for by id; a ticket of the request must cover

@@ -298,7 +298,8 @@ func TestAnyPlan(t *testing.T) {
 			state, holder, _ := strings.Cut(rapid.SampledFrom(places).Draw(t, "place"), "@")
 			s.Licenses[id] = container.Candidate{License: id, Generation: 1, Product: rapid.SampledFrom(products).Draw(t, "product"),
 				State: license.State(state), Holder: license.Serial(holder), Kinds: license.Kinds,
-				Requires: rapid.SliceOfNDistinct(rapid.SampledFrom(products), 0, 2, rapid.ID).Draw(t, "requires"), Deactivation: rapid.Bool().Draw(t, "deactivation")}
+				Requires: rapid.SliceOfNDistinct(rapid.SampledFrom(products), 0, 2, rapid.ID).Draw(t, "requires"), Deactivation: rapid.Bool().Draw(t, "deactivation"),
+				Lent: container.Lent{Seats: max(0, rapid.Int64Range(-2, 2).Draw(t, "lent"))}, LentStays: rapid.Bool().Draw(t, "stays")}
 			if c := s.Licenses[id]; c.Holder == me && rapid.IntRange(0, 3).Draw(t, "order") == 0 {
 				s.Earmarks = append(s.Earmarks, container.Earmark{Phase: container.Withdraw, License: id})
 			}
@@ -318,8 +319,9 @@ func TestAnyPlan(t *testing.T) {
 	})
 }
 
-// checkPlan holds a plan to Inv14, Inv15 and R13, to the states of licenses, and
-// to prerequisites.
+// checkPlan holds a plan to Inv14, Inv15 and R13, to the states of licenses, to
+// prerequisites, and to seats that are out: no return of a user frees them unless
+// that is allowed.
 func checkPlan(t *rapid.T, s container.Situation, ops []container.Op, outcomes []container.Outcome) {
 	held := map[license.ID]bool{}
 	for id, c := range s.Licenses {
@@ -327,6 +329,11 @@ func checkPlan(t *rapid.T, s container.Situation, ops []container.Op, outcomes [
 	}
 	lacked := lacking(s, held)
 	seen := map[license.ID]bool{}
+	for _, op := range ops {
+		if c := s.Licenses[op.License]; op.Phase == container.Return && c.Lent.Seats > 0 && !c.LentStays {
+			t.Fatalf("%v is returned with %d seats out", op, c.Lent.Seats)
+		}
+	}
 	for i, op := range ops {
 		c := s.Licenses[op.License]
 		event := license.PutIssued

@@ -65,6 +65,9 @@ const (
 	OutAllow Out = "allow" // it is done, and loans last until they end
 )
 
+// Outs lists them.
+var Outs = []Out{OutWait, OutAllow}
+
 // Counting is what takes a seat of a license on a network.
 type Counting string
 
@@ -88,6 +91,9 @@ const (
 	MovesWhole Moves = "whole" // all seats that are left together
 	MovesSeats Moves = "seats" // any number of seats
 )
+
+// AllMoves lists what may move.
+var AllMoves = []Moves{MovesWhole, MovesSeats}
 
 // Freeze returns the terms as of the first activation: what counts from then
 // becomes a fixed moment, and the earlier of two ends counts. Moving and

@@ -10,6 +10,7 @@
 package recovery
 
 import (
+	"licet/container"
 	"licet/license"
 	"licet/refusal"
 )
@@ -53,6 +54,7 @@ type Case struct {
 	Withdrawn bool           // the vendor has ordered its withdrawal
 	Restored  []license.Time // earlier restores of this license by policy
 	Extra     int64          // restores granted by staff and not used yet
+	Lent      container.Lent // seats of it that are out of its container
 	Waiting   bool           // an earlier report of it waits for staff
 	Accepted  bool           // the user accepted the policy's conditions
 	Now       license.Time
@@ -79,6 +81,7 @@ const (
 	RuleWithdrawn   Rule = "withdrawn"    // the vendor took the license back
 	RuleAvailable   Rule = "available"    // it is with the vendor, hence not lost
 	RuleWaiting     Rule = "waiting"      // an earlier report is not decided yet
+	RuleLent        Rule = "lent"         // seats of it are out; that stops nothing
 	RuleConditions  Rule = "conditions"   // the user must accept them first
 	RuleGrant       Rule = "grant"        // staff granted a restore beforehand
 	RuleSelfService Rule = "self_service" // users may help themselves
@@ -130,7 +133,7 @@ func Decide(c Case) Decision {
 	c.Policy = c.Policy.WithDefaults()
 	j := judge(c)
 	for _, decides := range []func() bool{
-		j.withdrawn, j.available, j.waiting, j.conditions, j.grant, j.selfService,
+		j.withdrawn, j.available, j.waiting, j.lent, j.conditions, j.grant, j.selfService,
 		j.kind, j.customer, j.mode, j.value, j.count, j.wait,
 	} {
 		if decides() {

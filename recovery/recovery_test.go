@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"licet/container"
 	"licet/license"
 	"licet/recovery"
 	"licet/refusal"
@@ -307,6 +308,7 @@ func TestBecause(t *testing.T) {
 			{Rule: "withdrawn", Text: "The vendor has not withdrawn the license."},
 			{Rule: "available", Text: "The license is not with the vendor."},
 			{Rule: "waiting", Text: "No earlier report of this loss waits for a decision."},
+			{Rule: "lent", Text: "No seats of the license are known to be out of its container."},
 			{Rule: "conditions", Text: "The user accepted the conditions."},
 			{Rule: "grant", Text: "Staff have granted no restore of this license beforehand."},
 			{Rule: "self_service", Text: "Users may move licenses of this product without the old container."},
@@ -351,7 +353,7 @@ func TestRefusal(t *testing.T) {
 
 // order is the order of the rules.
 var order = []recovery.Rule{
-	recovery.RuleWithdrawn, recovery.RuleAvailable, recovery.RuleWaiting, recovery.RuleConditions, recovery.RuleGrant,
+	recovery.RuleWithdrawn, recovery.RuleAvailable, recovery.RuleWaiting, recovery.RuleLent, recovery.RuleConditions, recovery.RuleGrant,
 	recovery.RuleSelfService, recovery.RuleKind, recovery.RuleCustomer, recovery.RuleMode, recovery.RuleValue,
 	recovery.RuleCount, recovery.RuleWait, recovery.RulePolicy,
 }
@@ -369,6 +371,29 @@ func TestDocs(t *testing.T) {
 	}
 	if diff := cmp.Diff(order, told); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Seats that are out are told of, with the end of the last of them (Sc30), and
+// decide nothing.
+func TestLent(t *testing.T) {
+	for _, tt := range []struct {
+		lent    container.Lent
+		text    string
+		applies bool
+	}{
+		{container.Lent{}, "No seats of the license are known to be out of its container.", false},
+		{container.Lent{Seats: 2, Until: now + 1}, "Seats of the license are out of its container: 2, the last of them until 2030-06-01 12:00 UTC. They last until then, also if it is restored.", true},
+		{container.Lent{Seats: 2, Until: now}, "No seats of the license are known to be out of its container.", false},
+		{container.Lent{Seats: 2}, "Seats of the license are out of its container: 2, one of them at least for good. They stay, also if it is restored.", true},
+	} {
+		c := lost{}.under(rule{mode: automatic}.policy())
+		c.Lent = tt.lent
+		d := recovery.Decide(c)
+		want := recovery.Reason{Rule: recovery.RuleLent, Text: tt.text, Applies: tt.applies}
+		if d.Verdict != recovery.Grant || !slices.Contains(d.Because, want) {
+			t.Errorf("%+v: %s, %+v", tt.lent, d.Verdict, d.Because)
+		}
 	}
 }
 
@@ -405,6 +430,7 @@ func anyCase(t *rapid.T, policy license.Restore) recovery.Case {
 		Withdrawn: yes.Draw(t, "withdrawn") && yes.Draw(t, "really"),
 		Restored:  ago(rapid.SliceOfN(rapid.IntRange(0, 80), 0, 4).Draw(t, "restored")...),
 		Extra:     max(0, rapid.Int64Range(-3, 2).Draw(t, "extra")),
+		Lent:      container.Lent{Seats: rapid.Int64Range(0, 2).Draw(t, "lent"), Until: ago(rapid.IntRange(-3, 3).Draw(t, "until"))[0]},
 		Waiting:   yes.Draw(t, "waiting") && yes.Draw(t, "still"),
 		Accepted:  yes.Draw(t, "accepted"),
 		Now:       now,
@@ -419,6 +445,11 @@ func TestAnyCase(t *testing.T) {
 			t.Fatalf("the same case gave\n%+v and\n%+v", d, again)
 		}
 		explained(t, d)
+		home := c
+		home.Lent = container.Lent{}
+		if e := recovery.Decide(home); e.Verdict != d.Verdict || e.Message != d.Message {
+			t.Errorf("seats that are out decide: %s, without them %s", d.Verdict, e.Verdict)
+		}
 		granted := d.Verdict == recovery.Grant
 		if granted && c.Policy.Conditions != "" && !c.Accepted {
 			t.Error("granted without the conditions accepted")

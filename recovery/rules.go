@@ -121,6 +121,18 @@ func (j *judging) waiting() bool {
 		"Wait for the vendor's answer to the earlier report.")
 }
 
+// lent tells of seats that are out: they last until they end, whatever is decided,
+// because nobody can take them back from where they are.
+func (j *judging) lent() bool {
+	l := j.of.Lent
+	with := fmt.Sprintf("Seats of the license are out of its container: %d, the last of them until %s. They last until then, also if it is restored.", l.Seats, date(l.Until))
+	if l.Until == 0 {
+		with = fmt.Sprintf("Seats of the license are out of its container: %d, one of them at least for good. They stay, also if it is restored.", l.Seats)
+	}
+	j.looked(RuleLent, l.Out(j.of.Now), with, "No seats of the license are known to be out of its container.")
+	return false
+}
+
 func (j *judging) conditions() bool {
 	without := "The user accepted the conditions."
 	if j.of.Policy.Conditions == "" {

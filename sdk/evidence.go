@@ -19,7 +19,9 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 const (
@@ -39,14 +41,42 @@ type evidence struct {
 	floor     license.Time // latest time the container knows to have passed
 	container license.Serial
 	closed    []terms.Reason // why a better license may have stayed unseen
+	loan      *wire.Loan     // if a license server has lent it to the machine
+	seat      *seat          // if it is a seat of a license server
 
 	reasons []terms.Reason // if nothing was proven
 	hint    string
+	asked   bool         // license servers were, and gave no seat
+	queue   wire.Waiting // the best place in their queues
 }
 
 // because is the evidence of nothing.
 func because(code refusal.Code, message, hint string) evidence {
 	return evidence{reasons: []terms.Reason{{Code: code, Message: message}}, hint: hint}
+}
+
+// place is where the license comes from.
+func (e evidence) place() Place {
+	switch {
+	case !e.proven:
+		return Nowhere
+	case e.seat != nil:
+		return OnNetwork
+	case e.loan != nil:
+		return OnLoan
+	}
+	return OnMachine
+}
+
+// source says so for people.
+func (e evidence) source() string {
+	switch {
+	case e.seat != nil:
+		return "seat of " + string(e.seat.lease.Server) + " at " + e.seat.server.Address()
+	case e.loan != nil:
+		return e.loan.Source()
+	}
+	return "container " + string(e.container)
 }
 
 // newer reports whether the vendor has answered the same container since.
@@ -61,6 +91,15 @@ type witness struct {
 	verifier *seal.Verifier // knows the keys of the program's trust file
 	config   agent.Config
 	blocks   agent.Blocks // what the program brings along
+	trust    []byte       // the program's trust file
+}
+
+// station is who uses a seat.
+func (w *witness) station() seats.Client {
+	if w.config.Station != nil {
+		return w.config.Station()
+	}
+	return agent.Station()
 }
 
 // look asks the agent, if there is one, and reads the files if that brings no
@@ -70,7 +109,7 @@ type witness struct {
 func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) {
 	var asked evidence
 	failed := errors.New("no agent")
-	if _, err := os.Lstat(filepath.Join(w.config.Home, socketName)); err == nil {
+	if w.served() {
 		patience, cancel := context.WithTimeout(ctx, agentPatience)
 		asked, failed = w.ask(patience, agent.Connect(w.config))
 		cancel()
@@ -85,12 +124,21 @@ func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) 
 	return read, err
 }
 
+// served reports whether an agent may run on this machine.
+func (w *witness) served() bool {
+	_, err := os.Lstat(filepath.Join(w.config.Home, socketName))
+	return err == nil
+}
+
 // read looks at the containers' files itself.
 func (w *witness) read(ctx context.Context) (evidence, error) {
 	seen, err := agent.Open(w.config).Look(ctx, agent.LookRequest{
 		Scope: w.verifier.Scope(), Product: w.product, Use: w.use, Blocks: w.blocks,
 		License: func(step, body []byte, certificates [][]byte) (container.Body, error) {
 			return w.license(agent.Proof{Step: step, Body: body, Certificates: certificates})
+		},
+		Lease: func(document []byte, certificates [][]byte) (seats.Lease, container.Body, error) {
+			return w.lease(agent.Proof{Lease: document, Certificates: certificates})
 		},
 	})
 	switch {
@@ -102,8 +150,8 @@ func (w *witness) read(ctx context.Context) (evidence, error) {
 		return evidence{}, forged()
 	}
 	return evidence{
-		proven: true, body: *seen.Body, container: seen.Body.Container,
-		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed,
+		proven: true, body: *seen.Body, container: seen.Container,
+		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed, loan: seen.Loan,
 	}, nil
 }
 
@@ -148,14 +196,14 @@ func (w *witness) ask(ctx context.Context, from *agent.Client) (evidence, error)
 	if err != nil {
 		return evidence{}, err
 	}
-	if len(p.Body) > 0 {
+	if len(p.Body) > 0 || len(p.Lease) > 0 {
 		e, err := w.verify(p, nonce)
 		if err != nil {
 			r := reasonOf(err)
 			return because(r.Code, r.Message, hintOf(err)), nil
 		}
 		// An agent that is old, or bent, may not have looked.
-		no, err := agent.Open(w.config).Blocked(w.verifier.Scope(), e.body, w.blocks)
+		no, err := agent.Open(w.config).Blocked(w.verifier.Scope(), e.body, w.blocks, e.container)
 		if err != nil {
 			return evidence{}, err
 		}
@@ -177,11 +225,23 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error)
 	if len(p.Certificates) > maxCertificates {
 		return evidence{}, forged()
 	}
-	body, err := w.license(p)
+	var e evidence
+	var err error
+	holder, document := []byte(nil), p.Body
+	if len(p.Lease) > 0 {
+		var lease seats.Lease
+		if lease, e.body, err = w.lease(p); err == nil {
+			e.loan = loanOf(lease)
+		}
+		e.container, holder, document = lease.Holder, lease.HolderKey, p.Lease
+	} else {
+		e.body, err = w.license(p)
+		e.container, holder = e.body.Container, e.body.ContainerKey
+	}
 	if err != nil {
 		return evidence{}, err
 	}
-	said, err := seal.OpenAnswer(w.verifier.Scope(), body.ContainerKey, p.Answer, nonce)
+	said, err := seal.OpenAnswer(w.verifier.Scope(), holder, p.Answer, nonce)
 	if err != nil {
 		return evidence{}, err
 	}
@@ -189,15 +249,41 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error)
 	if err := json.Unmarshal(said, &facts); err != nil {
 		return evidence{}, forged()
 	}
-	hash := sha256.Sum256(p.Body)
-	if body.Product != w.product || !bytes.Equal(facts.Body, hash[:]) ||
-		facts.License != body.License || facts.Generation != body.Generation {
+	hash := sha256.Sum256(document)
+	if e.body.Product != w.product || !bytes.Equal(facts.Body, hash[:]) ||
+		facts.License != e.body.License || facts.Generation != e.body.Generation {
 		return evidence{}, forged()
 	}
-	return evidence{
-		proven: true, body: body, container: body.Container,
-		contact: facts.LastContact, floor: facts.Floor,
-	}, nil
+	e.proven, e.contact, e.floor = true, facts.LastContact, facts.Floor
+	return e, nil
+}
+
+// lease checks the document of a loan: the vendor's signature over the license
+// that it is of, and the lending container's over the loan, for a container of this
+// machine.
+func (w *witness) lease(p agent.Proof) (seats.Lease, container.Body, error) {
+	lease, body, err := w.verifier.Lease(p.Lease)
+	for _, c := range p.Certificates {
+		if err == nil {
+			break
+		}
+		if err := w.verifier.Add(c); err != nil {
+			return seats.Lease{}, container.Body{}, err
+		}
+		lease, body, err = w.verifier.Lease(p.Lease)
+	}
+	if err == nil && lease.Kind == seats.Session {
+		err = forged() // a seat of a program is no loan
+	}
+	return lease, body, err
+}
+
+// loanOf tells of a loan that was proven.
+func loanOf(l seats.Lease) *wire.Loan {
+	return &wire.Loan{
+		ID: l.ID, Kind: l.Kind, Product: l.Product, License: l.License, Container: l.Holder,
+		Server: l.Server, Seats: l.Seats, Since: l.From, Until: l.Until,
+	}
 }
 
 // license checks the vendor's documents. Certificates that come with them are
@@ -221,13 +307,42 @@ func (e evidence) judge(use terms.Use, now license.Time) terms.Verdict {
 	if !e.proven {
 		return terms.Verdict{Code: e.reasons[0].Code, Reasons: slices.Clone(e.reasons)}
 	}
-	v := terms.Check(
-		terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact},
-		use, terms.Clock{Now: now, Floor: e.floor})
+	held := terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact}
+	clock := terms.Clock{Now: now, Floor: e.floor}
+	switch {
+	case e.loan != nil:
+		held = agent.OnLoan(e.body, e.loan.Since, e.loan.Until)
+	case e.seat != nil:
+		// The server keeps the terms by its own clock; this machine's may differ.
+		held.Lent, clock.Now = true, max(now, e.seat.lease.From)
+	}
+	v := terms.Check(held, use, clock)
+	if e.seat != nil {
+		e.seat.judge(&v, now)
+	}
 	if !v.Valid {
 		v.Reasons = slices.Concat(v.Reasons, e.closed)
 	}
 	return v
+}
+
+// judge ends what the seat gives with the seat.
+func (s *seat) judge(v *terms.Verdict, now license.Time) {
+	end := s.end()
+	switch {
+	case !v.Valid:
+	case now >= end:
+		*v = terms.Verdict{Code: refusal.LeaseLost, Reasons: []terms.Reason{{
+			Code: refusal.LeaseLost, Message: unheard,
+		}}}
+	case now >= s.until:
+		v.InGrace = true
+		v.Warnings = append(v.Warnings, terms.Reason{Code: refusal.ServerUnreachable,
+			Message: "The license server does not answer, and the seat has ended. It stays usable until " + end.String() + "."})
+	}
+	if v.ValidUntil == 0 || end < v.ValidUntil {
+		v.ValidUntil = end
+	}
 }
 
 // couldNotTell reports whether a code says nothing about the licenses

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"licet/internal/agent"
 	"licet/internal/home"
 	"licet/internal/machine"
+	"licet/seats"
 )
 
 // DefaultRefresh is the time between two looks at the machine's licenses.
@@ -21,6 +23,11 @@ type options struct {
 	refresh time.Duration
 	blocks  []byte
 	brings  bool // blocks were given, be it nothing
+
+	servers    []string
+	serversSet bool
+	wait       bool
+	reduced    bool
 }
 
 // WithHome says in which folder the machine's licenses lie. By default it is
@@ -42,6 +49,30 @@ func WithRefresh(every time.Duration) Option { return func(o *options) { o.refre
 func WithBlockList(file []byte) Option {
 	return func(o *options) { o.blocks, o.brings = file, true }
 }
+
+// WithServers names the license servers that are asked for a seat where the machine
+// has no license of its own, in this order, such as "licenses.example.com" or
+// "192.168.1.5:47120". Without it the machine's own list counts, which licet servers
+// shows; with none named, no server is asked.
+func WithServers(addresses ...string) Option {
+	return func(o *options) { o.servers, o.serversSet = addresses, true }
+}
+
+// WithWait takes a place in the license server's queue where no seat is free. The
+// verdict tells it; [Session.Wait] waits for the seat.
+func WithWait() Option { return func(o *options) { o.wait = true } }
+
+// Reduced lets the session take no seat of a license server until [Session.Enable]:
+// for a program or an add-on that is of use without a license too.
+func Reduced() Option { return func(o *options) { o.reduced = true } }
+
+// WithStation replaces what a license server is told of who uses a seat, for tests.
+func WithStation(station func() seats.Client) Option {
+	return func(o *options) { o.agent.Station = station }
+}
+
+// WithHTTP replaces what carries calls to license servers on this machine, for tests.
+func WithHTTP(c *http.Client) Option { return func(o *options) { o.agent.HTTP = c } }
 
 // WithClock replaces the computer's clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.agent.Now = now } }

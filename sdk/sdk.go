@@ -23,8 +23,16 @@
 // the vendor's signed documents, and a signature over a fresh nonce by the
 // container's own key, which the license names. The package verifies all of it
 // against the root in the program's trust file; neither the agent nor the
-// machine's list of trusted vendors is believed. It needs no network, changes
-// no file, and tells nobody.
+// machine's list of trusted vendors is believed. It needs no network and tells
+// nobody.
+//
+// # The network
+//
+// Where the machine has no license that may be used, the session asks the license
+// servers of the machine's list, or of [WithServers], for a seat, keeps it while the
+// program runs, and gives it back with Close. [Session.Borrow] takes it along. No
+// network is touched while a license of the machine is valid, and no file is changed
+// but by borrowing and returning, and to note the time that passes during a loan.
 //
 // # What is blocked
 //
@@ -92,6 +100,22 @@ const (
 	ContainerDamaged  = refusal.ContainerDamaged
 	ContainerBlocked  = refusal.ContainerBlocked
 	LicenseWithdrawn  = refusal.LicenseWithdrawn
+	NoSeatFree        = refusal.NoSeatFree
+	LeaseLost         = refusal.LeaseLost
+	SeatDenied        = refusal.SeatDenied
+	ServerUnreachable = refusal.ServerUnreachable
+	DueSoon           = refusal.DueSoon // of a warning: what is borrowed ends soon
+)
+
+// Place is where a license comes from.
+type Place string
+
+// The places.
+const (
+	Nowhere   Place = ""
+	OnMachine Place = "local"    // a license of the machine
+	OnLoan    Place = "borrowed" // a seat of a license server, lent to the machine
+	OnNetwork Place = "network"  // a seat of a license server, while the program runs
 )
 
 // Reason is one thing that speaks against the use, or soon will: a code for the
@@ -115,6 +139,9 @@ type Verdict struct {
 	License  string   `json:"license,omitempty"`  // the license's id
 	Features []string `json:"features,omitempty"` // everything the license includes
 	Source   string   `json:"source,omitempty"`   // where the license is, such as "container SERIAL"
+	Place    Place    `json:"place,omitempty"`    // the same for programs
+	Loan     string   `json:"loan,omitempty"`     // id of the loan it runs on
+	Queue    int      `json:"queue,omitzero"`     // place in a license server's queue, with [WithWait]; 1 is next
 }
 
 // Sentences tells a person the verdict.

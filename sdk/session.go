@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"licet/internal/agent"
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
 	"licet/terms"
+	"licet/wire"
 )
 
 // ErrClosed says that the session was closed.
@@ -40,11 +42,15 @@ type Session struct {
 
 	judged  atomic.Pointer[judgment]
 	looking chan struct{} // holds a token while somebody looks
+	network *network      // used by whoever looks
+	noted   license.Time  // when the time was last noted for a loan; used by whoever looks
 
 	publishing sync.Mutex // guards what follows and every change of judged
 	closed     bool
 	changed    chan struct{}
+	news       chan struct{} // closed at the next judgment, for Wait
 
+	life context.Context
 	stop func()
 	done sync.WaitGroup
 }
@@ -55,6 +61,7 @@ type judgment struct {
 	failed   error // why a later look brought nothing
 
 	verdict terms.Verdict
+	soon    bool         // what is borrowed ends soon
 	until   license.Time // when it must be thought over; 0 means never
 	fresh   atomic.Int64 // until this time since the session's start it holds for certain
 }
@@ -81,7 +88,10 @@ func Open(ctx context.Context, p Product, opts ...Option) (*Session, error) {
 	s := &Session{
 		witness: w, refresh: o.refresh, steady: o.agent.Now == nil, start: time.Now(),
 		looking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		news: make(chan struct{}),
 	}
+	s.network = newNetwork(&s.witness, o)
+	s.life, s.stop = context.WithCancel(context.Background())
 	if s.steady {
 		s.clock = newClock(time.Now, func() time.Duration { return time.Since(s.start) })
 	} else {
@@ -94,10 +104,8 @@ func Open(ctx context.Context, p Product, opts ...Option) (*Session, error) {
 	case <-s.changed: // the first verdict is no change
 	default:
 	}
-	life, stop := context.WithCancel(context.Background())
-	s.stop = stop
 	if s.refresh > 0 {
-		s.done.Go(func() { s.watch(life) })
+		s.done.Go(func() { s.watch(s.life) })
 	}
 	return s, nil
 }
@@ -120,7 +128,7 @@ func newWitness(p Product) (witness, error) {
 		}
 	}
 	return witness{
-		product: p.Code, verifier: verifier,
+		product: p.Code, verifier: verifier, trust: slices.Clone(p.Trust),
 		use: terms.Use{Features: slices.Clone(p.Features), Version: p.Version, BuildDate: license.At(p.BuildDate)},
 	}, nil
 }
@@ -159,18 +167,55 @@ func (s *Session) Changed() <-chan struct{} { return s.changed }
 // the machine; the verdict stands then, until its own end, and names the failure
 // as a warning.
 func (s *Session) Refresh(ctx context.Context) error {
+	return s.alone(ctx, func() error { return s.look(ctx) })
+}
+
+// alone runs fn while nobody else looks.
+func (s *Session) alone(ctx context.Context, fn func() error) error {
 	select {
 	case s.looking <- struct{}{}:
 		defer func() { <-s.looking }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.ended() {
+		return ErrClosed
+	}
+	err := fn()
+	if s.ended() {
+		s.network.close() // what was taken meanwhile
+	}
+	return err
+}
+
+func (s *Session) ended() bool {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	return s.closed
+}
+
+// look looks at the machine, and where that brings nothing that may be used, at the
+// network. What was on loan or leased and is not needed any more goes back.
+func (s *Session) look(ctx context.Context) error {
 	now, _ := s.clock.now()
 	found, err := s.witness.look(ctx, now)
 	old := s.judged.Load()
-	if err != nil {
+	switch {
+	case err == nil && found.judge(s.witness.use, now).Valid:
+		s.network.settled(ctx)
+		s.noteTime(ctx, found, now)
+	case err != nil && old.evidence.proven && old.evidence.seat == nil && old.evidence.judge(s.witness.use, now).Valid:
+		// What was seen on the machine counts, until its own end.
+	case s.network.off:
+		if err == nil && !found.proven && found.reasons[0].Code == NoLicense {
+			found = because(NoLicense, "No seat has been taken: the program runs without a license.", "Enable it to take a seat.")
+		}
+	default:
+		found, err = s.lookAround(ctx, found, err)
+	}
+	if err != nil && found.seat == nil {
 		found = old.evidence
-		if !found.proven {
+		if !found.proven || found.seat != nil {
 			r := reasonOf(err)
 			found = because(r.Code, r.Message, hintOf(err))
 		}
@@ -182,6 +227,71 @@ func (s *Session) Refresh(ctx context.Context) error {
 		return ErrClosed
 	}
 	return err
+}
+
+// lookAround looks at the network in place of what was found on the machine.
+func (s *Session) lookAround(ctx context.Context, found evidence, failed error) (evidence, error) {
+	n := s.network
+	if n.borrowing != nil {
+		// Whether it was lent is not known: the same wish again tells.
+		if n.borrow(ctx, *n.borrowing) == nil {
+			now, _ := s.clock.now()
+			if here, err := s.witness.look(ctx, now); err == nil && here.judge(s.witness.use, now).Valid {
+				return here, nil
+			}
+		}
+	}
+	seat, err := n.look(ctx, func() license.Time { now, _ := s.clock.now(); return now })
+	switch {
+	case seat.proven:
+		return seat, err
+	case err != nil:
+		return found, err
+	case len(seat.reasons) == 0: // there is no network
+		return found, failed
+	}
+	seat.asked, seat.queue = true, n.queue
+	here := found.reasons
+	switch {
+	case failed != nil:
+		here = []terms.Reason{reasonOf(failed)}
+	case found.proven:
+		now, _ := s.clock.now()
+		here = found.judge(s.witness.use, now).Reasons
+	}
+	// What a server answered says more than what is here; that it was silent, less.
+	if seat.reasons[0].Code == refusal.ServerUnreachable && here[0].Code != NoLicense {
+		seat.reasons, seat.hint = slices.Concat(here, seat.reasons), found.hint
+	} else {
+		seat.reasons = slices.Concat(seat.reasons, here)
+	}
+	return seat, nil
+}
+
+// settled is told that the machine has a license of its own.
+func (n *network) settled(ctx context.Context) {
+	if n.seat != nil || n.lost != nil {
+		n.release(ctx)
+	}
+}
+
+// noteEvery is how often a session that runs on a loan notes the time.
+const noteEvery = time.Hour
+
+// notePatience is what a program waits for that, where another one writes.
+const notePatience = time.Second
+
+// noteTime notes in the loan's container that the time has passed, so that a clock
+// set back does not prolong it. An agent that runs does that by itself.
+func (s *Session) noteTime(ctx context.Context, e evidence, now license.Time) {
+	if e.loan == nil || e.loan.Until == 0 || s.noted != 0 && now < s.noted.Add(noteEvery) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, notePatience)
+	defer cancel()
+	if agent.Connect(s.witness.config).NoteTime(ctx) == nil { // else at the next look
+		s.noted = now
+	}
 }
 
 // Close ends the session: it looks no more and is not valid any more.
@@ -198,6 +308,14 @@ func (s *Session) Close() error {
 	s.publishing.Unlock()
 	s.stop()
 	s.done.Wait()
+	wait := time.NewTimer(releasePatience)
+	defer wait.Stop()
+	select {
+	case s.looking <- struct{}{}:
+		s.network.close()
+		<-s.looking
+	case <-wait.C: // whoever looks gives back what it has when it is done
+	}
 	return nil
 }
 
@@ -225,9 +343,19 @@ func (s *Session) pause() time.Duration {
 		wait = min(wait, retry)
 	}
 	wait += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(wait))
+	now, _ := s.clock.now()
 	if s.steady && j.until != 0 {
-		now, _ := s.clock.now()
 		wait = min(wait, max(span(now, j.until), shortest))
+	}
+	switch at := j.evidence.seat; {
+	case at == nil && j.evidence.queue.Keep > 0: // a place is kept only for who asks
+		wait = min(wait, j.evidence.queue.Keep.Go()/2)
+	case at == nil && j.evidence.asked:
+		wait = min(wait, retry)
+	case at != nil && at.silent:
+		wait = min(wait, max(span(now, at.until)/4, time.Second), retry)
+	case at != nil:
+		wait = min(wait, max(span(now, at.due), shortest))
 	}
 	return wait
 }
@@ -270,12 +398,30 @@ func (s *Session) conclude(e evidence, failed error, now license.Time) *judgment
 	case e.body.Terms.ValidFrom > now:
 		j.until = e.body.Terms.ValidFrom
 	}
+	switch {
+	case !j.verdict.Valid:
+	case e.seat != nil && now < e.seat.until:
+		j.until = e.seat.until
+	case e.loan != nil && e.loan.Until != 0:
+		soon := dueSoon(*e.loan)
+		if j.soon = now >= soon; j.soon {
+			j.verdict.Warnings = append(j.verdict.Warnings, Reason{Code: DueSoon, Message: "The loan ends on " + e.loan.Until.String() + "."})
+		} else {
+			j.until = min(j.until, soon)
+		}
+	}
 	if failed != nil {
 		r := reasonOf(failed)
 		r.Message += " The earlier answer stands until it ends by itself."
 		j.verdict.Warnings = append(j.verdict.Warnings, r)
 	}
 	return j
+}
+
+// dueSoon is when a loan is said to end soon: when a tenth of its time is left, or
+// a day.
+func dueSoon(l wire.Loan) license.Time {
+	return l.Until - min((l.Until-l.Since)/10, license.Time((24*time.Hour).Microseconds()))
 }
 
 // publish replaces the judgment, if it is still old (nil is any), and signals
@@ -288,6 +434,8 @@ func (s *Session) publish(old, j *judgment) bool {
 		return !s.closed
 	}
 	s.judged.Store(j)
+	close(s.news)
+	s.news = make(chan struct{})
 	if now.differs(j) {
 		select {
 		case s.changed <- struct{}{}:
@@ -299,7 +447,8 @@ func (s *Session) publish(old, j *judgment) bool {
 
 func (j *judgment) differs(other *judgment) bool {
 	return j.verdict.Valid != other.verdict.Valid || j.verdict.Code != other.verdict.Code ||
-		j.verdict.InGrace != other.verdict.InGrace || j.evidence.body.License != other.evidence.body.License
+		j.verdict.InGrace != other.verdict.InGrace || j.soon != other.soon || j.evidence.queue.Place != other.evidence.queue.Place ||
+		j.evidence.body.License != other.evidence.body.License || j.evidence.place() != other.evidence.place()
 }
 
 // tell is the judgment as programs see it.
@@ -307,6 +456,7 @@ func (j *judgment) tell() Verdict {
 	v := Verdict{
 		Valid: j.verdict.Valid, Code: j.verdict.Code, Reasons: slices.Clone(j.verdict.Reasons), Warnings: slices.Clone(j.verdict.Warnings),
 		ValidUntil: j.verdict.ValidUntil.Go(), InGrace: j.verdict.InGrace, Hint: j.evidence.hint,
+		Place: j.evidence.place(), Queue: j.evidence.queue.Place,
 	}
 	if !v.Valid && v.Hint == "" {
 		v.Hint = refusal.Lookup(v.Code).Hint
@@ -314,7 +464,10 @@ func (j *judgment) tell() Verdict {
 	if j.evidence.proven {
 		v.License = string(j.evidence.body.License)
 		v.Features = slices.Clone(j.evidence.body.Features)
-		v.Source = "container " + string(j.evidence.container)
+		v.Source = j.evidence.source()
+	}
+	if l := j.evidence.loan; l != nil {
+		v.Loan = string(l.ID)
 	}
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/sdk"
+	"licet/seats"
 )
 
 // parts are what makes a machine of a test itself.
@@ -35,6 +37,7 @@ type Machine struct {
 	t      testing.TB
 	vendor *Vendor
 	home   string
+	name   string       // of the station
 	skew   atomic.Int64 // of its clock against the vendor's
 
 	mu     sync.Mutex // guards what follows
@@ -52,7 +55,7 @@ func (v *Vendor) Machine(t testing.TB) *Machine {
 }
 
 func (v *Vendor) machine(t testing.TB) *Machine {
-	m := &Machine{t: t, vendor: v, home: filepath.Join(t.TempDir(), "licet"), traits: slices.Clone(parts)}
+	m := &Machine{t: t, vendor: v, home: filepath.Join(t.TempDir(), "licet"), traits: slices.Clone(parts), name: strings.ReplaceAll(newPart("machine"), " ", "-")}
 	for i := range m.traits {
 		m.traits[i].Value = newPart(m.traits[i].Name)
 	}
@@ -119,7 +122,7 @@ func (m *Machine) Update() {
 // Open opens a program's session on this machine. It is closed with the test.
 func (m *Machine) Open(p sdk.Product, opts ...sdk.Option) *sdk.Session {
 	m.t.Helper()
-	opts = append([]sdk.Option{sdk.WithHome(m.home), sdk.WithClock(m.now), sdk.WithTraits(m.traitsNow)}, opts...)
+	opts = append([]sdk.Option{sdk.WithHome(m.home), sdk.WithClock(m.now), sdk.WithTraits(m.traitsNow), sdk.WithStation(m.station)}, opts...)
 	s, err := sdk.Open(m.t.Context(), p, opts...)
 	m.must(err)
 	m.t.Cleanup(func() { _ = s.Close() }) // never fails
@@ -187,14 +190,25 @@ func (m *Machine) Copy(t testing.TB) *Machine {
 
 func (m *Machine) now() time.Time { return m.vendor.clock.Now().Add(time.Duration(m.skew.Load())) }
 
+// station is who uses seats of license servers here.
+func (m *Machine) station() seats.Client {
+	return seats.Client{Host: m.name, User: "ada", PID: made.Add(1)}
+}
+
 func (m *Machine) traitsNow() []machine.Trait {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.traits
 }
 
+// Config is what the machine's agent works with. Its type keeps it to this module.
+func (m *Machine) Config() agent.Config { return m.config() }
+
+// Client does what commands on the machine do. Its type keeps it to this module.
+func (m *Machine) Client() *agent.Client { return m.client() }
+
 func (m *Machine) config() agent.Config {
-	return agent.Config{Home: m.home, Now: m.now, Traits: m.traitsNow, Disk: &durable.Disk{}}
+	return agent.Config{Home: m.home, Now: m.now, Traits: m.traitsNow, Disk: &durable.Disk{}, Station: m.station}
 }
 
 func (m *Machine) client() *agent.Client { return agent.Connect(m.config()) }

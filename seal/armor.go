@@ -33,6 +33,8 @@ var fileKinds = []fileKind{
 	{Update, "UPDATE", "update", MaxUpdate},
 	{TrustBundle, "TRUST", "trust file", MaxTrust},
 	{BlockListFile, "BLOCKLIST", "block list", MaxBlockList},
+	{LoanRequest, "LOAN-REQUEST", "loan request", MaxLoanRequest},
+	{LoanFile, "LOAN", "loan", MaxLoan},
 }
 
 // maxFile is the largest limit.

@@ -3,10 +3,12 @@ package seal
 import (
 	"crypto/ed25519"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"licet/license"
+	"licet/seats"
 )
 
 // BenchmarkLicense compares the check of a license with nothing but the
@@ -86,5 +88,58 @@ func BenchmarkSignStep(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		must(SignStep(home.scope, home.issuing, &step))
+	}
+}
+
+// BenchmarkSignLeases signs groups of leases; ns/lease is the share of one.
+func BenchmarkSignLeases(b *testing.B) {
+	for _, n := range []int{1, 8, 64, 256} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			part := home.licensePart()
+			l := home.session()
+			leases := make([][]byte, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range leases {
+					leases[i] = must(EncodeLease(l))
+				}
+				_, statements, err := SignLeases(home.scope, home.keys, 1, [32]byte{}, testTime, leases)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, s := range statements {
+					NewLeaseDocument(part, s)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/lease")
+		})
+	}
+}
+
+func BenchmarkEncodeLease(b *testing.B) {
+	l := home.session()
+	b.ReportAllocs()
+	for b.Loop() {
+		must(EncodeLease(l))
+	}
+}
+
+// BenchmarkVerifyLease checks a lease of a license that was met before, and of
+// one that was not.
+func BenchmarkVerifyLease(b *testing.B) {
+	_, docs := home.leaseDocuments(slices.Repeat([]seats.Lease{home.session()}, 64)...)
+	for name, met := range map[string]bool{"known": true, "new": false} {
+		b.Run(name, func(b *testing.B) {
+			v := must(NewVerifier(home.trust))
+			b.ReportAllocs()
+			for b.Loop() {
+				if !met {
+					clear(v.lessors)
+				}
+				if _, _, err := v.Lease(docs[5]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -309,6 +309,8 @@ func (w *world) payloads() []payload {
 	up := must(openEnvelope(Update, unarmored(w.updateFile())))
 	req := must(openEnvelope(Request, unarmored(w.reportFile(Request))))
 	_, blockNews := w.news()
+	_, leaseDocuments := w.leaseDocuments(w.session(), w.loan(), w.session())
+	leaseDocument := leaseDocuments[1]
 	updatePlain, reportPlain := mustEncode(update), mustEncode(w.report(Request))
 	return []payload{
 		{"step", of(step), func(b []byte) error {
@@ -345,6 +347,30 @@ func (w *world) payloads() []payload {
 			_, err := w.verifier.Origins(must(sign(forOrigins, w.scope, w.issuing.private, b)))
 			return err
 		}},
+		{"lease head", of(w.leaseHead()), func(b []byte) error {
+			_, err := OpenLeaseHead(w.scope, id.SigningKey, must(sign(forLease, w.scope, w.keys.signing, b)))
+			return err
+		}},
+		{"lease", must(EncodeLease(w.loan())), func(b []byte) error {
+			_, statements, err := SignLeases(w.scope, w.keys, 1, [32]byte{}, testTime, [][]byte{b})
+			if err == nil {
+				_, _, err = w.verifier.Lease(NewLeaseDocument(w.licensePart(), statements[0]))
+			}
+			return err
+		}},
+		{"lease statement", must(DecodeLeaseDocument(leaseDocument)).Lease, func(b []byte) error {
+			_, _, err := w.verifier.Lease(NewLeaseDocument(w.licensePart(), b))
+			return err
+		}},
+		{"lease document", leaseDocument, func(b []byte) error { _, _, err := w.verifier.Lease(b); return err }},
+		{"loan request", of(unarmored(w.loanRequestFile())), func(b []byte) error {
+			_, err := openLoanRequest(w.scope, must(sign(forLoanRequest, w.scope, w.borrower.signing, b)))
+			return err
+		}},
+		{"loan", of(unarmored(w.loanFile())), func(b []byte) error {
+			_, err := w.verifier.openLoanAnswer(must(sign(forLoan, w.scope, w.keys.signing, b)), w.borrower)
+			return err
+		}},
 		{"block head", of(w.blockHead()), func(b []byte) error {
 			_, err := w.verifier.BlockHead(must(sign(forBlockList, w.scope, w.issuing.private, b)))
 			return err
@@ -377,7 +403,7 @@ func TestOneSpelling(t *testing.T) {
 				tree, _ := take(p.bytes)
 				nodes := tree.all()
 				name, at := names[r.IntN(len(names))], r.IntN(len(nodes))
-				free := p.name == "update" && slices.Contains(details(tree), nodes[at]) &&
+				free := slices.Contains(details(p.name, tree), nodes[at]) &&
 					slices.Contains([]string{"null", "unknown text key", "key in other case"}, name)
 				if !mutants[name](nodes[at], r) {
 					continue
@@ -407,10 +433,14 @@ func TestOneSpelling(t *testing.T) {
 	}
 }
 
-// details are the pieces in an update's outcomes that may hold any facts.
-func details(update *node) []*node {
-	var found []*node
-	for _, outcome := range update.parts[9].parts {
+// details are the pieces in the outcomes of an update or a loan that may hold any
+// facts.
+func details(name string, tree *node) (found []*node) {
+	at, ok := map[string]int{"update": 9, "loan": 17}[name] // the value of field 5, of field 9
+	if !ok {
+		return nil
+	}
+	for _, outcome := range tree.parts[at].parts {
 		found = append(found, outcome.parts[9].all()...)
 	}
 	return found

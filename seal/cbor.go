@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
@@ -95,4 +96,49 @@ func mustEncode(v any) []byte {
 		panic(err)
 	}
 	return b
+}
+
+// The major types of CBOR that are written by hand.
+const (
+	cborUint  = 0
+	cborMinus = 1
+	cborBytes = 2
+	cborText  = 3
+	cborArray = 4
+	cborMap   = 5
+)
+
+// appendHead writes the head of an item: its major type and number, as short as
+// it can be.
+func appendHead(b []byte, major byte, n uint64) []byte {
+	major <<= 5
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n < 1<<8:
+		return append(b, major|24, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
+	case n < 1<<32:
+		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+// appendBytes writes a byte string.
+func appendBytes(b, s []byte) []byte {
+	return append(appendHead(b, cborBytes, uint64(len(s))), s...)
+}
+
+// appendText writes a text, which the caller knows to be UTF-8.
+func appendText(b []byte, s string) []byte {
+	return append(appendHead(b, cborText, uint64(len(s))), s...)
+}
+
+// appendInt writes a number.
+func appendInt(b []byte, n int64) []byte {
+	if n < 0 {
+		return appendHead(b, cborMinus, uint64(^n))
+	}
+	return appendHead(b, cborUint, uint64(n))
 }

@@ -402,15 +402,18 @@ func sameIdentity(a, b container.Identity) bool {
 type Info struct {
 	Kind      Kind
 	Scope     Scope
-	Container license.Serial // who sends a report, who gets an update
+	Container license.Serial // who sends a report or loan request, who gets an update or loan
 	Name      string         // the vendor's, of a trust bundle
 }
 
 // Inspect says what a file claims to be, for messages. It checks no signature.
 func Inspect(file []byte) (Info, error) {
-	kind, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile)
+	kind, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
 	if err != nil {
 		return Info{}, err
+	}
+	if kind == LoanRequest || kind == LoanFile {
+		return inspectLoan(kind, raw)
 	}
 	if kind == BlockListFile {
 		scope, err := inspectBlockNews(raw)

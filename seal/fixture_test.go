@@ -8,6 +8,7 @@ import (
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
+	"licet/seats"
 )
 
 // seedOf is a stream of bytes that is the same in every run.
@@ -28,7 +29,8 @@ const testTime license.Time = 1_800_000_000_000_000
 type world struct {
 	root, issuing *SigningKey
 	sealing       *SealingKey
-	keys          *ContainerKeys
+	keys          *ContainerKeys // also of the license server
+	borrower      *ContainerKeys
 	scope         Scope
 	issuingCert   []byte
 	sealingCert   []byte
@@ -44,6 +46,8 @@ func newWorld(vendor, environment, machine string) *world {
 		issuing: must(NewSigningKey(Issuing, seedOf(vendor+" "+environment+" issuing"))),
 		sealing: must(NewSealingKey(seedOf(vendor + " " + environment + " sealing"))),
 		keys:    must(NewContainerKeys(seedOf(machine))),
+
+		borrower: must(NewContainerKeys(seedOf(machine + " borrower"))),
 	}
 	w.scope = Scope{Vendor: VendorOf(w.root.Public()), Environment: environment}
 	w.issuingCert = must(SignCertificate(w.scope, w.root, Certificate{
@@ -153,6 +157,76 @@ func (w *world) origins() []byte {
 	return must(SignOrigins(w.scope, w.issuing, testOrigins, w.issuingCert))
 }
 
+// session is a lease as the world's license server gives it.
+func (w *world) session() seats.Lease {
+	return seats.Lease{
+		ID: "L1", Kind: seats.Session, Server: w.serial(), License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Product: "editor-pro", Seats: 1,
+		Client: seats.Client{ID: "run-1", Host: "desk-7", User: "ada", PID: 4711, Groups: []string{"designers"}},
+		Nonce:  "n-1", From: testTime, Until: testTime + 600e6, Fence: 9,
+	}
+}
+
+// loan is a seat lent to the world's borrower.
+func (w *world) loan() seats.Lease {
+	l := w.session()
+	l.ID, l.Kind, l.Until = "L2", seats.Loan, testTime+36000e6
+	l.Holder, l.HolderKey = w.borrower.Serial(), w.borrower.Identity("").SigningKey
+	return l
+}
+
+// licensePart is the part of a lease document that the vendor signed.
+func (w *world) licensePart() []byte {
+	signed, body := w.license()
+	return must(LicensePart(signed, body, w.issuingCert))
+}
+
+// leaseDocuments are the documents of a group of leases.
+func (w *world) leaseDocuments(leases ...seats.Lease) (LeaseHead, [][]byte) {
+	var encoded [][]byte
+	for _, l := range leases {
+		encoded = append(encoded, must(EncodeLease(l)))
+	}
+	head, statements, err := SignLeases(w.scope, w.keys, 7, [32]byte{6}, testTime, encoded)
+	if err != nil {
+		panic(err)
+	}
+	part := w.licensePart()
+	for i, s := range statements {
+		statements[i] = NewLeaseDocument(part, s)
+	}
+	return head, statements
+}
+
+func (w *world) leaseHead() []byte {
+	head, _ := w.leaseDocuments(w.session(), w.loan(), w.session())
+	return head.Signed
+}
+
+func (w *world) wish() seats.LoanWish {
+	return seats.LoanWish{
+		Server: w.serial(), Product: "editor-pro", Features: []string{"export"}, Kind: seats.Loan, Seats: 1, For: license.Day,
+		Client: w.session().Client, Nonce: "n-1",
+		Holds: []seats.Held{{Lease: "L0", Until: testTime + 5}}, Returned: []seats.LeaseID{"L00"},
+	}
+}
+
+func (w *world) loanRequestFile() []byte {
+	return must(SignLoanRequest(w.scope, w.borrower, license.Machine, w.wish()))
+}
+
+func (w *world) loanAnswer() LoanAnswer {
+	_, docs := w.leaseDocuments(w.loan())
+	return LoanAnswer{
+		Time: testTime, Document: docs[0], Confirmed: []seats.LeaseID{"L00"},
+		Outcomes: []container.Outcome{{Wish: "borrow editor-pro", Code: refusal.Done, Details: map[string]any{"until": int64(5)}}},
+	}
+}
+
+func (w *world) loanFile() []byte {
+	to := must(OpenLoanRequest(w.scope, w.loanRequestFile()))
+	return must(SignLoanAnswer(w.scope, w.keys, license.Machine, to, w.loanAnswer()))
+}
+
 func (w *world) updateFile() []byte {
 	return must(SealUpdate(w.scope, w.issuing, w.keys.Identity(license.Machine), w.update()))
 }
@@ -187,12 +261,15 @@ func (w *world) documents() []document {
 		{"receipt", unarmored(w.reportFile(Receipt))},
 		{"blocklist", w.blockHead()},
 		{"origins", w.origins()},
+		{"lease", w.leaseHead()},
+		{"loan-request", unarmored(w.loanRequestFile())},
+		{"loan", unarmored(w.loanFile())},
 	}
 	return docs
 }
 
 func unarmored(file []byte) []byte {
-	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile)
+	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
 	if err != nil {
 		panic(err)
 	}
@@ -222,6 +299,12 @@ func (w *world) verifiers() map[string]func([]byte) error {
 		"receipt":   func(b []byte) error { _, err := openReport(w.scope, Receipt, b, []*SealingKey{w.sealing}); return err },
 		"blocklist": func(b []byte) error { _, err := v.BlockHead(b); return err },
 		"origins":   func(b []byte) error { _, err := v.Origins(b); return err },
+		"lease": func(b []byte) error {
+			_, err := OpenLeaseHead(w.scope, w.keys.Identity("").SigningKey, b)
+			return err
+		},
+		"loan-request": func(b []byte) error { _, err := openLoanRequest(w.scope, b); return err },
+		"loan":         func(b []byte) error { _, err := v.openLoanAnswer(b, w.borrower); return err },
 	}
 }
 
@@ -237,6 +320,10 @@ var accepts = map[string][]string{
 	"receipt":     {"receipt"},
 	"blocklist":   {"blocklist"},
 	"origins":     {"origins"},
+	"lease":       {"lease"},
+
+	"loan-request": {"loan-request"},
+	"loan":         {"loan"},
 }
 
 // code is the code of a refusal; any other error fails the test.
@@ -269,20 +356,4 @@ func wantCode(t testing.TB, err error, want ...refusal.Code) {
 // head is the frame of a document up to its payload.
 func head(id KeyID) []byte {
 	return append(append([]byte(headStart), id[:]...), 0xa0)
-}
-
-// appendBytes writes a CBOR byte string.
-func appendBytes(b, s []byte) []byte {
-	const major = 2 << 5
-	switch n := len(s); {
-	case n < 24:
-		b = append(b, major|byte(n))
-	case n < 1<<8:
-		b = append(b, major|24, byte(n))
-	case n < 1<<16:
-		b = append(b, major|25, byte(n>>8), byte(n))
-	default:
-		b = append(b, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-	}
-	return append(b, s...)
 }

@@ -54,6 +54,37 @@ func FuzzBlockNews(f *testing.F) {
 	fuzzPayload(f, MaxBlockList, decoder[blockNews](MaxBlockList))
 }
 
+func FuzzLease(f *testing.F)         { fuzzPayload(f, MaxLease, DecodeLease) }
+func FuzzLeaseHead(f *testing.F)     { fuzzPayload(f, MaxLeaseHead, decoder[leaseHead](MaxLeaseHead)) }
+func FuzzLeaseDocument(f *testing.F) { fuzzPayload(f, MaxLeaseDocument, DecodeLeaseDocument) }
+func FuzzLeaseStatement(f *testing.F) {
+	fuzzPayload(f, maxStatement, decoder[leaseStatement](maxStatement))
+}
+func FuzzLoanRequest(f *testing.F) {
+	fuzzPayload(f, MaxLoanRequest, decoder[loanRequest](MaxLoanRequest))
+}
+func FuzzLoan(f *testing.F) { fuzzPayload(f, MaxLoan, decoder[loanAnswer](MaxLoan)) }
+
+// FuzzLeaseProof gives anything to the verifier of lease documents: only what
+// home signed passes.
+func FuzzLeaseProof(f *testing.F) {
+	_, docs := home.leaseDocuments(home.session(), home.loan(), home.session())
+	known := map[[32]byte]bool{}
+	for _, doc := range docs {
+		f.Add(doc)
+		known[sha256.Sum256(doc)] = true
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _, err := home.verifier.Lease(b)
+		if err == nil && !known[sha256.Sum256(b)] {
+			t.Fatalf("taken: %x", b)
+		}
+		if _, ok := refusal.As(err); err != nil && !ok {
+			t.Fatalf("not a refusal: %v", err)
+		}
+	})
+}
+
 // FuzzDocument gives anything to every verifier: only what was signed by home
 // passes, and that is the corpus and nothing else.
 func FuzzDocument(f *testing.F) {
@@ -103,7 +134,7 @@ func signedByUs(b []byte) bool {
 // FuzzArmor holds the armor to one spelling.
 func FuzzArmor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		kind, raw, err := dearmor(b, Update, Request, Receipt, TrustBundle, BlockListFile)
+		kind, raw, err := dearmor(b, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
 		if err == nil && !bytes.Equal(armor(kind, raw), b) {
 			t.Fatalf("%q has a second spelling", b)
 		}

@@ -45,7 +45,17 @@ const (
 	MaxBlockList   = 8 << 20
 	MaxBlockHead   = 20 << 10
 	MaxOrigins     = 32 << 10
+
+	MaxLease         = 8 << 10
+	MaxLeaseHead     = 1 << 10
+	MaxLeaseDocument = 384 << 10
+	MaxLoanRequest   = 128 << 10
+	MaxLoan          = 1 << 20
+	MaxUsage         = 1 << 20
 )
+
+// maxStatement is the limit of a lease with its path and head.
+const maxStatement = MaxLease + MaxLeaseHead + 1<<10
 
 // Kind is a kind of file.
 type Kind string
@@ -58,6 +68,10 @@ const (
 	TrustBundle Kind = "trust"
 	// BlockListFile is news of the block list.
 	BlockListFile Kind = "blocklist"
+	// LoanRequest is what a borrower's container asks of a license server, and
+	// LoanFile the answer.
+	LoanRequest Kind = "loan-request"
+	LoanFile    Kind = "loan"
 )
 
 // purpose is what a signature is for. It stands in the signed bytes, so that a
@@ -76,6 +90,11 @@ const (
 
 	forBlockList purpose = "blocklist" // by an issuing key
 	forOrigins   purpose = "origins"   // by an issuing key
+
+	forLease       purpose = "lease"        // by a license server's container
+	forLoanRequest purpose = "loan-request" // by a borrower's container
+	forLoan        purpose = "loan"         // by a license server's container
+	forUsage       purpose = "usage"        // by a license server's container
 )
 
 // VendorID names a vendor: "v" and the base32 text, in lower case, of a hash of
@@ -139,7 +158,11 @@ func nameOf(what string, keys ...[]byte) string {
 // external is the data under every signature that the document itself does not
 // carry.
 func external(p purpose, s Scope, suite suiteNumber) []byte {
-	return mustEncode([]any{"licet", string(p), string(s.Vendor), s.Environment, uint64(Version), uint64(suite)})
+	b := appendHead(make([]byte, 0, 80), cborArray, 6)
+	for _, text := range [...]string{"licet", string(p), string(s.Vendor), s.Environment} {
+		b = appendText(b, text)
+	}
+	return appendInt(appendInt(b, Version), int64(suite))
 }
 
 func shorten(text string) string {

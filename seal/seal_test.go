@@ -101,6 +101,12 @@ func TestRoundTrips(t *testing.T) {
 				t.Errorf("got %+v, %v", i, err)
 			}
 		}
+		if i, err := Inspect(w.loanRequestFile()); err != nil || i != (Info{Kind: LoanRequest, Scope: w.scope, Container: w.borrower.Serial()}) {
+			t.Errorf("got %+v, %v", i, err)
+		}
+		if i, err := Inspect(w.loanFile()); err != nil || i != (Info{Kind: LoanFile, Scope: w.scope, Container: w.borrower.Serial()}) {
+			t.Errorf("got %+v, %v", i, err)
+		}
 		if i, err := Inspect(w.trustFile); err != nil || i != (Info{Kind: TrustBundle, Scope: w.scope, Name: "Example Software"}) {
 			t.Errorf("got %+v, %v", i, err)
 		}
@@ -217,11 +223,12 @@ func TestPurposeIsSigned(t *testing.T) {
 		"step": home.issuing.private, "time": home.issuing.private, "update": home.issuing.private,
 		"blocklist": home.issuing.private, "origins": home.issuing.private,
 		"request": home.keys.signing, "receipt": home.keys.signing, "answer": home.keys.signing,
+		"lease": home.keys.signing, "loan": home.keys.signing, "loan-request": home.borrower.signing,
 	}
 	verifiers := home.verifiers()
 	for _, d := range home.documents() {
 		m := must(parse("document", maxFile, d.bytes))
-		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList, forOrigins} {
+		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList, forOrigins, forLease, forLoanRequest, forLoan} {
 			right := string(p) == d.name || p == forKey && d.name == "certificate"
 			err := verifiers[d.name](must(sign(p, home.scope, signer[d.name], m.Payload)))
 			if right != (err == nil) {
@@ -278,13 +285,15 @@ func (w *world) fileOpeners() map[Kind]func([]byte) error {
 			}
 			return err
 		},
+		LoanRequest: func(b []byte) error { _, err := OpenLoanRequest(w.scope, b); return err },
+		LoanFile:    func(b []byte) error { _, err := w.verifier.OpenLoanAnswer(b, w.borrower); return err },
 	}
 }
 
 func (w *world) files() map[Kind][]byte {
 	return map[Kind][]byte{
 		Update: w.updateFile(), Request: w.reportFile(Request), Receipt: w.reportFile(Receipt), TrustBundle: w.trustFile,
-		BlockListFile: w.blockListFile(),
+		BlockListFile: w.blockListFile(), LoanRequest: w.loanRequestFile(), LoanFile: w.loanFile(),
 	}
 }
 
@@ -375,7 +384,7 @@ func TestOtherVendorAndEnvironment(t *testing.T) {
 				}
 				err := home.verifiers()[accepts[d.name][0]](d.bytes)
 				switch d.name {
-				case "update", "request", "receipt", "blocklist", "origins":
+				case "update", "request", "receipt", "blocklist", "origins", "loan-request", "loan":
 					wantCode(t, err, code)
 				default:
 					wantCode(t, err, refusal.BadSignature)
@@ -823,7 +832,7 @@ func TestFrame(t *testing.T) {
 // TestKeyIDIsTheKeys signs with the right key under another key's id.
 func TestKeyIDIsTheKeys(t *testing.T) {
 	w := home
-	signer := map[string]ed25519.PrivateKey{"certificate": w.root.private, "trust": w.root.private, "answer": w.keys.signing, "request": w.keys.signing, "receipt": w.keys.signing}
+	signer := map[string]ed25519.PrivateKey{"certificate": w.root.private, "trust": w.root.private, "answer": w.keys.signing, "request": w.keys.signing, "receipt": w.keys.signing, "lease": w.keys.signing, "loan": w.keys.signing, "loan-request": w.borrower.signing}
 	for _, d := range w.documents() {
 		private, ok := signer[d.name]
 		if !ok {
@@ -943,7 +952,7 @@ func TestArmor(t *testing.T) {
 func TestArmorRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "raw")
-		kind := rapid.SampledFrom([]Kind{Request, Receipt, Update, TrustBundle}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]Kind{Request, Receipt, Update, TrustBundle, LoanRequest, LoanFile}).Draw(t, "kind")
 		k, got, err := dearmor(armor(kind, raw), kind)
 		if err != nil || k != kind || !bytes.Equal(got, raw) {
 			t.Fatalf("got %v %x, %v", k, got, err)

@@ -39,7 +39,7 @@ var fieldOrder = []string{
 }
 
 func (v vector) isFile() bool {
-	return slices.Contains([]string{"update", "report", "trust", "blocklist"}, v.fields["reads"])
+	return slices.Contains([]string{"update", "report", "trust", "blocklist", "loan-request", "loan"}, v.fields["reads"])
 }
 
 func (v vector) write() []byte {
@@ -178,6 +178,8 @@ func checkVector(t *testing.T, v vector) {
 				t.Errorf("origins %s", got)
 			}
 		}
+	case "lease-head", "lease", "loan-request", "loan":
+		payload, err = readLeaseVector(v, verifier, keys)
 	case "blocklist":
 		var news []byte
 		if news, err = DearmorBlockNews(v.doc); err == nil {
@@ -250,33 +252,8 @@ func writeVectors(t *testing.T) {
 	test := newWorld("example", "test", "machine one")
 	second := newWorld("example", "production", "machine two")
 	id := w.keys.Identity(license.Machine)
-
 	write := func(name, reads, expect, because string, doc []byte, extra ...string) {
-		v := vector{doc: doc, fields: map[string]string{
-			"reads": reads, "expect": expect, "because": because,
-			"vendor": string(w.scope.Vendor), "environment": w.scope.Environment, "root": fmt.Sprintf("%x", w.root.Public()),
-		}}
-		switch reads {
-		case "trust", "certificate":
-		case "update":
-			v.fields["container-keys"] = fmt.Sprintf("%x", w.keys.Bytes())
-		case "report":
-			v.fields["sealing-key"] = fmt.Sprintf("%x", w.sealing.Bytes())
-		case "answer":
-			v.fields["container-key"] = fmt.Sprintf("%x", id.SigningKey)
-			v.fields["nonce"] = fmt.Sprintf("%x", testNonce)
-		default:
-			v.fields["certificate"] = fmt.Sprintf("%x", w.issuingCert)
-		}
-		if reads == "time" {
-			v.fields["nonce"] = fmt.Sprintf("%x", testNonce)
-		}
-		for i := 0; i < len(extra); i += 2 {
-			v.fields[extra[i]] = extra[i+1]
-		}
-		if err := os.WriteFile(filepath.Join(vectorDir, name+".txt"), v.write(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeVector(t, name, reads, expect, because, doc, extra...)
 	}
 	sum := func(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 	flip := func(b []byte, bit int) []byte {
@@ -587,6 +564,43 @@ func writeVectors(t *testing.T) {
 	write("answer-ok", "answer", "ok", "as it should be", must(SignAnswer(w.scope, w.keys, testNonce, []byte("said"))), "said", fmt.Sprintf("%x", "said"))
 	write("answer-other-nonce", "answer", "bad_signature", "in answer to another nonce", must(SignAnswer(w.scope, w.keys, container.Nonce{1}, nil)))
 	write("answer-other-container", "answer", "bad_signature", "by another container", must(SignAnswer(w.scope, second.keys, testNonce, nil)))
+	writeLeaseVectors(t)
+}
+
+// writeVector writes a vector of home's.
+func writeVector(t *testing.T, name, reads, expect, because string, doc []byte, extra ...string) {
+	w := home
+	id := w.keys.Identity(license.Machine)
+	v := vector{doc: doc, fields: map[string]string{
+		"reads": reads, "expect": expect, "because": because,
+		"vendor": string(w.scope.Vendor), "environment": w.scope.Environment, "root": fmt.Sprintf("%x", w.root.Public()),
+	}}
+	switch reads {
+	case "trust", "certificate", "loan-request":
+	case "update":
+		v.fields["container-keys"] = fmt.Sprintf("%x", w.keys.Bytes())
+	case "report":
+		v.fields["sealing-key"] = fmt.Sprintf("%x", w.sealing.Bytes())
+	case "loan":
+		v.fields["container-keys"] = fmt.Sprintf("%x", w.borrower.Bytes())
+		v.fields["certificate"] = fmt.Sprintf("%x", w.issuingCert)
+	case "lease-head":
+		v.fields["container-key"] = fmt.Sprintf("%x", id.SigningKey)
+	case "answer":
+		v.fields["container-key"] = fmt.Sprintf("%x", id.SigningKey)
+		v.fields["nonce"] = fmt.Sprintf("%x", testNonce)
+	default:
+		v.fields["certificate"] = fmt.Sprintf("%x", w.issuingCert)
+	}
+	if reads == "time" {
+		v.fields["nonce"] = fmt.Sprintf("%x", testNonce)
+	}
+	for i := 0; i < len(extra); i += 2 {
+		v.fields[extra[i]] = extra[i+1]
+	}
+	if err := os.WriteFile(filepath.Join(vectorDir, name+".txt"), v.write(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // wrapAt armors an update in lines of another length.
@@ -617,6 +631,8 @@ func writeCorpus(t *testing.T) {
 		target := map[string]string{
 			"step": "FuzzStep", "body": "FuzzBody", "certificate": "FuzzCertificate", "trust": "FuzzTrust", "time": "FuzzTime",
 			"answer": "FuzzAnswer", "update": "FuzzUpdate", "report": "FuzzReport", "block head": "FuzzBlockHead", "block news": "FuzzBlockNews", "origins": "FuzzOrigins",
+			"lease head": "FuzzLeaseHead", "lease": "FuzzLease", "lease statement": "FuzzLeaseStatement", "lease document": "FuzzLeaseDocument",
+			"loan request": "FuzzLoanRequest", "loan": "FuzzLoan",
 			"header of an update": "FuzzHeader", "header of a request": "FuzzHeader",
 		}[p.name]
 		if target != "" {

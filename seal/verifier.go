@@ -16,11 +16,12 @@ import (
 type Verifier struct {
 	scope    Scope
 	root     publicKey
-	external map[purpose][]byte // the external data of what issuing keys sign
+	external map[purpose][]byte // the external data of what issuing keys and license servers sign
 
 	mu      sync.RWMutex
 	issuing map[KeyID]issuer
-	others  map[string]bool // certificates of other keys that were checked, by their bytes
+	others  map[string]bool   // certificates of other keys that were checked, by their bytes
+	lessors map[string]lessor // licenses of lease documents that were checked, by the bytes of their part
 }
 
 // issuer is an issuing key and what the root says of it.
@@ -46,8 +47,8 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 	if !ok || VendorOf(t.Root) != t.Scope.Vendor {
 		return nil, badSignature()
 	}
-	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}, others: map[string]bool{}}
-	for _, p := range []purpose{forStep, forUpdate, forTime, forBlockList, forOrigins} {
+	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}, others: map[string]bool{}, lessors: map[string]lessor{}}
+	for _, p := range []purpose{forStep, forUpdate, forTime, forBlockList, forOrigins, forLease, forLoan} {
 		v.external[p] = external(p, t.Scope, suite1)
 	}
 	for _, doc := range t.Certificates {

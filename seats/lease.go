@@ -24,7 +24,7 @@ const (
 
 // Client is who uses a seat, as the program says.
 type Client struct {
-	ID     string   `json:"id" cbor:"1,keyasint"`               // of this start of the program; the same id gets its own seat back
+	ID     string   `json:"id" cbor:"1,keyasint"`               // of this start of the program, drawn at random; with the nonce it names a claim, and the same claim gets the same seat again
 	Host   string   `json:"host" cbor:"2,keyasint"`             // name of the station
 	User   string   `json:"user" cbor:"3,keyasint"`             // account on it
 	PID    int64    `json:"pid,omitzero" cbor:"4,keyasint"`     // process
@@ -41,7 +41,7 @@ type Lease struct {
 	License    license.ID         `cbor:"4,keyasint"`
 	Generation license.Generation `cbor:"5,keyasint"`
 	Product    string             `cbor:"6,keyasint"`
-	Seats      int64              `cbor:"7,keyasint"` // how many; 1 for a session
+	Seats      int64              `cbor:"7,keyasint"` // how many; 1 for a session, all for one that has the license to itself
 	Client     Client             `cbor:"8,keyasint"`
 	Nonce      string             `cbor:"9,keyasint"`            // the client's, as it was sent
 	From       license.Time       `cbor:"10,keyasint"`           // server's time of the grant, or of the extension it states

@@ -22,6 +22,10 @@ import (
 // the two.
 const ClockTolerance = 5 * time.Minute
 
+// CheckInWarning is the part of the time between two contacts at whose end a
+// warning begins: the last quarter.
+const CheckInWarning = 4
+
 // Use is what a program asks for.
 type Use struct {
 	Features  []string     // every one is needed
@@ -34,6 +38,11 @@ type Held struct {
 	Terms       license.Terms // frozen
 	Features    []string
 	LastContact license.Time // signed time of the last contact with the vendor; 0 means never
+
+	// Lent says that a license server has given it for a time. Contact with the
+	// vendor is the server's to keep then.
+	Lent  bool
+	Until license.Time // end of that time, exclusive and without grace; 0 means none
 }
 
 // Clock is what is known about the time.
@@ -82,8 +91,8 @@ type Verdict struct {
 func Before(now, end license.Time) bool { return end == 0 || now < end }
 
 // Check decides whether h may be used for u, by the checks in this order:
-// clock, not yet valid, expired, check-in overdue, version not covered, feature
-// missing. All that fail are listed.
+// clock, not yet valid, expired, loan over, check-in overdue, version not covered,
+// feature missing. All that fail are listed.
 //
 // The vendor's signed time of the last contact has certainly passed, so it
 // counts as floor too. Terms with an end that still waits for the first
@@ -95,6 +104,7 @@ func Check(h Held, u Use, c Clock) Verdict {
 	v.clock(c)
 	v.start(h.Terms, now)
 	v.expiry(h.Terms, now)
+	v.loan(h, now)
 	v.checkIn(h, now)
 	v.version(h.Terms, u)
 	v.features(h.Features, u.Features)
@@ -131,15 +141,25 @@ func (v *Verdict) expiry(t license.Terms, now license.Time) {
 	v.end(now, t.ExpiresAt, t.Grace, refusal.Expired, "The license expired on "+date(t.ExpiresAt))
 }
 
+// loan ends what a license server has lent.
+func (v *Verdict) loan(h Held, now license.Time) {
+	if h.Lent && h.Until != 0 {
+		v.end(now, h.Until, 0, refusal.Expired, "The loan ended on "+date(h.Until))
+	}
+}
+
 func (v *Verdict) checkIn(h Held, now license.Time) {
 	switch {
-	case h.Terms.CheckIn == 0:
+	case h.Terms.CheckIn == 0, h.Lent:
 	case h.LastContact == 0:
 		v.refuse(refusal.CheckInOverdue, "The license needs contact with the vendor every %s, and there has been none yet.", h.Terms.CheckIn)
 	default:
 		due := h.LastContact.Add(h.Terms.CheckIn.Go())
 		v.end(now, due, h.Terms.Grace, refusal.CheckInOverdue,
 			"Contact with the vendor was due by "+date(due)+"; the last one was on "+date(h.LastContact))
+		if soon := due.Add(-h.Terms.CheckIn.Go() / CheckInWarning); now >= soon && Before(now, due) {
+			v.Warnings = append(v.Warnings, Reason{refusal.CheckInOverdue, "Contact with the vendor is due by " + date(due) + "."})
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strings"
+
 	"licet/license"
 	"licet/refusal"
 	"licet/seats"
@@ -17,6 +19,10 @@ const (
 	PathLoans    = "/v1/loans"    // POST a loan request as a file, 200 a loan as a file
 	PathProducts = "/v1/products" // GET ?vendor=ID: List[ProductView], what the caller may have
 	PathUsage    = "/v1/usage"    // GET for administrators: use and denials by hour, day or month
+	PathServer   = "/v1/server"   // GET: ServerView, for anybody
+	PathRules    = "/v1/rules"    // GET for administrators: RulesView; POST reads the file anew
+	PathDecide   = "/v1/decide"   // GET ?product=&host=&user=&group=&address= for administrators: seats.Decision
+	PathPardon   = "/v1/pardon"   // POST EndRequest for administrators: ends the waiting after a loss (R27)
 )
 
 // LeaseRequest asks for a seat.
@@ -59,61 +65,62 @@ type LeaseExtended struct {
 	Document  []byte           `json:"document,omitempty"`
 }
 
-// Waiting is the detail "queue" of a refusal with no_seat_free where the caller
-// asked to wait: its place, 1 is next. Asking again within Keep keeps it.
-type Waiting struct {
-	Place int              `json:"place"`
-	Keep  license.Duration `json:"keep"`
+// Views and the place in a queue are as package seats makes them.
+type (
+	Waiting     = seats.Waiting
+	LeaseView   = seats.LeaseView
+	PoolView    = seats.PoolView
+	ProductView = seats.ProductView
+)
+
+// SeatsName is the name under which a client asks for a vendor's license server in
+// the TLS handshake (SNI): a machine may hold containers of several vendors, each
+// with a key of its own. The serial of a container in place of the vendor's id asks
+// for that container's key.
+func SeatsName(vendor string) string { return strings.ToLower(vendor) + ".licet" }
+
+// ServerView is what a license server says of itself to anybody.
+type ServerView struct {
+	// Instance is drawn at each start. Two servers with the key of one container and
+	// another instance are copies of one machine.
+	Instance string           `json:"instance"`
+	Version  string           `json:"version"`
+	Time     license.Time     `json:"time"`
+	Vendors  []string         `json:"vendors"`
+	Session  license.Duration `json:"session"` // length of a lease where none is asked for
 }
 
-// LeaseView is a lease as administrators see it.
-type LeaseView struct {
-	Lease     seats.LeaseID   `json:"lease"`
-	Kind      seats.LeaseKind `json:"kind"`
-	License   license.ID      `json:"license"`
-	Product   string          `json:"product"`
-	Vendor    string          `json:"vendor"`
-	Seats     int64           `json:"seats"`
-	Client    seats.Client    `json:"client"`
-	Address   string          `json:"address,omitempty"` // where the claim came from
-	Since     license.Time    `json:"since"`
-	Last      license.Time    `json:"last"` // of the latest extension
-	ExpiresAt license.Time    `json:"expires_at"`
-	Holder    license.Serial  `json:"holder,omitempty"`
-	Confirmed bool            `json:"confirmed,omitempty"` // a loan that its holder is known to have
-	Lingers   bool            `json:"lingers,omitempty"`   // released, and taken until ExpiresAt
+// RulesView is the rules of access as they stand, and whether the file of them reads.
+type RulesView struct {
+	File    string       `json:"file"`
+	Text    string       `json:"text"`              // the rules in force
+	Loaded  license.Time `json:"loaded,omitzero"`   // 0 where there is no file: then only the server's own machine may
+	Problem string       `json:"problem,omitempty"` // why the file as it is now is not in force
 }
 
-// PoolView is the seats of one license.
-type PoolView struct {
-	License  license.ID     `json:"license"`
-	Product  string         `json:"product"`
-	Name     string         `json:"name"`
-	Vendor   string         `json:"vendor"`
-	Features []string       `json:"features"`
-	Counting string         `json:"counting"`
-	Seats    int64          `json:"seats"` // as the vendor signed
-	Leased   int64          `json:"leased"`
-	Lent     int64          `json:"lent"` // loans and transfers
-	Free     int64          `json:"free"`
-	Waiting  int            `json:"waiting"`
-	Usable   bool           `json:"usable"`
-	Code     refusal.Code   `json:"code"` // valid, or why nothing is granted
-	Reason   string         `json:"reason,omitempty"`
-	Until    license.Time   `json:"until,omitzero"` // nothing is granted before this moment (R27)
-	Borrow   license.Borrow `json:"borrow,omitzero"`
-	Lendable int64          `json:"lendable"` // seats that could be lent now
+// EndRequest is an administrator's word: it ends a session, or the waiting after a
+// loss of the record.
+type EndRequest struct {
+	By  string `json:"by,omitempty"`
+	Why string `json:"why,omitempty"`
 }
 
-// ProductView is what one caller may have of a product.
-type ProductView struct {
-	Product string           `json:"product"`
-	Name    string           `json:"name"`
-	Vendor  string           `json:"vendor"`
-	Free    int64            `json:"free"`
-	Seats   int64            `json:"seats"`
-	Borrow  bool             `json:"borrow"`
-	Longest license.Duration `json:"longest,omitzero"` // loan
-	Code    refusal.Code     `json:"code"`
-	Reason  string           `json:"reason,omitempty"`
+// UsageRow is the use of one product in an hour, a day or a month.
+type UsageRow struct {
+	From    license.Time            `json:"from"`
+	Until   license.Time            `json:"until"`
+	Product string                  `json:"product"`
+	Grants  uint64                  `json:"grants"`
+	Denials map[refusal.Code]uint64 `json:"denials"`
+	Denied  uint64                  `json:"denied"` // all denials
+	Peak    int64                   `json:"peak"`   // seats in use and on loan at once, as seen each second
+	Seats   int64                   `json:"seats"`  // that there were, at most
+}
+
+// UsageView is the use of a license server's seats.
+type UsageView struct {
+	By    string       `json:"by"` // hour, day or month, in UTC
+	Rows  []UsageRow   `json:"rows"`
+	Gaps  []string     `json:"gaps,omitempty"` // hours that are missing or not whole, in words
+	Since license.Time `json:"since,omitzero"` // nothing is known before
 }

@@ -112,6 +112,7 @@ type License struct {
 	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
 	Withdrawn  bool               `json:"withdrawn,omitempty"`
 	Blocked    *Blocked           `json:"blocked,omitempty"` // its container is blocked
+	Lent       *container.Lent    `json:"lent,omitempty"`    // seats of it that are out, as its container told last
 	Pending    []string           `json:"pending"`           // vendor actions that wait for the container
 	Can        []string           `json:"can"`               // what can be done with it now, for people
 }
@@ -133,19 +134,20 @@ type TicketQuery struct {
 
 // Container is a container as staff see it.
 type Container struct {
-	Serial     license.Serial `json:"serial"`
-	Kind       license.Kind   `json:"kind"`
-	Status     string         `json:"status"` // ok, flagged, blocked
-	Issued     uint64         `json:"issued"` // last step issued
-	Acked      uint64         `json:"acked"`  // last step confirmed by the container
-	Binding    string         `json:"binding,omitempty"`
-	FirstSeen  license.Time   `json:"first_seen_at"`
-	LastSeen   license.Time   `json:"last_seen_at"`
-	Flag       *Flag          `json:"flag,omitempty"`
-	Blocked    *Blocked       `json:"blocked,omitempty"`
-	Challenged bool           `json:"challenged"`
-	Licenses   []License      `json:"licenses"`
-	Pending    []string       `json:"pending"`
+	Serial     license.Serial   `json:"serial"`
+	Kind       license.Kind     `json:"kind"`
+	Status     string           `json:"status"` // ok, flagged, blocked
+	Issued     uint64           `json:"issued"` // last step issued
+	Acked      uint64           `json:"acked"`  // last step confirmed by the container
+	Binding    string           `json:"binding,omitempty"`
+	FirstSeen  license.Time     `json:"first_seen_at"`
+	LastSeen   license.Time     `json:"last_seen_at"`
+	Flag       *Flag            `json:"flag,omitempty"`
+	Blocked    *Blocked         `json:"blocked,omitempty"`
+	Challenged bool             `json:"challenged"`
+	Lent       []container.Lent `json:"lent,omitempty"` // seats of its licenses that are out, as it told last
+	Licenses   []License        `json:"licenses"`
+	Pending    []string         `json:"pending"`
 }
 
 // Blocked says why the vendor has blocked a container.
@@ -210,6 +212,9 @@ type OrderedLicense struct {
 	Container   license.Serial `json:"container,omitempty"`
 	With        license.ID     `json:"with,omitempty"` // the license that comes in its place
 	WithProduct string         `json:"with_product,omitempty"`
+
+	// Lent is what stays out of it on the user's network until it ends.
+	Lent *container.Lent `json:"lent,omitempty"`
 }
 
 // RefusedLicense is one license that a decision cannot be carried out for.
@@ -364,7 +369,7 @@ type LostLicense struct {
 	Message   string         `json:"message"`
 	Hint      string         `json:"hint,omitempty"`
 	Again     license.Time   `json:"again,omitzero"`     // when it can be restored by policy again
-	Recovery  uint64         `json:"recovery,omitempty"` // the report in which it waits for a decision
+	Recovery  uint64         `json:"recovery,omitempty"` // the report in which it waits for a decision, or was refused
 	Question  string         `json:"question,omitempty"` // of the vendor's staff in it, to be answered
 }
 

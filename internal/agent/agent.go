@@ -16,18 +16,20 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"licet/internal/durable"
 	"licet/internal/machine"
 	"licet/license"
+	"licet/seats"
 )
 
 // Program is how this program names itself in reports and to central.
 const Program = "licet/" + Version
 
 // Version is the version of this program.
-const Version = "0.1.0"
+const Version = "0.2.0"
 
 // Config is what an agent works with. Clock, traits and randomness are
 // parameters: no environment variable changes them in a program that ships.
@@ -44,6 +46,11 @@ type Config struct {
 	Disk *durable.Disk
 	// HTTP speaks to central; nil is a client with a timeout.
 	HTTP *http.Client
+	// Station says who uses seats of license servers; nil is Station.
+	Station func() seats.Client
+	// Discover looks for license servers on the network and gives their addresses;
+	// nil finds none. What it finds is only asked, and never believed.
+	Discover func(context.Context) []string
 	// Log gets what nobody asked for and somebody may want to know; nil drops it.
 	Log *slog.Logger
 }
@@ -60,11 +67,28 @@ type Agent struct {
 	// answer to the first is on its way. Checks never take it.
 	writing chan struct{}
 
+	changed chan struct{} // has room for the one word that a container was written
+
+	seen struct { // license servers that were found on the network
+		mu   sync.Mutex
+		list []string
+		at   time.Time // by the computer's clock; zero for never
+	}
+
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }
 
 // Open returns the agent of a home folder. Nothing is read or made yet.
 func Open(cfg Config) *Agent {
+	cfg = cfg.Filled()
+	return &Agent{
+		cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk},
+		writing: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}
+}
+
+// Filled is the configuration with what is real in place of what is nil.
+func (cfg Config) Filled() Config {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -74,13 +98,28 @@ func Open(cfg Config) *Agent {
 	if cfg.Traits == nil {
 		cfg.Traits = machine.Local
 	}
+	if cfg.Station == nil {
+		cfg.Station = Station
+	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Timeout: 30 * time.Second}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{cfg: cfg, home: home{dir: cfg.Home, disk: cfg.Disk}, writing: make(chan struct{}, 1)}
+	return cfg
+}
+
+// Changed gets a word after a container, the trust or a block list was written by
+// this process: several changes may be one word.
+func (a *Agent) Changed() <-chan struct{} { return a.changed }
+
+// tell sends that word.
+func (a *Agent) tell() {
+	select {
+	case a.changed <- struct{}{}:
+	default: // the last one was not heard yet
+	}
 }
 
 func (a *Agent) now() license.Time { return license.At(a.cfg.Now()) }
@@ -106,5 +145,6 @@ func (a *Agent) write(ctx context.Context, fn func() error) error {
 		return ctx.Err()
 	}
 	defer func() { <-a.writing }()
+	defer a.tell()
 	return fn()
 }

@@ -369,10 +369,16 @@ func blockedContainer(serial license.Serial) *refusal.Refusal {
 }
 
 // Blocked says why a license that was proven may not be used all the same, or
-// nil.
-func (a *Agent) Blocked(s seal.Scope, body container.Body, brought Blocks) (*refusal.Refusal, error) {
+// nil. The holder is the container that has it, which is not the license's where it
+// is lent.
+func (a *Agent) Blocked(s seal.Scope, body container.Body, brought Blocks, holder license.Serial) (*refusal.Refusal, error) {
 	b := a.blocks(brought)
 	defer b.Close()
+	if holder != body.Container {
+		if found, err := b.has(s, blocklist.Container(holder)); found || err != nil {
+			return blockedContainer(holder), err
+		}
+	}
 	return b.stop(s, body.Container, body.License, body.Generation)
 }
 
@@ -390,7 +396,16 @@ func (c *candidate) block(by *blocks) error {
 		c.no = blockedContainer(c.box.serial())
 		return nil
 	}
-	no, err := by.stop(c.box.scope(), c.box.serial(), c.id, c.box.State.Held[c.id].Generation)
+	serial, generation := c.box.serial(), c.box.State.Held[c.id].Generation
+	if c.loan != nil {
+		// The container that has the loan counts, and so does the license it is of.
+		if found, err := by.has(c.box.scope(), blocklist.Container(serial)); found || err != nil {
+			c.no = blockedContainer(serial)
+			return err
+		}
+		serial, generation = c.lender, c.generation
+	}
+	no, err := by.stop(c.box.scope(), serial, c.id, generation)
 	if no != nil {
 		c.no = no
 	}

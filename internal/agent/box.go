@@ -18,6 +18,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/seats"
 )
 
 // private is what a container keeps to itself besides its licenses. It stands
@@ -41,6 +42,16 @@ type private struct {
 
 	// Refresh is the time between two contacts that the vendor asks for; 0 for none.
 	Refresh license.Duration `cbor:"13,keyasint,omitempty"`
+
+	Loans   map[seats.LeaseID]loan     `cbor:"14,keyasint,omitempty"` // of license servers
+	Returns map[seats.LeaseID]returned `cbor:"15,keyasint,omitempty"` // loans given back before their end
+	Wish    *loanWish                  `cbor:"16,keyasint,omitempty"` // asked of a license server, and not answered
+
+	// Ledger is how far the ledger of this machine's license server had got; nil
+	// where there never was one.
+	Ledger *ledgerMark `cbor:"20,keyasint,omitempty"`
+	// Lent is what that server has out of what the container holds, or held.
+	Lent []container.Lent `cbor:"21,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -130,6 +141,7 @@ func (a *Agent) create(ctx context.Context, v vendor) (*box, error) {
 		private: private{
 			Keys: keys.Bytes(), Environment: v.scope().Environment, Created: a.now(),
 			State: container.NewState(serial), Facts: map[license.ID]fact{},
+			Loans: map[seats.LeaseID]loan{}, Returns: map[seats.LeaseID]returned{},
 			SigningKey: identity.SigningKey, SealingKey: identity.SealingKey,
 		},
 		bodies: map[license.ID]containerfile.Body{},
@@ -204,6 +216,12 @@ func (b *box) read(content containerfile.Content) error {
 	if b.Facts == nil {
 		b.Facts = map[license.ID]fact{}
 	}
+	if b.Loans == nil {
+		b.Loans = map[seats.LeaseID]loan{}
+	}
+	if b.Returns == nil {
+		b.Returns = map[seats.LeaseID]returned{}
+	}
 	return nil
 }
 
@@ -221,6 +239,11 @@ func (b *box) content() (containerfile.Content, error) {
 	c := containerfile.Content{State: state}
 	for _, id := range b.held() {
 		if body, ok := b.bodies[id]; ok {
+			c.Bodies = append(c.Bodies, body)
+		}
+	}
+	for _, id := range b.loans() {
+		if body, ok := b.bodies[bodyOf(id)]; ok {
 			c.Bodies = append(c.Bodies, body)
 		}
 	}

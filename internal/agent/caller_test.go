@@ -30,7 +30,7 @@ func TestCallers(t *testing.T) {
 		r := httptest.NewRequest("POST", c.path, strings.NewReader("{}"))
 		r.Header.Set("Content-Type", c.media)
 		w := httptest.NewRecorder()
-		a.handler().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c.who)))
+		a.handler(nil).ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c.who)))
 		if w.Code != c.status {
 			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
 		}

@@ -11,13 +11,14 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/seats"
 	"licet/terms"
 )
 
 // Check says whether a product may be used now. It reads, verifies and decides
 // by itself; it asks nobody and never writes.
 func (a *Agent) Check(ctx context.Context, in CheckRequest) (CheckResult, error) {
-	f, err := a.find(ctx, in, a.trusted, Blocks{})
+	f, err := a.find(ctx, in, a.trusted, Blocks{}, false)
 	return f.result, err
 }
 
@@ -26,6 +27,9 @@ type judge struct {
 	// license checks the vendor's signature over the step, and the step's hash of
 	// the body.
 	license func(step, body []byte) (container.Body, error)
+	// lease checks the document of a loan: the vendor's signature over the license
+	// that it comes from, and that license's container's over the loan.
+	lease func(document []byte) (seats.Lease, container.Body, error)
 	// certificates are the vendor's that it knows besides the container's.
 	certificates [][]byte
 }
@@ -45,6 +49,13 @@ type candidate struct {
 	locked  bool // the body is here and does not open
 	reissue bool // the body must be sent again
 	no      *refusal.Refusal
+
+	// Of a loan:
+	loan        *loan
+	lease       seats.LeaseID
+	lender      license.Serial // container that the license is in
+	generation  license.Generation
+	from, until license.Time
 }
 
 // found is the answer of a check and the license it is about.
@@ -54,8 +65,9 @@ type found struct {
 	closed []terms.Reason // why a container that might have done better was not seen
 }
 
-// find looks through the containers of this machine for a product.
-func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks) (found, error) {
+// find looks through the containers of this machine for a product. Shared says that a
+// license server shares their seats, so that a program has to take one.
+func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks, shared bool) (found, error) {
 	f := found{result: CheckResult{Product: in.Product}}
 	if in.Product == "" {
 		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
@@ -94,9 +106,25 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 			if err := c.block(blocked); err != nil {
 				return f, err
 			}
+			if shared && c.no == nil && c.body.Terms.Seats > 0 {
+				c.no = sharedHere(in.Product)
+			}
 			candidates = append(candidates, c)
-			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
+		for _, id := range b.loans() {
+			if b.Loans[id].Product != in.Product {
+				continue
+			}
+			c := b.examineLoan(by, id, no)
+			if err := c.block(blocked); err != nil {
+				return f, err
+			}
+			candidates = append(candidates, c)
+		}
+	}
+	candidates = newest(candidates)
+	for _, c := range candidates {
+		verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 	}
 	best := terms.Best(verdicts)
 	if best < 0 {
@@ -108,7 +136,11 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 	f.best = &c
 	f.result.Verdict = verdicts[best]
 	f.result.License, f.result.Container, f.result.Vendor = c.id, c.box.serial(), c.box.header.Vendor
-	f.result.Source = "container " + string(c.box.serial())
+	f.result.Source = c.source()
+	if c.loan != nil {
+		l := c.box.describeLoan(c.lease)
+		f.result.Loan = &l
+	}
 	if !f.result.Valid {
 		f.result.Hint = c.hint(f.result.Code)
 		// A container that does not open may hold a better license.
@@ -153,6 +185,12 @@ func (b *box) judge(v vendor) judge {
 		}
 		_, got, err := verifier.License(step, body)
 		return got, err
+	}, lease: func(document []byte) (seats.Lease, container.Body, error) {
+		verifier, err := known()
+		if err != nil {
+			return seats.Lease{}, container.Body{}, err
+		}
+		return verifier.Lease(document)
 	}}
 }
 
@@ -210,14 +248,28 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 	if c.no != nil {
 		return no(c.no)
 	}
-	return terms.Check(
-		terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.LastContact},
-		use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	v := terms.Check(c.held(), use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	if v.Valid && c.unrenewed() {
+		v.Warnings = append(v.Warnings, terms.Reason{Code: refusal.CheckInOverdue,
+			Message: "It was reported to the vendor as lost, and until he has decided, contact does not renew it. If you have it, tell him."})
+	}
+	return v
+}
+
+// unrenewed reports whether the latest contact left the license out.
+func (c candidate) unrenewed() bool {
+	return c.loan == nil && c.box.State.ContactOf(c.id) != c.box.State.LastContact
 }
 
 func (c candidate) hint(code refusal.Code) string {
 	if c.no != nil {
 		return c.no.NextStep()
+	}
+	if code == refusal.CheckInOverdue && c.unrenewed() {
+		return "Tell the vendor that you have it: it was reported to him as lost, and he renews it when he has decided."
+	}
+	if c.loan != nil && code == refusal.Expired {
+		return "Borrow it again: licet borrow " + c.loan.Product + " --for DURATION."
 	}
 	return refusal.Lookup(code).Hint
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"licet/refusal"
@@ -43,10 +44,26 @@ var (
 	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList}
 	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor}
 
+	opBorrow     = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow}
+	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
+	opOffers     = operation[OffersRequest, []wire.Offer]{"offers", false, (*Agent).Offers}
+	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
+
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
 	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
 	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
+
+	opServers       = operation[Nothing, Servers]{"servers", false, (*Agent).Servers}
+	opReachable     = operation[Nothing, Servers]{"servers-reachable", false, (*Agent).Reachable}
+	opServersChange = operation[ServersChange, Servers]{"servers-change", true, (*Agent).ChangeServers}
 )
+
+// since names the version of the agent that first knew an operation, for those
+// that older ones do not know.
+var since = map[string]string{
+	opBorrow.name: LoansSince, opReturnLoan.name: LoansSince, opOffers.name: LoansSince, opNoteTime.name: LoansSince,
+	opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
+}
 
 // Client does operations on the containers of a home folder: through the agent
 // if one runs there, otherwise directly, under the home's lock.
@@ -137,12 +154,65 @@ func (o operation[In, Out]) ask(ctx context.Context, c *Client, in In) (Out, err
 		if err := json.Unmarshal(answer, &p); err != nil || p.Code == "" {
 			return out, fmt.Errorf("agent: %s answered %s", o.name, resp.Status)
 		}
+		if needs := since[o.name]; needs != "" && resp.StatusCode == http.StatusNotFound && p.Code == refusal.NotFound && strings.HasPrefix(p.Detail, "The agent has no ") {
+			return out, refusal.New(refusal.UnsupportedVersion, "The agent of this machine is too old for this: it takes licet %s or newer.", needs).
+				Hinted("Install licet %s or newer, and restart licet serve.", needs).With("needs", needs)
+		}
 		return out, p.Refusal()
 	}
 	if err := json.Unmarshal(answer, &out); err != nil {
 		return out, fmt.Errorf("agent: decode %s: %w", o.name, err)
 	}
 	return out, nil
+}
+
+// SeatServer asks the license server that runs beside this machine's agent: JSON in
+// and out, on one of its paths. In and out may be nil.
+func (c *Client) SeatServer(ctx context.Context, method, path string, in, out any) error {
+	noServer := refusal.New(refusal.ServerUnreachable, "No license server runs on this machine.").
+		Hinted("Start it with licet serve --listen ADDRESS.")
+	if !c.agent.home.answers(ctx) {
+		return noServer
+	}
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("agent: encode %s: %w", path, err)
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.socket.Do(req)
+	if err != nil {
+		return errors.Join(ctx.Err(), noServer)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		var p wire.Problem
+		if json.Unmarshal(answer, &p) != nil || p.Code == "" {
+			return fmt.Errorf("agent: %s answered %s", path, resp.Status)
+		}
+		if r := p.Refusal(); r.Code != refusal.NotFound || resp.Header.Get("X-Licet-Seats") != "" {
+			return r
+		}
+		return noServer // an agent that shares no seats
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("agent: decode %s: %w", path, err)
+	}
+	return nil
 }
 
 // maxAnswer bounds what a client reads of the agent's answer.
@@ -238,7 +308,43 @@ func (c *Client) BridgeForget(ctx context.Context, in BridgeCode) ([]Pairing, er
 	return opBridgeForget.do(ctx, c, in)
 }
 
+// Servers tells which license servers this machine asks for seats.
+func (c *Client) Servers(ctx context.Context) (Servers, error) {
+	return opServers.do(ctx, c, Nothing{})
+}
+
+// ChangeServers changes that list.
+func (c *Client) ChangeServers(ctx context.Context, in ServersChange) (Servers, error) {
+	return opServersChange.do(ctx, c, in)
+}
+
 // Doctor writes one report for support.
 func (c *Client) Doctor(ctx context.Context, in DoctorRequest) (Report, error) {
 	return opDoctor.do(ctx, c, in)
+}
+
+// Borrow takes a seat of a license server into a container of this machine.
+func (c *Client) Borrow(ctx context.Context, in BorrowRequest) (Borrowed, error) {
+	return opBorrow.do(ctx, c, in)
+}
+
+// ReturnLoan gives a loan back before its end.
+func (c *Client) ReturnLoan(ctx context.Context, in ReturnRequest) (GivenBack, error) {
+	return opReturnLoan.do(ctx, c, in)
+}
+
+// Offers tells for each product what this machine has and may have of it.
+func (c *Client) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
+	return opOffers.do(ctx, c, in)
+}
+
+// Reachable is the license servers to ask: the list, or those that are found.
+func (c *Client) Reachable(ctx context.Context) (Servers, error) {
+	return opReachable.do(ctx, c, Nothing{})
+}
+
+// NoteTime notes the present time in the containers, unless an agent does.
+func (c *Client) NoteTime(ctx context.Context) error {
+	_, err := opNoteTime.do(ctx, c, Nothing{})
+	return err
 }

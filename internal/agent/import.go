@@ -32,7 +32,7 @@ func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, 
 	if err != nil {
 		return wire.Programming{}, err
 	}
-	if info.Kind != seal.Update && info.Kind != seal.BlockListFile {
+	if info.Kind != seal.Update && info.Kind != seal.BlockListFile && info.Kind != seal.LoanFile {
 		return wire.Programming{}, wrongFile(info.Kind)
 	}
 	v, err := a.vendor(string(info.Scope.Vendor))
@@ -44,6 +44,11 @@ func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, 
 	}
 	b, err := a.open(ctx, info.Container, a.traits())
 	switch {
+	case info.Kind == seal.LoanFile && err == nil:
+		return a.importLoan(ctx, b, v, file)
+	case info.Kind == seal.LoanFile && refusal.Is(err, refusal.ContainerUnknown):
+		return wire.Programming{}, refusal.New(refusal.WrongContainer, "The loan was made for container %s, which is not on this machine. Nothing was changed.", info.Container).
+			With("made_for", string(info.Container))
 	case refusal.Is(err, refusal.ContainerUnknown):
 		return wire.Programming{}, a.madeForAnother(v, file, info.Container)
 	case err != nil:
@@ -64,6 +69,10 @@ func (a *Agent) importFile(ctx context.Context, file []byte) (wire.Programming, 
 func wrongFile(kind seal.Kind) error {
 	r := refusal.New(refusal.WrongFile, "This is a %s, made on a user's machine for the vendor. Nothing was changed.", kind).
 		Hinted("Carry it to the vendor; import the update that comes back.")
+	if kind == seal.LoanRequest {
+		r = refusal.New(refusal.WrongFile, "This is a loan request, made for a license server. Nothing was changed.").
+			Hinted("Carry it to the machine of the license server, and run licet lend FILE -o FILE.licet-loan there.")
+	}
 	if kind == seal.TrustBundle {
 		r = refusal.New(refusal.WrongFile, "This is a vendor's trust file, not an update. Nothing was changed.").
 			Hinted("Add it with licet trust add, if you mean to trust the vendor.")
@@ -128,6 +137,12 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 			return wire.Programming{}, err
 		}
 		steps = append(steps, in)
+	}
+
+	// A seat that was lent since the return was asked for is not taken from under
+	// its user (docs/protocol.md, section 10).
+	if no := container.WaitsForSeats(steps, b.State.Number, b.Lent, b.goesWhileLent, a.now()); no != nil {
+		return wire.Programming{}, no
 	}
 
 	next := *b
@@ -242,4 +257,39 @@ func (b *box) receipt() string {
 		return "delivered"
 	}
 	return waiting
+}
+
+// importLoan takes in what a license server answered to a request that was
+// carried.
+func (a *Agent) importLoan(ctx context.Context, b *box, v vendor, file []byte) (wire.Programming, error) {
+	if err := b.belongs(v); err != nil {
+		return wire.Programming{}, err
+	}
+	before := b.Loans
+	answer, err := a.takeLoan(ctx, b, v, file, nil)
+	if err != nil {
+		return wire.Programming{}, err
+	}
+	result := wire.Programming{
+		Container: b.serial(), Counter: b.State.Number, Receipt: b.receipt(),
+		Applied: []container.Change{}, Outcomes: empty(answer.Outcomes),
+	}
+	if refusedWish(answer.Outcomes) != nil {
+		return result, nil
+	}
+	say := func(code refusal.Code, format string, args ...any) {
+		result.Outcomes = []container.Outcome{{Wish: "import", Code: code, Message: refusal.New(code, format, args...).Message}}
+	}
+	l, had := b.Loans[answer.Lease.ID]
+	switch old := before[answer.Lease.ID]; {
+	case len(answer.Document) == 0:
+		say(refusal.Done, "%s has booked %s.", answer.Server, count(len(answer.Confirmed), "return"))
+	case had && old == l:
+		say(refusal.AlreadyApplied, "The loan %s is here already.", answer.Lease.ID)
+	case had:
+		say(refusal.Done, "%s is here: %s.", l.Product, b.describeLoan(answer.Lease.ID).Source())
+	default:
+		say(refusal.AlreadyApplied, "The loan %s is over, or was given back. Nothing was changed.", answer.Lease.ID)
+	}
+	return result, nil
 }

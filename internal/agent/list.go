@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 
 	"licet/internal/containerfile"
 	"licet/internal/machine"
@@ -25,6 +26,7 @@ func (a *Agent) List(ctx context.Context, _ Nothing) (Inventory, error) {
 		}
 		list.Containers = append(list.Containers, c)
 	}
+	list.markOld()
 	return list, nil
 }
 
@@ -35,13 +37,13 @@ func (a *Agent) Show(ctx context.Context, in ContainerRequest) (Container, error
 	if err != nil {
 		return Container{}, err
 	}
-	entries, err := a.entries("")
+	list, err := a.List(ctx, Nothing{})
 	if err != nil {
 		return Container{}, err
 	}
-	for _, e := range entries {
-		if license.Serial(e.Serial) == serial {
-			return a.describe(ctx, e, a.traits())
+	for _, c := range list.Containers {
+		if c.Serial == serial {
+			return c, nil
 		}
 	}
 	return Container{}, unknownContainer(serial)
@@ -96,6 +98,22 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 			c.Status, c.Reason = StatusChanged, one.no.Message
 		}
 	}
+	for _, id := range b.loans() {
+		one := b.examineLoan(by, id, no)
+		if err := one.block(blocked); err != nil {
+			return c, err
+		}
+		c.Licenses = append(c.Licenses, one.describe(a.now()))
+		if one.locked || one.reissue {
+			c.Status, c.Reason = StatusChanged, one.no.Message
+		}
+	}
+	for _, id := range b.gaveBack("") {
+		c.Returned = append(c.Returned, b.describeReturned(id))
+	}
+	if w := b.Wish; w != nil {
+		c.Waiting = strings.TrimSpace(c.Waiting + " A loan request of " + w.Created.String() + " waits for its answer.")
+	}
 	switch closed, err := blocked.container(b); {
 	case err != nil:
 		return c, err
@@ -113,6 +131,10 @@ func (c candidate) describe(now license.Time) License {
 		ID: c.id, Product: held.Product, Name: known.Name, Generation: held.Generation,
 		Features: []string{}, Tolerance: known.Tolerance, Repair: known.Repair,
 	}
+	if c.loan != nil {
+		one := c.box.describeLoan(c.lease)
+		l.Loan, l.Product, l.Name, l.Generation, l.Tolerance, l.Repair = &one, c.loan.Product, c.loan.Name, c.loan.Generation, c.loan.Tolerance, c.loan.Repair
+	}
 	verdict := c.usable(now)
 	l.Usable, l.Code, l.ValidUntil = verdict.Valid, verdict.Code, verdict.ValidUntil
 	if len(verdict.Reasons) > 0 {
@@ -123,6 +145,9 @@ func (c candidate) describe(now license.Time) License {
 	}
 	l.Features = empty(c.body.Features)
 	l.Seats, l.ExpiresAt = c.body.Terms.Seats, c.body.Terms.ExpiresAt
+	if c.loan != nil {
+		l.Seats = c.loan.Seats
+	}
 	l.Customer, l.Order = c.body.Customer, c.body.Order
 	t := c.body.Terms
 	l.Terms = &t

@@ -23,7 +23,8 @@ type ActivateRequest struct {
 // DeactivateRequest gives licenses back, online.
 type DeactivateRequest struct {
 	Licenses  []license.ID   `json:"licenses,omitempty"`
-	All       bool           `json:"all,omitempty"` // everything in the container
+	All       bool           `json:"all,omitempty"`      // everything in the container
+	Together  bool           `json:"together,omitempty"` // with those that need them
 	Central   string         `json:"central,omitempty"`
 	Container license.Serial `json:"container,omitempty"`
 	Vendor    string         `json:"vendor,omitempty"` // only out of one of this vendor's
@@ -46,6 +47,7 @@ type Deactivation struct {
 type Remaining struct {
 	Container license.Serial `json:"container"`
 	Licenses  []license.ID   `json:"licenses,omitempty"`        // that it holds
+	Loans     []wire.Loan    `json:"loans,omitempty"`           // of license servers, that it has or has not proven to have returned
 	Receipt   bool           `json:"receipt_waiting,omitempty"` // the vendor does not know yet what was returned
 	Closed    string         `json:"closed,omitempty"`          // why it cannot be told what is in it
 }
@@ -134,10 +136,11 @@ type CheckResult struct {
 	terms.Verdict
 	Product   string         `json:"product"`
 	License   license.ID     `json:"license"`
-	Source    string         `json:"source"` // "container SERIAL"
+	Source    string         `json:"source"` // "container SERIAL", or "loan from SERIAL until …"
 	Container license.Serial `json:"container,omitempty"`
 	Vendor    string         `json:"vendor,omitempty"`
 	Hint      string         `json:"hint,omitempty"`
+	Loan      *wire.Loan     `json:"loan,omitempty"` // if a license server has lent it
 }
 
 // Inventory is every container of the machine.
@@ -170,6 +173,7 @@ type Container struct {
 	LastContact license.Time   `json:"last_contact,omitzero"`
 	Binding     *Binding       `json:"binding,omitempty"`
 	Licenses    []License      `json:"licenses"`
+	Returned    []wire.Loan    `json:"returned,omitempty"` // loans given back, of which their server does not know
 }
 
 // Closed reports whether the container does not open here, so that it cannot be
@@ -211,6 +215,7 @@ type License struct {
 	Customer   string             `json:"customer,omitempty"`
 	Order      string             `json:"order,omitempty"`
 	Terms      *license.Terms     `json:"terms,omitempty"`
+	Loan       *wire.Loan         `json:"loan,omitempty"` // if a license server has lent it
 }
 
 // TrustRequest adds a vendor to those whose licenses this machine accepts.

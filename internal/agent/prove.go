@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 
@@ -9,7 +10,9 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 // OpenRequest is a program's question, with a nonce that it draws each time.
@@ -37,13 +40,16 @@ type Proof struct {
 	// Answer is seal.SignAnswer over the nonce; what it says is Facts as JSON. It
 	// is there whenever Body is.
 	Answer []byte `json:"answer,omitempty"`
+	// Lease is the document of a loan, in place of Step and Body: the license is
+	// the server's, and the loan names the key of this container.
+	Lease []byte `json:"lease,omitempty"`
 }
 
 // Facts are what the container says of itself in a proof.
 type Facts struct {
 	License     license.ID         `json:"license"`
 	Generation  license.Generation `json:"generation"`
-	Body        []byte             `json:"body"` // hash of the license's body
+	Body        []byte             `json:"body"` // hash of the license's body, or of the loan's document
 	Counter     uint64             `json:"counter"`
 	Now         license.Time       `json:"now"`                   // the agent's clock
 	Floor       license.Time       `json:"floor,omitzero"`        // latest time known to have passed
@@ -61,7 +67,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if len(in.Nonce) != len(container.Nonce{}) {
 		return Proof{}, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(container.Nonce{}))
 	}
-	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted, Blocks{})
+	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted, Blocks{}, a.Sharing(ctx))
 	if err != nil {
 		return Proof{}, err
 	}
@@ -74,12 +80,18 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 		return p, nil // nothing that could be proven
 	}
 	b := c.box
-	p.Environment, p.Step, p.Body = b.Environment, c.step, c.data
+	p.Environment = b.Environment
 	p.Certificates = addCertificates(b.Certificates, c.by.certificates)
-	held := b.State.Held[c.id]
+	generation, hash := c.generation, sha256.Sum256(c.data)
+	if c.loan == nil {
+		generation = b.State.Held[c.id].Generation
+		p.Step, p.Body = c.step, c.data
+	} else {
+		p.Lease = c.data
+	}
 	said, err := json.Marshal(Facts{
-		License: c.id, Generation: held.Generation, Body: held.Body[:], Counter: b.State.Number,
-		Now: a.now(), Floor: b.State.Floor, LastContact: b.State.LastContact, Code: p.Verdict.Code,
+		License: c.id, Generation: generation, Body: hash[:], Counter: b.State.Number,
+		Now: a.now(), Floor: b.State.Floor, LastContact: b.State.ContactOf(c.id), Code: p.Verdict.Code,
 	})
 	if err != nil {
 		return Proof{}, fmt.Errorf("agent: encode facts: %w", err)
@@ -101,6 +113,8 @@ type LookRequest struct {
 	// root that the program was built with, and the step's hash of the body. The
 	// certificates are those that the container keeps.
 	License func(step, body []byte, certificates [][]byte) (container.Body, error)
+	// Lease checks the document of a loan in the same way.
+	Lease func(document []byte, certificates [][]byte) (seats.Lease, container.Body, error)
 	// Blocks are what the program itself knows to be blocked.
 	Blocks Blocks
 }
@@ -111,6 +125,8 @@ type Seen struct {
 	Hint    string
 	// Body is the license, nil if none was proven; the rest is there with it.
 	Body        *container.Body
+	Loan        *wire.Loan     // if a license server has lent it
+	Container   license.Serial // that has it
 	Floor       license.Time   // latest time known to have passed
 	LastContact license.Time   // vendor's time of the latest answer
 	Closed      []terms.Reason // why a container that may hold a better license did not open
@@ -140,14 +156,22 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 				return got, err
 			}
 			return in.License(step, body, v.trust.Certificates)
+		}, lease: func(document []byte) (seats.Lease, container.Body, error) {
+			return in.Lease(document, b.Certificates)
 		}}, nil
-	}, in.Blocks)
+	}, in.Blocks, a.Sharing(ctx))
 	if err != nil {
 		return Seen{}, err
 	}
 	s := Seen{Verdict: f.result.Verdict, Hint: f.result.Hint, Closed: f.closed}
 	if c := f.best; c != nil && c.no == nil {
-		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.LastContact
+		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.ContactOf(c.id)
+		s.Container = c.box.serial()
+		if c.loan != nil {
+			l := c.box.describeLoan(c.lease)
+			l.Since, l.Until = c.from, c.until // as signed
+			s.Loan = &l
+		}
 	}
 	return s, nil
 }

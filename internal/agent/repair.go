@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"licet/container"
 	"licet/internal/containerfile"
@@ -58,11 +59,20 @@ func (b *box) mayRepair() error {
 			against = append(against, id)
 		}
 	}
+	product := ""
+	if len(against) > 0 {
+		product = b.State.Held[against[0]].Product
+	}
+	for _, id := range b.loans() {
+		if l := b.Loans[id]; !l.Repair {
+			against, product = append(against, l.License), l.Product
+		}
+	}
 	if len(against) == 0 {
 		return nil
 	}
 	return refusal.New(refusal.RepairNotAllowed, "The container %s may not be repaired by its user: %s (%s) does not allow it. Nothing was changed.",
-		b.serial(), b.State.Held[against[0]].Product, against[0]).
+		b.serial(), product, against[0]).
 		With("container", string(b.serial())).With("licenses", against)
 }
 
@@ -130,10 +140,21 @@ func (a *Agent) Delete(ctx context.Context, in ContainerRequest) (gone Container
 		case gone.Closed():
 			return refusal.New(refusal.ContainerNotEmpty, "Container %s does not open here, so there may still be licenses in it. Nothing was changed.", gone.Serial).
 				Hinted("Delete it with --force if they are not needed.").With("container", string(gone.Serial))
-		case len(gone.Licenses) > 0:
+		case len(gone.Returned) > 0:
+			return refusal.New(refusal.ContainerNotEmpty, "The license server does not know yet that loan %s was returned. Nothing was changed.", gone.Returned[0].ID).
+				Hinted("Run licet return %s again; then delete it. With --force the seat is free at the loan's end.", gone.Returned[0].ID).
+				With("container", string(gone.Serial))
+		case slices.ContainsFunc(gone.Licenses, func(l License) bool { return l.Loan != nil && l.Usable }):
+			i := slices.IndexFunc(gone.Licenses, func(l License) bool { return l.Loan != nil && l.Usable })
+			return refusal.New(refusal.ContainerNotEmpty, "Container %s has the loan %s. Nothing was changed.", gone.Serial, gone.Licenses[i].Loan.ID).
+				Hinted("Return it first: licet return %s. With --force the seat is free at the loan's end.", gone.Licenses[i].Loan.ID).
+				With("container", string(gone.Serial))
+		case slices.ContainsFunc(gone.Licenses, func(l License) bool { return l.Loan == nil }):
 			var ids []license.ID
 			for _, l := range gone.Licenses {
-				ids = append(ids, l.ID)
+				if l.Loan == nil {
+					ids = append(ids, l.ID)
+				}
 			}
 			return refusal.New(refusal.ContainerNotEmpty, "Container %s still holds %s. Nothing was changed.", gone.Serial, count(len(ids), "license")).
 				Hinted("Return them first: licet deactivate --all --container %s. With --force they are lost.", gone.Serial).

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type Serving struct {
 	Refresh time.Duration
 	// Ready, if set, is called once the socket answers.
 	Ready func(socket string)
+	// Seats, if set, answers what the agent's socket is asked of seats, for programs and
+	// administrators on this machine (paths of licet/wire).
+	Seats http.Handler
 	// Beside, if set, runs beside the agent and returns when ctx ends.
 	Beside func(ctx context.Context)
 }
@@ -57,7 +61,7 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 		return storage(err)
 	}
 	server := &http.Server{
-		Handler:           a.handler(),
+		Handler:           a.handler(s.Seats),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -73,6 +77,7 @@ func (a *Agent) Serve(ctx context.Context, s Serving) error {
 	var running sync.WaitGroup
 	running.Go(func() { a.refreshLoop(loops, s.Refresh) })
 	running.Go(func() { a.floorLoop(loops) })
+	running.Go(func() { a.loanLoop(loops) })
 	if s.Beside != nil {
 		running.Go(func() { s.Beside(loops) })
 	}
@@ -171,7 +176,7 @@ type caller struct {
 func (c caller) allowed(own int) bool { return c.known && (c.uid == own || c.uid == 0) }
 
 // handler offers every operation as POST /v1/NAME, JSON in and out.
-func (a *Agent) handler() http.Handler {
+func (a *Agent) handler(seats http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	offer(a, mux, opActivate)
 	offer(a, mux, opDeactivate)
@@ -189,9 +194,16 @@ func (a *Agent) handler() http.Handler {
 	offer(a, mux, opTrustAdd)
 	offer(a, mux, opTrustList)
 	offer(a, mux, opDoctor)
+	offer(a, mux, opBorrow)
+	offer(a, mux, opReturnLoan)
+	offer(a, mux, opOffers)
+	offer(a, mux, opNoteTime)
 	offer(a, mux, opBridgeAllow)
 	offer(a, mux, opBridgeList)
 	offer(a, mux, opBridgeForget)
+	offer(a, mux, opServers)
+	offer(a, mux, opReachable)
+	offer(a, mux, opServersChange)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal.New(refusal.NotFound, "The agent has no %s %s.", r.Method, r.URL.Path))
 	})
@@ -202,6 +214,10 @@ func (a *Agent) handler() http.Handler {
 				Hinted("Run the command as that user, or choose another folder with --home."))
 			return
 		}
+		if seats != nil && isSeats(r.URL.Path) {
+			seats.ServeHTTP(w, r)
+			return
+		}
 		// A page in a browser can send a form to a local address, but neither to a
 		// socket file nor with this type.
 		if r.Header.Get("Content-Type") != "application/json" {
@@ -210,6 +226,16 @@ func (a *Agent) handler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// isSeats reports whether a path is one of a license server's.
+func isSeats(path string) bool {
+	switch path {
+	case wire.PathLeases, wire.PathPools, wire.PathLoans, wire.PathProducts, wire.PathUsage,
+		wire.PathServer, wire.PathRules, wire.PathDecide, wire.PathPardon:
+		return true
+	}
+	return strings.HasPrefix(path, wire.PathLease)
 }
 
 // offer adds one operation. A call whose client went away is carried on when it

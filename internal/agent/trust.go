@@ -237,6 +237,42 @@ func (a *Agent) TrustList(context.Context, Nothing) ([]Trust, error) {
 	return list, err
 }
 
+// TrustFiles are the trust files of the vendors that this machine trusts, or of one
+// of them.
+func (a *Agent) TrustFiles(vendor string) ([][]byte, error) {
+	dir, err := os.OpenRoot(a.home.trust())
+	if missing(err) {
+		return nil, refusal.New(refusal.VendorUntrusted, "This machine trusts no vendor yet.")
+	}
+	if err != nil {
+		return nil, storage(err)
+	}
+	defer dir.Close()
+	vendors, _, err := a.vendors()
+	if err != nil {
+		return nil, err
+	}
+	var files [][]byte
+	for _, v := range vendors {
+		if vendor != "" && v.id() != vendor {
+			continue
+		}
+		file, err := durable.ReadFile(dir, v.id()+trustSuffix, seal.MaxTrust)
+		if err != nil {
+			return nil, storage(err)
+		}
+		files = append(files, file)
+	}
+	switch {
+	case len(files) > 0:
+	case vendor != "":
+		return nil, untrusted(vendor)
+	default:
+		return nil, refusal.New(refusal.VendorUntrusted, "This machine trusts no vendor yet.")
+	}
+	return files, nil
+}
+
 // vendorFor finds the vendor a person means: the only one, or the one whose
 // central is at an address.
 func (a *Agent) vendorFor(ctx context.Context, central string) (vendor, error) {

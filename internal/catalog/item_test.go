@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +97,9 @@ func TestResolve(t *testing.T) {
 		{"A,expires_in=0s,min_version=4.2", single, license.Terms{Seats: 1, MinVersion: "4.2"}, []string{"render"}, nil},
 		{"A,seats=10,borrow.max=1d", multi, license.Terms{Seats: 10, ExpiresIn: 365 * day, Borrow: license.Borrow{Max: day, Seats: 5}}, []string{}, nil},
 		{"A,borrow.max=0s,borrow.seats=0", multi, license.Terms{Seats: 1, ExpiresIn: 365 * day}, []string{}, nil},
+		{"A,seats=10,counting=station,linger=5m,transfer=seats,borrow.out=allow", multi, license.Terms{Seats: 10, ExpiresIn: 365 * day,
+			Borrow: license.Borrow{Max: 7 * day, Seats: 5, Out: license.OutAllow}, Counting: license.PerStation, Linger: license.Duration(5 * time.Minute), Transfer: license.MovesSeats}, []string{}, nil},
+		{"A,counting=exclusive", multi, license.Terms{}, nil, []string{"counting is exclusive, so that no single seats can be borrowed"}},
 		{"A,seats=10", single, license.Terms{}, nil, []string{"seats is 10, but model subscription_single has one seat"}},
 		{"A,borrow.max=0s", multi, license.Terms{}, nil, []string{"borrow needs both max and seats"}},
 		{"A,valid_from=2027-06-30,expires_at=2027-06-30", multi, license.Terms{}, nil,

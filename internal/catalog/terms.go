@@ -40,6 +40,10 @@ var termFields = []termField{
 	count("units", maxCount, func(t *license.Terms) *int64 { return &t.Units }),
 	length("borrow.max", func(t *license.Terms) *license.Duration { return &t.Borrow.Max }),
 	count("borrow.seats", maxSeats, func(t *license.Terms) *int64 { return &t.Borrow.Seats }),
+	choice("borrow.out", license.Outs, func(t *license.Terms) *license.Out { return &t.Borrow.Out }),
+	choice("counting", license.Countings, func(t *license.Terms) *license.Counting { return &t.Counting }),
+	length("linger", func(t *license.Terms) *license.Duration { return &t.Linger }),
+	choice("transfer", license.AllMoves, func(t *license.Terms) *license.Moves { return &t.Transfer }),
 	text("customer_text", func(t *license.Terms) *string { return &t.CustomerText }),
 	text("vendor_data", func(t *license.Terms) *string { return &t.VendorData }),
 }
@@ -77,6 +81,22 @@ func moment(key string, in func(*license.Terms) *license.Time) termField {
 func text(key string, in func(*license.Terms) *string) termField {
 	return termField{key, []string{"!!str"}, "text in quotes", func(t *license.Terms, text string) error {
 		return assign(in(t))(text, validText(text, maxText))
+	}}
+}
+
+// choice is a term that is one of a few words.
+func choice[T ~string](key string, allowed []T, in func(*license.Terms) *T) termField {
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	want := "one of " + strings.Join(words, ", ")
+	return termField{key, []string{"!!str"}, want, func(t *license.Terms, text string) error {
+		if !slices.Contains(words, text) {
+			return refusal.New(refusal.InvalidInput, "%q is not %s%s.", shorten(text), want, didYouMean(text, words))
+		}
+		*in(t) = T(text)
+		return nil
 	}}
 }
 

@@ -110,6 +110,26 @@ func productCommand(env Env) *cobra.Command {
 			},
 		},
 		&cobra.Command{
+			Use: "bundles", Short: "List bundles: articles that stand for several products", Example: "  licet-central product bundles",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				list, err := c.Bundles(cmd.Context())
+				if err != nil {
+					return asked(err)
+				}
+				return cli.Print(cmd, list, func(p *cli.Page) {
+					var rows [][]string
+					for _, x := range list.Items {
+						rows = append(rows, []string{x.Code, x.Name, strings.Join(x.Products, ", ")})
+					}
+					p.Table("No bundles yet; the catalog file creates them, under bundles.", []string{"CODE", "NAME", "PRODUCTS"}, rows)
+				})
+			},
+		},
+		&cobra.Command{
 			Use: "show CODE", Short: "Show a product with every default", Example: "  licet-central product show CAD-PRO", Args: cli.Args("CODE"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				c, err := central(cmd, env)
@@ -179,7 +199,11 @@ func termFields(p *cli.Page, env Env, t license.Terms) {
 	p.Field("check-in", "%s", either(t.CheckIn > 0, "every "+t.CheckIn.String()+" at least", ""))
 	p.Field("grace", "%s", either(t.Grace > 0, t.Grace.String(), ""))
 	p.Field("units", "%s", either(t.Units > 0, strconv.FormatInt(t.Units, 10), ""))
+	p.Field("counting", "%s", t.Counting)
+	p.Field("linger", "%s", either(t.Linger > 0, t.Linger.String()+" after a seat was released", ""))
 	p.Field("borrow", "%s", either(t.Borrow.Max > 0, fmt.Sprintf("%d seats for %s at most", t.Borrow.Seats, t.Borrow.Max), ""))
+	p.Field("return while lent", "%s", either(t.Borrow.Max > 0, either(t.Borrow.Out == license.OutAllow, "allowed", "refused until the seats are back"), ""))
+	p.Field("transfer", "%s", t.Transfer)
 	p.Field("customer text", "%s", t.CustomerText)
 	p.Field("vendor data", "%s", t.VendorData)
 }

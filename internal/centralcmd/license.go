@@ -3,10 +3,12 @@ package centralcmd
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"licet/client"
+	"licet/container"
 	"licet/internal/cli"
 	"licet/license"
 	"licet/wire"
@@ -62,6 +64,9 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	if b := l.Blocked; b != nil {
 		p.Field("blocked", "its container is, since %s: %s", cli.When(b.Time, now), b.Reason)
 	}
+	if l.Lent != nil {
+		p.Field("seats out", "%s", seatsOut(*l.Lent, now))
+	}
 	p.Field("kept for", "%s", either(l.KeptFor != "", "container "+string(l.KeptFor), ""))
 	p.Field("withdrawn", "%s", either(l.Withdrawn && l.State != license.Gone, "ordered, and waits for its container", ""))
 	p.Field("replaces", "%s", l.Replaces)
@@ -94,6 +99,11 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 		next = append(next, "licet-central license lost "+string(l.ID)+` --reason "…"  ends it, if the machine is gone for good`)
 	}
 	p.Next(next...)
+}
+
+// seatsOut says how many seats are out, and until when.
+func seatsOut(l container.Lent, now time.Time) string {
+	return fmt.Sprintf("%d, %s", l.Seats, either(l.Until == 0, "for good", "the last of them until "+cli.When(l.Until, now)))
 }
 
 func containerCommand(env Env) *cobra.Command {
@@ -169,6 +179,9 @@ func containerPage(p *cli.Page, env Env, x wire.Container) {
 	p.Field("last seen", "%s", cli.When(x.LastSeen, now))
 	for i, text := range x.Pending {
 		p.Field(either(i == 0, "pending", ""), "%s", text)
+	}
+	for i, l := range x.Lent {
+		p.Field(either(i == 0, "seats out", ""), "%s: %s", l.License, seatsOut(l, now))
 	}
 	licenseTable(p, "Licenses", "", x.Licenses)
 	next := []string{"licet-central container history " + string(x.Serial)}

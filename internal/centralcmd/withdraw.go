@@ -93,7 +93,15 @@ func withdrawn(o wire.OrderedLicense, dry bool) string {
 	if o.When == wire.Now {
 		return either(dry, "would be gone at once", "is gone")
 	}
-	return either(dry, "would go", "goes") + " at the next contact of container " + string(o.Container)
+	return either(dry, "would go", "goes") + " at the next contact of container " + string(o.Container) + stayOut(o)
+}
+
+// stayOut says what stays out of a license that its container loses.
+func stayOut(o wire.OrderedLicense) string {
+	if o.Lent == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %d of its seats stay out %s", o.Lent.Seats, either(o.Lent.Until == 0, "for good", "until "+o.Lent.Until.String()))
 }
 
 func replaceCommand(env Env) *cobra.Command {
@@ -119,7 +127,7 @@ func replaceCommand(env Env) *cobra.Command {
 				}
 				text := either(dry, "would be replaced by ", either(o.When == wire.Now, "was replaced by ", "is replaced by ")) + new
 				if o.When == wire.NextContact {
-					text += " at the next contact of container " + string(o.Container)
+					text += " at the next contact of container " + string(o.Container) + stayOut(o)
 				}
 				return text
 			})

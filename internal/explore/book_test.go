@@ -46,6 +46,7 @@ type record struct {
 	orders    []order // of the vendor, until they are carried out
 	blocked   bool
 	closed    bool // by the last step issued
+	lent      []container.Lent
 }
 
 // order is an earmark.
@@ -130,7 +131,7 @@ func (b book) key() string {
 		for _, o := range r.orders {
 			fmt.Fprintf(&k, "%s|%d|%d|%d|%d;", o.kind, o.license, o.generation, o.with, o.step)
 		}
-		fmt.Fprintf(&k, "%t|%t;", r.blocked, r.closed)
+		fmt.Fprintf(&k, "%t|%t|%d;", r.blocked, r.closed, len(r.lent))
 		k.Write(plan[:8])
 		k.Write(r.life[:8])
 		for _, s := range r.steps {
@@ -271,6 +272,7 @@ func (x *exchange) free(from license.State) {
 func (x *exchange) takeIn() {
 	r, number := x.record(), x.report.Number
 	r.challenge = nil
+	defer x.lent()
 	if number == r.acked {
 		return
 	}
@@ -283,6 +285,14 @@ func (x *exchange) takeIn() {
 		x.carriedOut(n)
 	}
 	r.acked, r.top, r.life = number, max(r.top, number), x.report.Life
+}
+
+// lent follows registry: what the report tells of seats that are out.
+func (x *exchange) lent() {
+	x.record().lent = container.LentNow(x.record().lent, x.report.Lent, func(id license.ID, g license.Generation) bool {
+		l := x.b.licenses[licenseNumber(id)]
+		return l.Holder == x.serial() && l.Generation == g
+	}, 1)
 }
 
 func (x *exchange) confirmOp(n uint64, op container.Op) {
@@ -349,8 +359,13 @@ func (x *exchange) situation() container.Situation {
 		s.Tickets = append(s.Tickets, tw)
 	}
 	for i, l := range x.b.licenses {
-		s.Licenses[licenseID(i)] = container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
+		c := container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
 			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved}
+		if l.Holder == x.serial() {
+			c.Lent = container.LentOf(x.record().lent, c.License, c.Generation, 1)
+			c.LentStays = x.stays(c.Lent.Seats > 0)
+		}
+		s.Licenses[c.License] = c
 	}
 	for _, o := range x.record().orders {
 		if o.kind != "kill" || o.step == 0 {

@@ -52,6 +52,12 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		}
 		out.when(holding > 1, "Inv4: both containers can use %s", licenseID(i))
 		out.when(copies > 1+b.notProvenGone(i), "Inv8: %d copies of %s can be used, and %d lost ones are not proven gone", copies, licenseID(i), b.notProvenGone(i))
+		for c := range serials {
+			for _, seat := range e.boxes.all[w.boxes[c]].lent {
+				lent := licenseNumber(seat.License) == i && seat.Generation == l.Generation && !w.wiped[c] && !w.cheated[c]
+				out.when(lent && l.State.Available(), "Inv31: %s can be activated again, and a seat of it is out of %s", licenseID(i), serials[c])
+			}
+		}
 		if l.Holder == "" {
 			continue
 		}
@@ -183,6 +189,10 @@ func (e *explorer) asks(w world, what wish) world {
 func (e *explorer) getsOn(w world) bool {
 	c := e.boxes.all[w.boxes[0]].c
 	before := e.books.all[w.book]
+	if x := e.boxes.all[w.boxes[0]]; len(x.lent) > 0 { // what is lent ends
+		x.lent = nil
+		w.boxes[0] = e.boxes.id(x)
+	}
 	for range 3 {
 		w = e.contact(w)
 	}

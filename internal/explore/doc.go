@@ -4,6 +4,7 @@
 // states, and for each mutant how it was caught.
 //
 // What decides is the product's own code: container.Plan, State.Import,
+// container.LentNow, container.WaitsForSeats,
 // State.Report, Log.Reconcile, container.Confirm, container.Reopened,
 // container.NextLock and license.Next. Around it stand an in-memory book that takes the same decisions
 // in the same order as internal/registry, the files that were ever made, and two
@@ -20,6 +21,9 @@
 // machine is gone or not. In the runs with rollbacks the file of A may be replaced by
 // any state that A could have been in, back and forth, and in one of them staff
 // may accept a container that was flagged.
+//
+// In one run a license server on A's machine may lend a seat of the license at any
+// time while A holds it, and have it back at any time.
 //
 // The files of a state are not listed but derived, and never too few: reports of
 // every step a container has been through, with every number that it could have
@@ -44,6 +48,9 @@
 // container rolled back below its acknowledged number is flagged at its second
 // contact. With rollbacks, Inv4, Inv5, Inv8, Inv13, Inv17 and Inv20 hold the
 // container that was not rolled back to account.
+//
+// Inv31, as far as the vendor can tell: no license is free to be activated while a
+// seat of it is out of a container that it was returned from.
 //
 // Inv6: a copy of an earlier generation, also in a container that was rolled back,
 // has its removal ordered, or issued and not applied, or its container is flagged

@@ -11,6 +11,7 @@ import (
 // rules are the decisions under test. A mutant replaces one.
 type rules struct {
 	plan      func(container.Situation) ([]container.Op, []container.Outcome)
+	waits     func(box, update) *refusal.Refusal // before an update is taken
 	take      func(container.State, update, func() container.Nonce) (container.State, *refusal.Refusal)
 	reconcile func(container.Log, container.Report) container.Finding
 	confirm   func(container.Placement, license.Serial, uint64, container.Op) (license.Event, bool)
@@ -28,13 +29,16 @@ type rules struct {
 	resent   func(all []container.Incoming, n int) []container.Incoming       // steps of an answer; the last n are new
 	judged   func(*exchange)                                                  // after a report was compared with the record
 	issued   func(*exchange)                                                  // after a step was issued
+	stays    func(lent bool) bool                                             // whether a license may be returned while seats of it are out
 }
 
 // production is the product's rule set.
 func production() rules {
 	return rules{
 		plan:      container.Plan,
+		waits:     waits,
 		take:      take,
+		stays:     func(bool) bool { return false },
 		reconcile: container.Log.Reconcile,
 		confirm:   container.Confirm,
 		reopened:  container.Reopened,
@@ -59,6 +63,10 @@ func lost(p container.Placement) license.Event {
 	return license.Restored
 }
 
+func waits(b box, u update) *refusal.Refusal {
+	return container.WaitsForSeats(u.steps, b.Number, b.lent, func(license.ID) bool { return false }, 1)
+}
+
 func take(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
 	n, _, no := s.Import(u.Update, u.steps, draw, 1)
 	return n, no
@@ -76,6 +84,13 @@ type mutant struct {
 var mutants = []mutant{
 	{"R2", "the wishes of a repeated request are decided again", "Inv16", repeats, func(r *rules) {
 		r.repeated = func(w container.Wishes) container.Wishes { return w }
+	}},
+	{"R8", "a license is returned while seats of it are out", "Inv31", lending, func(r *rules) {
+		r.stays = func(lent bool) bool { return lent }
+		r.waits = func(box, update) *refusal.Refusal { return nil }
+	}},
+	{"R8", "a seat is lent after its license was asked back, and the license goes", "Inv31", lending, func(r *rules) {
+		r.waits = func(box, update) *refusal.Refusal { return nil }
 	}},
 	{"R4", "a container takes any step, whatever its number and plan", "Inv5", honest, func(r *rules) {
 		r.take = func(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {

@@ -25,6 +25,7 @@ type scope struct {
 	cancels   bool      // the vendor may take orders back
 	restores  uint8     // how often a license may be restored
 	blocks    bool      // the vendor may block A and open it again, as often as the chain has room
+	lends     bool      // A may lend a seat of L1 while it has it, and get it back
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 
@@ -84,6 +85,7 @@ type box struct {
 	container.State
 	path    string // the life in which each step was applied
 	askedAt uint64 // the step at which the last report was made
+	lent    []container.Lent
 }
 
 // name is the nonce of every report made at one step of one life.
@@ -116,6 +118,9 @@ func (b box) key() string {
 	k += string(b.Plan[:8]) + string(b.Life[:8])
 	if b.Locked {
 		k += "locked"
+	}
+	for _, l := range b.lent {
+		k += fmt.Sprintf("lent %s %d|", l.License, l.Generation)
 	}
 	for i := range 2 {
 		if h, ok := b.Held[licenseID(i)]; ok {
@@ -273,6 +278,9 @@ func (e *explorer) kept(b box) int32 {
 
 // apply imports an update in one life of the container.
 func (e *explorer) apply(b box, u update, life uint8) (box, *refusal.Refusal) {
+	if no := e.waits(b, u); no != nil {
+		return b, no
+	}
 	at := b.Number
 	n, no := e.rules.take(b.State, u, func() container.Nonce {
 		at++
@@ -320,7 +328,7 @@ func (e *explorer) handle(of handleOf) handled {
 func (e *explorer) report(letter int32, acked uint64, w wish) container.Report {
 	b := e.boxes.all[letter].believing(acked)
 	_, r := b.Report(container.Identity{Kind: license.Machine}, b.name(), 1)
-	r.Wishes = w.wishes()
+	r.Wishes, r.Lent = w.wishes(), b.lent
 	return r
 }
 
@@ -476,9 +484,27 @@ func (e *explorer) moves(book, box int32, life uint8) moves {
 			r := e.take(importOf{box, u, life})
 			out = out.add(box, move{action{kind: "import", c: c, file: u}, r.box, r.broken})
 		}
+		if e.lends && c == 0 {
+			out = e.lending(out, box)
+		}
 		e.moved[key] = out
 	}
 	return out
+}
+
+// lending is what a license server does with L1 in A, beside the exchange.
+func (e *explorer) lending(out moves, box int32) moves {
+	b := e.boxes.all[box]
+	kind := "gets its seat back"
+	if held, ok := b.Held[licenseID(0)]; len(b.lent) > 0 {
+		b.lent = nil
+	} else if ok && !b.Locked {
+		kind = "lends a seat of L1"
+		b.lent = []container.Lent{{License: licenseID(0), Generation: held.Generation, Seats: 1}}
+	} else {
+		return out
+	}
+	return out.add(box, move{action{kind: kind, c: b.c}, e.boxes.id(b), nil})
 }
 
 // uploads is what the reports made in one state can do to the book.

@@ -43,7 +43,8 @@ var pure = []string{"refusal", "license", "container", "blocklist", "terms", "se
 // databases, randomness, the operating system, memory tricks.
 var hands = []string{
 	"os/...", "io/ioutil", "syscall/...", "plugin", "unsafe", "C",
-	"net/...", "database/...",
+	"net", "net/http/...", "net/mail", "net/rpc/...", "net/smtp", "net/textproto", "net/url", // net/netip is values only
+	"database/...",
 	"math/rand/...", "crypto/rand",
 }
 
@@ -128,9 +129,19 @@ var rules = []rule{
 		reason: "what pages are made of is handed values; it knows no operation and no audience",
 	},
 	{
-		name: "machine side", of: own("internal/agent/...", "internal/licetcmd/...", "internal/containerfile/...", "cmd/licet"),
+		name: "machine side", of: own("internal/agent/...", "internal/licetcmd/...", "internal/containerfile/...", "internal/seatserver/...", "internal/ledger/...", "internal/discovery/...", "cmd/licet"),
 		unreached: append(own("internal/store/...", "internal/registry/...", "internal/look/..."), "database/sql/..."),
 		reason:    "what runs on users' machines has no part of central in it",
+	},
+	{
+		name: "ledger", of: own("internal/ledger/..."), never: []string{"net/..."},
+		unreached: own("seats/...", "internal/seatserver/..."),
+		reason:    "the ledger keeps records; what they mean is known above it",
+	},
+	{
+		name: "discovery", of: own("internal/discovery/..."),
+		unreached: own("internal/agent/...", "internal/seatserver/..."),
+		reason:    "strangers speak here: what they say leads to addresses and nothing else",
 	},
 	{
 		name: "registry", of: own("internal/registry/..."),

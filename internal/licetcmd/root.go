@@ -5,12 +5,14 @@ package licetcmd
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,7 @@ import (
 	"licet/internal/durable"
 	"licet/internal/home"
 	"licet/internal/machine"
+	"licet/seats"
 )
 
 // Env is the world the commands run in. The zero value is the real one; tests
@@ -30,7 +33,11 @@ type Env struct {
 	Traits  func() []machine.Trait
 	Disk    *durable.Disk
 	HTTP    *http.Client
-	Streams cli.Streams
+	Station func() seats.Client // who uses seats of license servers
+
+	// Discover looks for license servers on the network; nil does so by DNS-SD.
+	Discover func(context.Context) []string
+	Streams  cli.Streams
 }
 
 // Main runs licet with args, without the program's name, and returns the exit
@@ -44,19 +51,24 @@ func Main(ctx context.Context, env Env, args []string) int {
 
 // commands is what all commands share.
 type commands struct {
-	env  Env
-	home string
+	env   Env
+	clock func() time.Time // nil is the computer's
+	home  string
 }
 
 // Root is the command tree of licet, to be run by cli.Main.
 func Root(env Env) *cobra.Command {
+	if env.Discover == nil {
+		env.Discover = discover
+	}
+	clock := env.Now
 	if env.Now == nil {
 		env.Now = time.Now
 	}
 	if env.Streams.Getenv == nil {
 		env.Streams.Getenv = os.Getenv
 	}
-	c := &commands{env: env}
+	c := &commands{env: env, clock: clock}
 	root := &cobra.Command{
 		Use:   "licet",
 		Short: "Licenses on this machine",
@@ -67,7 +79,8 @@ func Root(env Env) *cobra.Command {
 	root.AddCommand(
 		c.trust(), c.activate(), c.deactivate(), c.restore(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
-		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.version(),
+		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.servers(), c.sessions(),
+		c.borrow(), c.giveBack(), c.transfer(), c.lend(), c.run(), c.version(),
 	)
 	return root
 }
@@ -83,7 +96,8 @@ func (c *commands) config(log *slog.Logger) agent.Config {
 	}
 	return agent.Config{
 		Home: dir, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
-		Disk: c.env.Disk, HTTP: c.env.HTTP, Log: log,
+		Disk: c.env.Disk, HTTP: c.env.HTTP, Station: c.env.Station,
+		Discover: c.env.Discover, Log: log,
 	}
 }
 
@@ -103,11 +117,14 @@ func (c *commands) version() *cobra.Command {
 func (c *commands) serve() *cobra.Command {
 	var refresh durationFlag
 	var pages bridgeFlags
+	var shared seatFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the agent: keep licenses up to date, answer programs and commands",
+		Short: "Run the agent: keep licenses up to date, answer programs and commands, share seats",
 		Long: "The agent holds this machine's containers. It asks each vendor what is pending, as\n" +
-			"often as the vendor wants it, answers programs, and does what the other commands ask.",
+			"often as the vendor wants it, answers programs, and does what the other commands ask.\n" +
+			"With --listen it is the license server of a network and shares the seats of this\n" +
+			"machine's licenses; nobody else can reach it otherwise.",
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
@@ -121,14 +138,38 @@ func (c *commands) serve() *cobra.Command {
 				return err
 			}
 			defer closed()
-			return a.Serve(cmd.Context(), agent.Serving{
+			seats, err := shared.sharing(a, c, log)
+			if err != nil {
+				return err
+			}
+			defer seats.close()
+			ctx, cancel := context.WithCancelCause(cmd.Context())
+			defer cancel(nil)
+			err = a.Serve(ctx, agent.Serving{
 				Refresh: every,
-				Beside:  beside,
-				Ready:   func(socket string) { log.Info("serving", "socket", socket) },
+				Seats:   seats.handler(),
+				Beside: func(ctx context.Context) {
+					var both sync.WaitGroup
+					if beside != nil {
+						both.Go(func() { beside(ctx) })
+					}
+					both.Go(func() {
+						if err := seats.run(ctx); err != nil {
+							cancel(err)
+						}
+					})
+					both.Wait()
+				},
+				Ready: func(socket string) { log.Info("serving", "socket", socket) },
 			})
+			if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+				err = cause // what kept the license server from running
+			}
+			return err
 		},
 	}
 	pages.add(cmd)
+	shared.add(cmd)
 	cmd.Flags().Var(&refresh, "refresh", "time between two contacts with a vendor who asks for none himself, such as 12h")
 	return cmd
 }

@@ -2,6 +2,7 @@ package licetcmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,7 +10,9 @@ import (
 	"licet/internal/agent"
 	"licet/internal/cli"
 	"licet/license"
+	"licet/seats"
 	"licet/terms"
+	"licet/wire"
 )
 
 func (c *commands) list() *cobra.Command {
@@ -20,11 +23,16 @@ func (c *commands) list() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cli.Print(cmd, list, func(p *cli.Page) {
-				if len(list.Containers) == 0 {
+			products, err := c.client().Offers(cmd.Context(), agent.OffersRequest{})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, inventory{list, products}, func(p *cli.Page) {
+				if len(list.Containers) == 0 && len(products) == 0 {
 					p.Line("There are no licenses on this machine yet.")
 					p.Next("licet trust add FILE-or-URL", "licet activate TICKET")
 				}
+				c.offers(p, products)
 				for _, one := range list.Containers {
 					p.Title("Container %s", one.Serial)
 					c.summary(p, one)
@@ -33,6 +41,12 @@ func (c *commands) list() *cobra.Command {
 			})
 		},
 	}
+}
+
+// inventory is what is on this machine, and what can be had of each product.
+type inventory struct {
+	agent.Inventory
+	Products []wire.Offer `json:"products"`
 }
 
 // summary writes the lines that every view of a container begins with.
@@ -74,13 +88,24 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 		if l.ValidUntil != 0 {
 			until = cli.When(l.ValidUntil, c.env.Now())
 		}
-		rows = append(rows, []string{l.Product, string(l.ID), state, until, strings.Join(l.Features, ", ")})
+		id := string(l.ID)
+		if l.Loan != nil {
+			id = string(l.Loan.ID)
+			state += ", on loan"
+			if l.Loan.Kind == seats.Transfer {
+				state = strings.TrimSuffix(state, ", on loan") + ", transferred"
+			}
+		}
+		rows = append(rows, []string{l.Product, id, state, until, strings.Join(l.Features, ", ")})
 	}
 	none := "No licenses."
 	if one.Closed() {
 		none = ""
 	}
 	p.Table(none, []string{"PRODUCT", "LICENSE", "STATE", "UNTIL", "FEATURES"}, rows)
+	for _, l := range one.Returned {
+		p.Line("Returned, but the license server does not know yet: %s  %s.", l.Product, l.ID)
+	}
 }
 
 func (c *commands) check() *cobra.Command {
@@ -101,7 +126,16 @@ func (c *commands) check() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := cli.Print(cmd, result, func(p *cli.Page) { c.verdict(p, result) }); err != nil {
+			answer := checked{CheckResult: result}
+			if !result.Valid {
+				// The verdict is about this machine alone; what the network has is told
+				// beside it, to whoever has license servers on his list.
+				answer.Network, err = c.onNetwork(cmd, vendor, args[0])
+				if err != nil {
+					return err
+				}
+			}
+			if err := cli.Print(cmd, answer, func(p *cli.Page) { c.verdict(p, answer) }); err != nil {
 				return err
 			}
 			if !result.Valid {
@@ -117,8 +151,29 @@ func (c *commands) check() *cobra.Command {
 	return cmd
 }
 
+// checked is the verdict, and what license servers have of the product where this
+// machine has nothing that may be used.
+type checked struct {
+	agent.CheckResult
+	Network *wire.Offer `json:"network,omitempty"`
+}
+
+// onNetwork is what license servers have of a product; nil for nothing.
+func (c *commands) onNetwork(cmd *cobra.Command, vendor, product string) (*wire.Offer, error) {
+	list, err := c.client().Offers(cmd.Context(), agent.OffersRequest{Vendor: vendor, Product: product})
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range list {
+		if o.State == wire.OfferNetwork {
+			return &o, nil
+		}
+	}
+	return nil, nil
+}
+
 // verdict says at a glance whether a product may be used.
-func (c *commands) verdict(p *cli.Page, r agent.CheckResult) {
+func (c *commands) verdict(p *cli.Page, r checked) {
 	word := "valid"
 	if !r.Valid {
 		word = "not valid"
@@ -134,6 +189,14 @@ func (c *commands) verdict(p *cli.Page, r agent.CheckResult) {
 	}
 	for _, w := range r.Warnings {
 		p.Field("Warning", "%s", w.Message)
+	}
+	if n := r.Network; n != nil {
+		p.Field("Network", "%d of %d seats are free at %s.", n.Free, n.Seats, n.Where)
+		p.Field("", "%s", n.Reason)
+		r.Hint = "A program takes a seat by itself; licet run " + r.Product + " -- COMMAND holds one for any command."
+		if slices.Contains(n.Can, wire.CanBorrow) {
+			r.Hint += " To take one along: licet borrow " + r.Product + " --for DURATION."
+		}
 	}
 	p.Field("Hint", "%s", r.Hint)
 }

@@ -20,6 +20,8 @@ const (
 	evCategoryChanged    = "category_changed"
 	evProductCreated     = "product_created"
 	evProductChanged     = "product_changed"
+	evBundleCreated      = "bundle_created"
+	evBundleChanged      = "bundle_changed"
 	evOrderCreated       = "order_created"
 	evOrderExtended      = "order_extended"
 	evContainerSeen      = "container_registered"
@@ -44,6 +46,7 @@ const (
 	evTurnedUp           = "copy_turned_up"
 	evContainerBlocked   = "container_blocked"
 	evContainerUnblocked = "container_unblocked"
+	evSeatsLent          = "seats_lent"
 	evRecoveryAsked      = "recovery_requested"
 	evRecoveryGranted    = "recovery_granted"
 	evRecoveryApproved   = "recovery_approved"
@@ -75,6 +78,8 @@ var sentences = map[string]string{
 	evCategoryChanged:    "The category was renamed to {name}.",
 	evProductCreated:     "The product was created.",
 	evProductChanged:     "The product was changed.",
+	evBundleCreated:      "The bundle was created.",
+	evBundleChanged:      "The bundle was changed.",
 	evOrderCreated:       "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
 	evOrderExtended:      "Order {number} of {customer} was extended; licenses added: {added}.",
 	evContainerSeen:      "The container was seen for the first time; its binding is {binding}.",
@@ -99,6 +104,7 @@ var sentences = map[string]string{
 	evTurnedUp:           "The container that had lost {product} turned up; it is to have it again.",
 	evContainerBlocked:   "The container was blocked: {why}.",
 	evContainerUnblocked: "The container was unblocked; it had been blocked because: {was}.",
+	evSeatsLent:          "Seats out of the container's licenses: {seats}, the last of them until {until}.",
 	evRecoveryAsked:      "The loss was reported (recovery {number}); staff decide.",
 	evRecoveryGranted:    "The loss was reported (recovery {number}) and restored at once, as policy allows.",
 	evRecoveryApproved:   "Recovery {number} was approved.",
@@ -183,6 +189,9 @@ func detail(v any) string {
 		}
 		return text
 	case string:
+		if v == "" {
+			return "–"
+		}
 		return v
 	}
 	return fmt.Sprint(v)
@@ -197,6 +206,7 @@ const (
 	ofContainer = "container"
 	ofCategory  = "category"
 	ofProduct   = "product"
+	ofBundle    = "bundle"
 	ofToken     = "token"
 	ofRecovery  = "recovery"
 	ofStaff     = "staff"

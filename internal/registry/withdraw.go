@@ -213,7 +213,8 @@ func refusedLicense(l store.License, no *refusal.Refusal) wire.RefusedLicense {
 
 // withdrawOne withdraws a locked license that nothing stands against.
 func (d *desk) withdrawOne(l store.License) (wire.OrderedLicense, error) {
-	done := wire.OrderedLicense{License: l.ID, Product: l.Product, Container: l.Holder, When: wire.NextContact}
+	done := wire.OrderedLicense{License: l.ID, Product: l.Product, Container: l.Holder, When: wire.NextContact,
+		Lent: lentOf(d.containers[l.Holder], l, d.now())}
 	if err := d.dropOrders(l); err != nil {
 		return done, err
 	}
@@ -295,7 +296,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 		return done, err
 	}
 	l := store.License{ID: license.ID(d.newID("lic", d.log.now)), OrderID: old.OrderID, TicketID: old.TicketID, Product: p.Code,
-		Item: position(item) + " for " + string(old.ID), Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
+		Item: positionOf(item) + " for " + string(old.ID), Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
 	done = wire.OrderedLicense{License: old.ID, Product: old.Product, Container: old.Holder, With: l.ID, WithProduct: p.Code, When: wire.Now}
 	if old.State.Held() {
 		if err := d.mayReplace(old, l, p); err != nil {
@@ -303,6 +304,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 		}
 		l.Reserved = old.Holder
 		done.When = wire.NextContact
+		done.Lent = lentOf(d.containers[old.Holder], old, d.now())
 	}
 	if err := d.dropOrders(old); err != nil {
 		return done, err

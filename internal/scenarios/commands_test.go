@@ -57,6 +57,8 @@ func init() {
 		"clone":     plain(clone),
 		"copy":      plain(copyHome),
 		"agent":     plain(agent),
+		"share":     plain(share),
+		"cable":     plain(pullCable),
 		"flipbit":   plain(flipBit),
 		"cut":       plain(cut),
 		"vendor":    plain(vendorCommand),
@@ -111,7 +113,7 @@ func (s *stage) atVendor(ts *testscript.TestScript, args []string) (*vendor, []s
 }
 
 // asFile says which arguments name files, by their endings.
-var asFile = regexp.MustCompile(`\.(licet-\w+|trust|yaml|json|txt|key|\w+-file)$`)
+var asFile = regexp.MustCompile(`\.(licet-[\w-]+|trust|yaml|json|txt|key|\w+-file)$`)
 
 // fileArgs makes the names of files absolute: the commands run in the test's own
 // process, whose folder is not the script's.
@@ -650,6 +652,44 @@ func agent(_ *testscript.TestScript, s *stage, args []string) error {
 		return h.serve()
 	case args[0] == "off" && h.agent != nil:
 		h.agent()
+		return nil
+	}
+	return errUsage
+}
+
+// share lets a machine share the seats of its licenses: $A is its address. With -move
+// it does so at another address than before.
+func share(ts *testscript.TestScript, s *stage, args []string) error {
+	moves := len(args) > 0 && args[0] == "-move"
+	if moves {
+		args = args[1:]
+	}
+	h, args, err := s.onMachine(args, 0)
+	if err != nil {
+		return err
+	}
+	if h.agent != nil {
+		h.agent()
+	}
+	address := "127.0.0.1:0"
+	if h.shares != "" && !moves {
+		address = h.shares
+	}
+	err = h.serve(append([]string{"--listen", address}, args...)...)
+	ts.Setenv(h.name, h.shares)
+	return err
+}
+
+// pullCable takes a machine off the network between users' machines, where it asks
+// license servers: calls do not arrive (off), or their answers do not (mute).
+func pullCable(_ *testscript.TestScript, s *stage, args []string) error {
+	h, args, err := s.onMachine(args, 1)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "off", "mute", "on":
+		h.net.unplugged, h.net.unheard = args[0] == "off", args[0] == "mute"
 		return nil
 	}
 	return errUsage

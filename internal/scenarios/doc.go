@@ -45,6 +45,10 @@
 //	clone A B                      B is a copy of the whole machine A, hardware identity and all
 //	copy A B                       B has A's home folder, on hardware of its own
 //	agent A on|off                 the background agent of A
+//	share [-move] A ARGS...        A shares the seats of its licenses: licet serve --listen; $A is its
+//	                               address, another one than before with -move
+//	cable A off|mute|on            the cable between A and license servers: pulled; calls arrive and
+//	                               answers are lost; a good one
 //	flipbit FILE OUT N             a copy of a file with bit N of its content flipped
 //	cut FILE OUT N                 the first N bytes of a file
 //	hides FILE TEXT...             none of the texts can be read in what the file carries

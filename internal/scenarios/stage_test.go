@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"licet/internal/durable"
 	"licet/internal/licetcmd"
 	"licet/internal/machine"
+	"licet/seats"
 	"licet/wire"
 )
 
@@ -60,6 +62,8 @@ type host struct {
 	disk   *durable.Disk
 	net    *network
 	agent  func() // stops the agent that runs, if one does
+	shares string // where it shares seats, if it does
+	log    *journal
 
 	before, after fingerprint // of the home folder, around the last command
 }
@@ -88,6 +92,9 @@ func (s *stage) strike() {
 	for _, h := range s.machines {
 		if h.agent != nil {
 			h.agent()
+		}
+		if h.log != nil && s.t.Failed() {
+			s.t.Logf("the latest agent of %s:\n%s", h.name, h.log)
 		}
 	}
 	for _, v := range s.vendors {
@@ -169,8 +176,10 @@ func (h *host) environment(in io.Reader) (env licetcmd.Env, out, errs *bytes.Buf
 	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
 	return licetcmd.Env{
 		Now: h.clock, Traits: h.present, Disk: h.disk,
-		HTTP:    &http.Client{Transport: h.net, Timeout: 30 * time.Second},
-		Streams: cli.Streams{In: in, Out: out, Err: errs, Getenv: func(string) string { return "" }},
+		Station:  func() seats.Client { return seats.Client{Host: h.name, User: "ada"} },
+		Discover: func(context.Context) []string { return nil },
+		HTTP:     &http.Client{Transport: h.net, Timeout: 30 * time.Second},
+		Streams:  cli.Streams{In: in, Out: out, Err: errs, Getenv: func(string) string { return "" }},
 	}, out, errs
 }
 
@@ -183,14 +192,24 @@ func (h *host) licet(in io.Reader, args ...string) (status int, out, errs string
 	return status, o.String(), e.String()
 }
 
-// serve starts the background agent and waits until it answers.
-func (h *host) serve() error {
+// serve starts the background agent, with what its command line goes on with, and
+// waits until it answers and shares what it is to share.
+func (h *host) serve(args ...string) error {
 	ctx, cancel := context.WithCancel(h.s.ctx)
-	env, _, errs := h.environment(strings.NewReader(""))
+	env, _, _ := h.environment(strings.NewReader(""))
+	errs := &journal{}
+	env.Streams.Err = errs
+	h.log = errs
 	ended := make(chan int, 1)
-	go func() { ended <- licetcmd.Main(ctx, env, []string{"--home", h.home, "serve", "--refresh", "12h"}) }()
+	line := append([]string{"--home", h.home, "serve", "--refresh", "12h"}, args...)
+	go func() { ended <- licetcmd.Main(ctx, env, line) }()
 	for range 500 {
-		if _, err := os.Stat(filepath.Join(h.home, "agent.sock")); err == nil {
+		_, err := os.Stat(filepath.Join(h.home, "agent.sock"))
+		shares := sharing.FindStringSubmatch(errs.String())
+		if err == nil && (len(args) == 0 || shares != nil) {
+			if shares != nil {
+				h.shares = shares[1]
+			}
 			h.agent = func() { cancel(); <-ended; h.agent = nil }
 			return nil
 		}
@@ -203,6 +222,27 @@ func (h *host) serve() error {
 	}
 	cancel()
 	return errors.New("the agent does not answer")
+}
+
+// sharing finds in an agent's log where it shares seats.
+var sharing = regexp.MustCompile(`seats are shared" address=http://(\S+)`)
+
+// journal is a log that is read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // fingerprint is the content of a folder: hashes by name.
@@ -234,7 +274,15 @@ func (f fingerprint) equal(g fingerprint) bool { return maps.Equal(f, g) }
 type network struct {
 	down bool // nothing goes out
 	mute bool // requests arrive, answers are lost
-	sent []byte
+
+	unplugged bool // no license server is reached
+	unheard   bool // and here its answers are lost
+	sent      []byte
+}
+
+// isSeats reports whether a path is a license server's.
+func isSeats(path string) bool {
+	return path == wire.PathProducts || path == wire.PathLoans || strings.HasPrefix(path, wire.PathLeases)
 }
 
 var errNetwork = errors.New("the network is gone")
@@ -251,11 +299,12 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	if n.down {
+	local := isSeats(r.URL.Path)
+	if n.down || n.unplugged && local {
 		return nil, errNetwork
 	}
 	answer, err := http.DefaultTransport.RoundTrip(r)
-	if err == nil && n.mute {
+	if err == nil && (n.mute || n.unheard && local && r.Method != http.MethodGet) {
 		answer.Body.Close()
 		return nil, errNetwork
 	}

@@ -39,6 +39,9 @@ func main() {
 	if len(os.Args) == 4 && os.Args[1] == "serve-bare" {
 		exit(serveBare(os.Args[2], os.Args[3]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == "serve-bare-seats" {
+		exit(serveBareSeats(os.Args[2], os.Args[3]))
+	}
 	var s stage
 	only := flag.String("only", strings.Join(parts(), ","), "parts to measure")
 	dir := flag.String("dir", os.TempDir(), "folder for databases; its disk is measured too")
@@ -71,6 +74,7 @@ func all() []part {
 		{"scale", (*stage).scale},
 		{"bulk", (*stage).bulk},
 		{"sdk", (*stage).sdk},
+		{"seats", (*stage).seats},
 	}
 }
 
@@ -144,6 +148,23 @@ func serveBare(path, licenses string) error {
 		return err
 	}
 	server, err := bare.NewServer(path, n)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("bare at http://%s\n", listener.Addr())
+	return server.Serve(listener)
+}
+
+func serveBareSeats(path, seats string) error {
+	var n int
+	if _, err := fmt.Sscan(seats, &n); err != nil {
+		return err
+	}
+	server, err := bare.NewSeats(path, n)
 	if err != nil {
 		return err
 	}

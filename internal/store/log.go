@@ -1,6 +1,8 @@
 package store
 
 import (
+	"encoding/json"
+
 	"licet/container"
 	"licet/license"
 )
@@ -21,7 +23,8 @@ type Container struct {
 	Earmarks   int64 // orders of the vendor that wait or are under way
 	Closed     bool  // by the last step issued
 	Blocked    Blocked
-	Hardware   []byte // digests of 8 bytes each of the traits that survive a new installation
+	Hardware   []byte           // digests of 8 bytes each of the traits that survive a new installation
+	Lent       []container.Lent // seats of its licenses that are out, by its latest report
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -42,10 +45,10 @@ type Flag struct {
 }
 
 const (
-	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware from containers `
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent from containers `
 	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware`
-	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17 where serial = $1`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
@@ -54,10 +57,14 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	var c Container
 	var plan, life, flagLife []byte
 	var acceptable, closed int64
+	var lent string
 	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
-		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware)
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent)
+	if err == nil {
+		c.Lent, err = readLent(lent)
+	}
 	copy(c.IssuedPlan[:], plan)
 	copy(c.AckedLife[:], life)
 	copy(c.Flag.Life[:], flagLife)
@@ -65,10 +72,17 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	return c, err
 }
 
+// readLent reads what a container's latest report said of its seats.
+func readLent(text string) (lent []container.Lent, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	return lent, json.Unmarshal([]byte(text), &lent)
+}
+
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
-	return err
+	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
 }
 
 // LockContainer locks a container until the transaction ends and gives it as it
@@ -83,9 +97,17 @@ func (tx *Tx) UpdateContainer(c Container) error {
 	if c.Flag.Reason != "" {
 		flagLife = c.Flag.Life[:]
 	}
-	return tx.one(containerUpdate, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
+	lent := ""
+	if len(c.Lent) > 0 {
+		b, err := json.Marshal(c.Lent)
+		if err != nil {
+			return err
+		}
+		lent = string(b)
+	}
+	return tx.later(containerUpdate, 1, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
 		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
-		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware)
+		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent)
 }
 
 // number is a truth value as a column holds it.
@@ -136,11 +158,11 @@ const (
 // InsertStep appends a step to a container's log. A second step of one number
 // is refused by the database.
 func (tx *Tx) InsertStep(serial license.Serial, s Step) error {
-	if _, err := tx.Exec(stepInsert, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
+	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
 		return err
 	}
 	for i, op := range s.Ops {
-		if _, err := tx.Exec(stepOpInsert, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
+		if err := tx.later(stepOpInsert, 1, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
 			return err
 		}
 	}
@@ -187,7 +209,7 @@ func (tx *Tx) Point(serial license.Serial, number uint64) (plan container.Hash, 
 
 // ProveLife stores the life hash that a report has proven for a step.
 func (tx *Tx) ProveLife(serial license.Serial, number uint64, life container.Hash) error {
-	return tx.one(stepLife, serial, number, life[:])
+	return tx.later(stepLife, 1, serial, number, life[:])
 }
 
 // ForgetLives forgets what was proven of the steps above a number.
@@ -221,14 +243,13 @@ const (
 
 // InsertAnswer keeps an answer.
 func (tx *Tx) InsertAnswer(a Answer) error {
-	_, err := tx.Exec(answerInsert, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
-	return err
+	return tx.later(answerInsert, 1, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
 }
 
 // ReplaceAnswer keeps a later answer to the same report: the vendor had ordered
 // something since.
 func (tx *Tx) ReplaceAnswer(a Answer) error {
-	return tx.one(answerAgain, a.Container, a.Nonce[:], a.Issued, a.Answer, a.Time)
+	return tx.later(answerAgain, 1, a.Container, a.Nonce[:], a.Issued, a.Answer, a.Time)
 }
 
 // Answer finds the answer to a report's nonce.

@@ -63,33 +63,22 @@ func openSQLiteReadOnly(ctx context.Context, path string) (_ *sqliteEngine, err 
 			e.close()
 		}
 	}()
-	if e.reading, err = sql.Open("sqlite", sqliteAddress(path, "_pragma=busy_timeout(10000)&_pragma=query_only(1)")); err != nil {
+	if err := e.openReaders(path, min(max(runtime.GOMAXPROCS(0), 2), 4)); err != nil {
 		return nil, err
-	}
-	readers := min(max(runtime.GOMAXPROCS(0), 2), 4)
-	e.readers = make(chan *conn, readers)
-	for range readers {
-		c, err := openConn(ctx, e.reading)
-		if err != nil {
-			return nil, err
-		}
-		e.readers <- c
-		e.opened++
 	}
 	return e, nil
 }
 
 func openPostgresReadOnly(ctx context.Context, address string) (*postgresEngine, error) {
-	db, err := sql.Open("pgx", address)
+	pool, err := openPool(ctx, address, 4)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(4)
-	if err := db.PingContext(ctx); err != nil {
-		db.Close()
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
 		return nil, err
 	}
-	return &postgresEngine{db: db}, nil
+	return &postgresEngine{pool: pool}, nil
 }
 
 // RawLicense is a row of licenses.
@@ -113,6 +102,7 @@ type RawContainer struct {
 	FirstSeen              int64
 	Earmarks, Closed       int64
 	BlockReason            string
+	Lent                   string
 	BlockTime              int64
 }
 
@@ -162,7 +152,7 @@ type RawToken struct {
 	Created, Expires, Revoked int64
 }
 
-// RawSpec is a row of products, or of categories with their name.
+// RawSpec is a row of products or bundles, or of categories with their name.
 type RawSpec struct{ Code, Spec string }
 
 // RawProof is a row of proofs.
@@ -262,7 +252,7 @@ func (e *SubjectEvent) Find(kind string) string {
 const (
 	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by
   from licenses where id > $1 order by id limit $2`
-	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time
+	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
   from containers where serial > $1 order by serial limit $2`
 	rawSteps = `select container, number, signed, plan, life, time
   from steps where (container, number) > ($1, $2) order by container, number limit $3`
@@ -276,6 +266,7 @@ const (
 	rawCounts     = `select order_id, item, state, count(*) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
 	rawTokens     = `select id, name, scopes, created, expires, revoked from tokens where id > $1 order by id limit $2`
 	rawSpecs      = `select code, spec from products where code > $1 order by code limit $2`
+	rawBundles    = `select code, spec from bundles where code > $1 order by code limit $2`
 	rawCategories = `select code, name from categories where code > $1 order by code limit $2`
 	rawProofs     = `select id, container, report, time from proofs where id > $1 order by id limit $2`
 	rawAnswers    = `select container, nonce, report, hash, answer, issued, time from answers where (container, nonce) > ($1, $2) order by container, nonce limit $3`
@@ -300,8 +291,8 @@ const (
   left join event_subjects c on c.event_id = f.event_id and c.position = 2
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
-	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
-	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked') order by f.subject_id, f.event_id limit $4`
+	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent') order by f.subject_id, f.event_id limit $4`
 	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn') order by f.subject_id, f.event_id limit $4`
 )
 
@@ -317,7 +308,7 @@ func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 func (tx *Tx) RawContainers(after string, limit int) ([]RawContainer, error) {
 	return collect(tx, func(scan func(...any) error) (c RawContainer, err error) {
 		return c, scan(&c.Serial, &c.Kind, &c.SigningKey, &c.SealingKey, &c.Issued, &c.Acked, &c.IssuedPlan, &c.AckedLife,
-			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime)
+			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime, &c.Lent)
 	}, rawContainers, after, limit)
 }
 
@@ -378,6 +369,13 @@ func (tx *Tx) RawSpecs(after string, limit int) ([]RawSpec, error) {
 	return collect(tx, func(scan func(...any) error) (s RawSpec, err error) {
 		return s, scan(&s.Code, &s.Spec)
 	}, rawSpecs, after, limit)
+}
+
+// RawBundles reads bundles by code.
+func (tx *Tx) RawBundles(after string, limit int) ([]RawSpec, error) {
+	return collect(tx, func(scan func(...any) error) (s RawSpec, err error) {
+		return s, scan(&s.Code, &s.Spec)
+	}, rawBundles, after, limit)
 }
 
 // RawCategories reads categories by code.

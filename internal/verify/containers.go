@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -28,6 +29,7 @@ type known struct {
 	flag    flag
 	closed  int64 // by the steps' events
 	blocked block
+	lent    string // as the column has it
 }
 
 type issued struct {
@@ -60,8 +62,10 @@ type containerDetails struct {
 	Life       string
 	Acceptable bool
 	Lock       string
-	Why, Was   string
+	Why        string
+	Was        json.RawMessage // of an event about a block, a text
 	List       int64
+	Lent       json.RawMessage
 }
 
 // replay folds the events about a container.
@@ -90,7 +94,9 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 		case "container_blocked":
 			return k.blocked.reason == "" && d.Why != ""
 		case "container_unblocked":
-			return k.blocked.reason != "" && k.blocked.reason == d.Was
+			return k.blocked.reason != "" && k.blocked.reason == plainText(d.Was)
+		case "seats_lent":
+			return k.registered && listText(d.Was) == k.lent
 		}
 		return false
 	}
@@ -141,6 +147,8 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 		case "container_blocked":
 			k.blocked = block{kind: "container", subject: serial, added: d.List, reason: d.Why, created: e.Time, event: e.ID}
 			v.lists(k.blocked)
+		case "seats_lent":
+			k.lent = listText(d.Lent)
 		case "container_unblocked":
 			k.blocked.lifted = d.List
 			v.blocks[k.blocked.added] = k.blocked
@@ -148,6 +156,20 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 		}
 	})
 	return k
+}
+
+// listText is a JSON list as a column holds it, "" for none.
+func listText(raw json.RawMessage) string {
+	if text := string(raw); text != "[]" && text != "null" {
+		return text
+	}
+	return ""
+}
+
+// plainText is a JSON text, "" for anything else.
+func plainText(raw json.RawMessage) (text string) {
+	_ = json.Unmarshal(raw, &text) // what is no text fits nothing
+	return text
 }
 
 func opText(kind string, phase int64, license string, generation int64, product string) string {
@@ -256,6 +278,7 @@ func (v *run) container(c store.RawContainer, k known, last end) {
 	v.same("containers", c.Serial, "flag_acceptable", c.FlagAcceptable, k.flag.acceptable, told)
 	v.same("containers", c.Serial, "closed", c.Closed, last.closed, "its last step with a lock")
 	v.same("containers", c.Serial, "block_reason", c.BlockReason, k.blocked.reason, told)
+	v.same("containers", c.Serial, "lent", c.Lent, k.lent, "what it told of seats that are out")
 	v.same("containers", c.Serial, "block_time", moment(c.BlockTime), moment(k.blocked.created), told)
 	if c.Earmarks != 0 {
 		v.counted[c.Serial] = c.Earmarks

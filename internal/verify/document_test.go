@@ -81,7 +81,10 @@ func TestTermsAsTheProductHasThem(t *testing.T) {
 		in := license.Terms{Seats: rapid.Int64Range(0, 9).Draw(rt, "seats"), ValidFrom: at.Draw(rt, "from"), ExpiresAt: at.Draw(rt, "at"),
 			ExpiresIn: span.Draw(rt, "in"), MaintenanceUntil: at.Draw(rt, "until"), Maintenance: span.Draw(rt, "maintenance"),
 			MinVersion: rapid.StringMatching(`[0-9.]{0,5}`).Draw(rt, "version"), CheckIn: span.Draw(rt, "checkin"), Grace: span.Draw(rt, "grace"),
-			Units: rapid.Int64Range(0, 9).Draw(rt, "units"), Borrow: license.Borrow{Max: span.Draw(rt, "max"), Seats: rapid.Int64Range(0, 9).Draw(rt, "out")},
+			Units: rapid.Int64Range(0, 9).Draw(rt, "units"), Borrow: license.Borrow{Max: span.Draw(rt, "max"), Seats: rapid.Int64Range(0, 9).Draw(rt, "out"),
+				Out: rapid.SampledFrom(append(license.Outs, "")).Draw(rt, "while out")},
+			Counting: rapid.SampledFrom(append(license.Countings, "")).Draw(rt, "counting"), Linger: span.Draw(rt, "linger"),
+			Transfer:     rapid.SampledFrom(append(license.AllMoves, "")).Draw(rt, "transfer"),
 			CustomerText: rapid.String().Draw(rt, "text")}
 		activated := at.Draw(rt, "activated")
 		read := func(v license.Terms) terms {

@@ -30,6 +30,8 @@ type book struct {
 const catalogYAML = `
 categories:
   - {code: DESIGN, name: Design}
+bundles:
+  - {code: BOTH, name: Both, products: [CAD, TEAM=2]}
 products:
   - code: CAD
     name: CAD Professional
@@ -115,6 +117,7 @@ type box struct {
 	keys  *seal.ContainerKeys
 	state container.State
 	file  []byte // the last update
+	lent  []container.Lent
 }
 
 func (b *book) box() *box {
@@ -133,7 +136,7 @@ func (x *box) report(w container.Wishes) []byte {
 	x.b.tick()
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
-	r.Wishes = w
+	r.Wishes, r.Lent = w, x.lent
 	file, err := seal.SealReport(x.b.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
@@ -229,6 +232,13 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 	want(t, c.program(ticket(o.Ticket))[0].Code, refusal.Done)
 	team := b.order("1004", wire.OrderItem{Product: "TEAM", Override: []string{"seats=9"}})
 	want(t, a.program(ticket(team.Ticket))[0].Code, refusal.Done)
+	// Seats of the team's license are lent, one after the other, and no user returns it.
+	out := container.Lent{License: team.Licenses[0].ID, Generation: 1, Seats: 1, Until: license.At(b.now.Add(9 * time.Hour))}
+	a.lent = []container.Lent{out}
+	want(t, a.receipt(), refusal.Done)
+	a.lent[0].Seats = 2
+	want(t, a.program(returns(out.License))[0].Code, refusal.SeatsOnLoan)
+	want(t, b.license(out.License).Lent.Seats, 2)
 	want(t, a.program(returns(second))[0].Code, refusal.Done)
 	want(t, b.license(first).State, license.Collecting)
 	want(t, b.license(second).State, license.Returning)
@@ -296,6 +306,15 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 	b.tick()
 	_, err = b.ApplyCatalog(context.Background(), b.admin, wire.CatalogRequest{YAML: catalogYAML + "    deactivation: false\n"})
 	must(t, err)
+	b.sequence()
+
+	// All that c had lent is back.
+	c.lent = []container.Lent{{License: first, Generation: 1, Seats: 1}}
+	want(t, c.receipt(), refusal.Done)
+	want(t, b.license(first).Lent.Seats, 1)
+	c.lent = nil
+	want(t, c.receipt(), refusal.Done)
+	want(t, b.license(first).Lent == nil, true)
 	b.sequence()
 
 	// The newest events are not yet in the audit log.

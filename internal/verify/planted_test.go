@@ -108,6 +108,9 @@ var planted = []struct {
 	{name: "the block list turned back", sql: `update vendor set list = list - 1`, want: "vendor {vendor} list"},
 	{name: "a block taken away", sql: `update containers set block_reason = '', block_time = 0 where serial = '{blocked}'`, want: "containers {blocked} block_reason"},
 	{name: "a block invented", sql: `update containers set block_reason = 'x' where serial = '{a}'`, want: "containers {a} block_reason"},
+	{name: "fewer seats said to be lent", sql: `update containers set lent = replace(lent, '"seats":2', '"seats":1') where serial = '{a}'`, want: "containers {a} lent"},
+	{name: "seats said to be back", sql: `update containers set lent = '' where serial = '{a}'`, want: "containers {a} lent"},
+	{name: "seats said to be lent", sql: `update containers set lent = '[{}]' where serial = '{c}'`, want: "containers {c} lent"},
 	{name: "a container said to be open", sql: `update containers set closed = 0 where serial = '{closed}'`, want: "containers {closed} closed"},
 	{name: "a container said to be closed", sql: `update containers set closed = 1 where serial = '{opened}'`, want: "containers {opened} closed"},
 	{name: "a lock left out of a step's event", do: unlocked, want: "events * details"},
@@ -200,6 +203,8 @@ var planted = []struct {
 	{name: "a category renamed", sql: `update categories set name = 'x'`, want: "categories DESIGN name"},
 	{name: "a product deleted", sql: `delete from products where code = 'SPARE'`, want: "products SPARE"},
 	{name: "a product inserted", sql: `insert into products (code, spec) select 'FREE', spec from products where code = 'CAD'`, want: "products FREE"},
+	{name: "a bundle changed behind the catalog", sql: `update bundles set spec = replace(spec, 'TEAM=2', 'TEAM=9')`, want: "bundles BOTH spec"},
+	{name: "a bundle deleted", sql: `delete from bundles`, want: "bundles BOTH"},
 	{name: "a token's scopes widened", sql: `update tokens set scopes = 'admin' where id = '{shop}'`, want: "tokens {shop} scopes"},
 	{name: "a revoked token revived", sql: `update tokens set revoked = 0 where id = '{gone}'`, want: "tokens {gone} revoked"},
 	{name: "a token inserted", sql: `insert into tokens (id, name, scopes, hash, created) values ('tok_00', 'thief', 'admin', $1, 1)`, args: []any{[]byte("h")}, want: "tokens tok_00"},
@@ -342,7 +347,7 @@ func matches(f verify.Finding, want string) bool {
 }
 
 // kept are the tables in an order in which rows can be put in.
-var kept = []string{"vendor", "keys", "categories", "products", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
+var kept = []string{"vendor", "keys", "categories", "products", "bundles", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
 	"earmarks", "restores", "restore_grants", "recoveries", "recovery_licenses", "recovery_notes", "blocks", "order_words",
 	"tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints"}
 

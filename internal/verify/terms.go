@@ -20,7 +20,7 @@ type terms map[string]any
 // The terms that JSON writes in another way than CBOR.
 var (
 	moments   = map[string]bool{"valid_from": true, "expires_at": true, "maintenance_until": true}
-	durations = map[string]bool{"expires_in": true, "maintenance": true, "check_in": true, "grace": true, "borrow.max": true}
+	durations = map[string]bool{"expires_in": true, "maintenance": true, "check_in": true, "grace": true, "borrow.max": true, "linger": true}
 )
 
 func (t terms) put(key string, value any) error {
