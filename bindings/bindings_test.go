@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,18 @@ const catalog = `products:
     name: CAD Professional
     model: perpetual_single
     features: [render]
+  - code: NET
+    name: Drawing on the network
+    model: perpetual_multi
+    terms: {seats: 1, borrow: {max: 7d, seats: 1}}
+`
+
+// sameMind is compiled to compare the header with what Go exports, which has no const.
+const sameMind = `#include <stdint.h>
+#include <stddef.h>
+#define const
+#include "licet.h"
+#include "liblicet.h"
 `
 
 // world is a vendor's central and a machine, with the programs as they ship and
@@ -144,7 +157,7 @@ func TestBindings(t *testing.T) {
 		"-I", abs(t, "c/include"), "-L", w.bin, "-llicet")
 	// The header and what Go exports are of the same mind: the compiler compares.
 	both := w.path("both.c")
-	w.must(os.WriteFile(both, []byte("#include \"licet.h\"\n#include \"liblicet.h\"\n"), 0o600))
+	w.must(os.WriteFile(both, []byte(sameMind), 0o600))
 	w.licet(0, cc, "-std=c11", "-fsyntax-only", "-I", abs(t, "c/include"), "-I", w.bin, both)
 
 	programs := map[string][]string{"c": {example}}
@@ -175,9 +188,54 @@ func TestBindings(t *testing.T) {
 	w.licet(0, "licet", "deactivate", field(t, w.licet(0, "licet", "list", "--json"), "id"))
 	ask(1, "No license for CAD-PRO", "render: no")
 
+	t.Run("network", func(t *testing.T) {
+		server := w.licenseServer()
+		for language, program := range map[string][]string{
+			"python": {need(t, "python3"), abs(t, "python/network.py")},
+			"node":   {need(t, "node"), abs(t, "node/network.mjs")},
+		} {
+			t.Log(language, w.licet(0, program[0], append(program[1:], w.path("central/vendor.trust"), server)...))
+		}
+	})
+
 	t.Run("misuse", func(t *testing.T) {
 		t.Log(w.licet(0, need(t, "python3"), abs(t, "python/misuse.py"), w.path("central/vendor.trust")))
 	})
+}
+
+// licenseServer is another machine that shares a seat of NET; it returns its
+// address.
+func (w *world) licenseServer() string {
+	w.t.Helper()
+	there := func(args ...string) *exec.Cmd {
+		cmd := w.command("licet", args...)
+		cmd.Env = append(cmd.Env, "LICET_HOME="+w.path("server"))
+		return cmd
+	}
+	order := w.licet(0, "licet-central", "order", "create", "--customer", "Ada", "--item", "NET", "--json")
+	for _, args := range [][]string{{"trust", "add", w.path("central/vendor.trust")}, {"activate", field(w.t, order, "ticket")}} {
+		if out, err := there(args...).CombinedOutput(); err != nil {
+			w.t.Fatalf("licet %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	serve := there("serve", "--listen", "127.0.0.1:0", "--no-discovery")
+	says, err := serve.StderrPipe()
+	w.must(err)
+	w.must(serve.Start())
+	w.t.Cleanup(func() {
+		_ = serve.Process.Signal(syscall.SIGTERM)
+		_ = serve.Wait()
+	})
+	var said strings.Builder
+	for lines := bufio.NewScanner(says); lines.Scan(); {
+		fmt.Fprintln(&said, lines.Text())
+		if _, rest, ok := strings.Cut(lines.Text(), "127.0.0.1:"); ok {
+			go func() { _, _ = bufio.NewReader(says).WriteTo(discard{}) }()
+			return "127.0.0.1:" + strings.FieldsFunc(rest, func(r rune) bool { return r < '0' || r > '9' })[0]
+		}
+	}
+	w.t.Fatalf("the license server does not say where it listens:\n%s", &said)
+	return ""
 }
 
 // field is the first text of a name in a JSON document.

@@ -17,6 +17,7 @@ const library = koffi.load(process.env.LICET_LIBRARY ?? names[process.platform] 
 
 const free = library.func("void licet_free(void *text)");
 const text = koffi.disposable("licet_text", "str", free);
+const bounded = (name) => library.func(name, "int32_t", ["uint64_t", "int64_t", koffi.out(koffi.pointer(text))]);
 const licet = {
   interface: library.func("int32_t licet_interface()"),
   open: library.func("licet_open", "uint64_t", ["void *", "size_t", "str", koffi.out(koffi.pointer(text))]),
@@ -24,7 +25,12 @@ const licet = {
   feature: library.func("int32_t licet_feature(uint64_t session, str name)"),
   verdict: library.func("licet_verdict", text, ["uint64_t"]),
   sentences: library.func("licet_sentences", text, ["uint64_t"]),
-  refresh: library.func("licet_refresh", "int32_t", ["uint64_t", "int64_t", koffi.out(koffi.pointer(text))]),
+  refresh: bounded("licet_refresh"),
+  wait: bounded("licet_wait"),
+  enable: bounded("licet_enable"),
+  disable: bounded("licet_disable"),
+  borrow: library.func("licet_borrow", "int32_t", ["uint64_t", "int64_t", "int64_t", koffi.out(koffi.pointer(text))]),
+  return: bounded("licet_return"),
   changed: library.func("int32_t licet_changed(uint64_t session, int64_t milliseconds)"),
   close: library.func("void licet_close(uint64_t session)"),
 };
@@ -42,7 +48,7 @@ export class Session {
 
   /**
    * @param {Uint8Array} trust the content of the vendor's trust file
-   * @param {object} product the words of licet_open: code, version, build_date, features, home, refresh
+   * @param {object} product the words of licet_open: code, version, build_date, features, home, refresh, servers, wait, reduced
    */
   constructor(trust, product) {
     const error = [null];
@@ -67,12 +73,39 @@ export class Session {
     return JSON.parse(answer);
   }
 
-  /** Look again now; rejected if it could not be told what is there. */
-  async refresh(milliseconds = 30000) {
+  async #within(call, ...values) {
     const error = [null];
-    if ((await later(licet.refresh, this.#number, milliseconds, error)) !== 1) {
-      throw new Error(error[0] ?? "it could not be told what is there");
-    }
+    if ((await later(call, this.#number, ...values, error)) !== 1) throw new Error(error[0] ?? "it was not done");
+  }
+
+  /** Look again now; rejected if it could not be told what is there. */
+  refresh(milliseconds = 30000) {
+    return this.#within(licet.refresh, milliseconds);
+  }
+
+  /** Wait for a place in the queue to become a seat; rejected if none came. */
+  wait(milliseconds) {
+    return this.#within(licet.wait, milliseconds);
+  }
+
+  /** Take a seat, where the session runs reduced. */
+  enable(milliseconds = 30000) {
+    return this.#within(licet.enable, milliseconds);
+  }
+
+  /** Give the seat back and go on reduced. */
+  disable(milliseconds = 30000) {
+    return this.#within(licet.disable, milliseconds);
+  }
+
+  /** Take the license along for so many seconds, with no break. */
+  borrow(seconds, milliseconds = 30000) {
+    return this.#within(licet.borrow, seconds, milliseconds);
+  }
+
+  /** Give back what was borrowed. */
+  return(milliseconds = 30000) {
+    return this.#within(licet.return, milliseconds);
   }
 
   /** Wait until the verdict may have changed; false if the time went by. */

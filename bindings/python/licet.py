@@ -41,6 +41,11 @@ def _load():
         ("licet_verdict", text, [number]),
         ("licet_sentences", text, [number]),
         ("licet_refresh", answer, [number, time, texts]),
+        ("licet_wait", answer, [number, time, texts]),
+        ("licet_enable", answer, [number, time, texts]),
+        ("licet_disable", answer, [number, time, texts]),
+        ("licet_borrow", answer, [number, time, time, texts]),
+        ("licet_return", answer, [number, time, texts]),
         ("licet_changed", answer, [number, time]),
         ("licet_close", None, [number]),
         ("licet_free", None, [ctypes.c_void_p]),
@@ -77,7 +82,7 @@ class Session:
 
     trust is the content of the vendor's trust file, product the product's code;
     further words are those of licet_open: version, build_date, features, home,
-    refresh.
+    refresh, servers, wait, reduced.
     """
 
     def __init__(self, trust, product, **words):
@@ -104,11 +109,34 @@ class Session:
             raise Error("the session is closed")
         return json.loads(text)
 
+    def _within(self, function, *values):
+        error = ctypes.c_void_p()
+        if function(self._number, *(int(v) for v in values), ctypes.byref(error)) != 1:
+            raise Error(_take(error.value) or "it was not done")
+
     def refresh(self, seconds=30.0):
         """Look again now; raises Error if it could not be told what is there."""
-        error = ctypes.c_void_p()
-        if _licet().licet_refresh(self._number, int(seconds * 1000), ctypes.byref(error)) != 1:
-            raise Error(_take(error.value) or "it could not be told what is there")
+        self._within(_licet().licet_refresh, seconds * 1000)
+
+    def wait(self, seconds):
+        """Wait for a place in the queue to become a seat; raises Error if none came."""
+        self._within(_licet().licet_wait, seconds * 1000)
+
+    def enable(self, seconds=30.0):
+        """Take a seat, where the session runs reduced."""
+        self._within(_licet().licet_enable, seconds * 1000)
+
+    def disable(self, seconds=30.0):
+        """Give the seat back and go on reduced."""
+        self._within(_licet().licet_disable, seconds * 1000)
+
+    def borrow(self, duration, seconds=30.0):
+        """Take the license along for duration (a timedelta), with no break."""
+        self._within(_licet().licet_borrow, duration.total_seconds(), seconds * 1000)
+
+    def give_back(self, seconds=30.0):
+        """Give back what was borrowed."""
+        self._within(_licet().licet_return, seconds * 1000)
 
     def changed(self, seconds):
         """Wait until the verdict may have changed; False if the time went by."""

@@ -44,7 +44,10 @@ int32_t licet_interface(void);
  *    "build_date": "2026-05-01T00:00:00Z",  when this build was made
  *    "features": ["render"],                without which it is of no use
  *    "home": "/var/lib/licet",              folder of the licenses
- *    "refresh": "5m0s"}                     time between two looks
+ *    "refresh": "5m0s",                     time between two looks
+ *    "servers": ["10.0.0.5:47120"],         license servers, in order; [] for none
+ *    "wait": true,                          stand in line where no seat is free
+ *    "reduced": true}                       take no seat until licet_enable
  *
  * A key that is not known is refused. Returns the session, or 0 if the program
  * called it wrongly: then *error, unless error is NULL, is a text that says why.
@@ -73,6 +76,21 @@ int32_t licet_refresh(licet_session session, int64_t milliseconds, char **error)
  * milliseconds. Returns 1 if it may have, 0 if the time went by, -1 if the
  * session is closed. For one thread of each session. */
 int32_t licet_changed(licet_session session, int64_t milliseconds);
+
+/* What follows may speak to a license server, each for at most so many
+ * milliseconds. It returns 1 if it was done, else 0, and *error says why.
+ *
+ * licet_wait     waits until the session is valid: for a place in the queue
+ * licet_enable   takes a seat, where the session runs reduced
+ * licet_disable  gives the seat back and goes on reduced
+ * licet_borrow   takes the license along for so many seconds: the seat that the
+ *                session has becomes the loan, with no break
+ * licet_return   gives back what was borrowed */
+int32_t licet_wait(licet_session session, int64_t milliseconds, char **error);
+int32_t licet_enable(licet_session session, int64_t milliseconds, char **error);
+int32_t licet_disable(licet_session session, int64_t milliseconds, char **error);
+int32_t licet_borrow(licet_session session, int64_t seconds, int64_t milliseconds, char **error);
+int32_t licet_return(licet_session session, int64_t milliseconds, char **error);
 
 /* licet_close ends the session and gives back what it held on the network. */
 void licet_close(licet_session session);
