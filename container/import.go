@@ -39,6 +39,18 @@ type Holding struct {
 	Product    string             `cbor:"2,keyasint"`
 	Step       uint64             `cbor:"3,keyasint"` // the step that put it there
 	Body       Hash               `cbor:"4,keyasint"`
+	// Contact is the latest contact that renewed it, where the container was in
+	// contact since; 0 otherwise.
+	Contact license.Time `cbor:"5,keyasint,omitempty"`
+}
+
+// ContactOf is the vendor's time of the latest answer that renews a license that
+// the container holds.
+func (s State) ContactOf(id license.ID) license.Time {
+	if at := s.Held[id].Contact; at != 0 {
+		return at
+	}
+	return s.LastContact
 }
 
 // KeptStep is the signed bytes of a step applied.
@@ -109,8 +121,8 @@ func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license
 	n.acknowledge(u.Acked)
 	n.Epoch = max(n.Epoch, u.Epoch)
 	n.Floor = max(n.Floor, u.Time, now)
-	if u.Renews && (answers || n.Number > s.Number) {
-		n.LastContact = max(n.LastContact, u.Time)
+	if u.Renews && (answers || n.Number > s.Number) && u.Time >= n.LastContact {
+		n.renew(u.Time, u.Unrenewed)
 	}
 	if answers {
 		// Only an answer to this container's own latest nonce may lower the
@@ -185,6 +197,21 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 	s.Floor = max(s.Floor, step.Time)
 	s.Kept = append(s.Kept, KeptStep{Number: step.Number, Signed: in.Signed})
 	return changes, nil
+}
+
+// renew notes a contact that counts for every license but those named. One that
+// came with this very update is as new as the contact.
+func (s *State) renew(at license.Time, except []license.ID) {
+	for id, h := range s.Held {
+		switch {
+		case !slices.Contains(except, id):
+			h.Contact = 0
+		case h.Contact == 0:
+			h.Contact = s.LastContact
+		}
+		s.Held[id] = h
+	}
+	s.LastContact = at
 }
 
 // acknowledge forgets the nonces of steps the vendor has seen a receipt for.

@@ -452,6 +452,33 @@ func TestLastContact(t *testing.T) {
 	}
 }
 
+// A contact renews every license but those that the vendor leaves out, which keep
+// the contact before; a later one that leaves nothing out renews them again.
+func TestContactOf(t *testing.T) {
+	s := at(t, three(), 0, 2)
+	for i, c := range []struct {
+		at        license.Time
+		unrenewed []license.ID
+		want      [2]license.Time // of A and B
+	}{
+		{100, nil, [2]license.Time{100, 100}},
+		{200, []license.ID{"A"}, [2]license.Time{100, 200}},
+		{300, []license.ID{"A"}, [2]license.Time{100, 300}},
+		{300, []license.ID{"A", "B"}, [2]license.Time{100, 300}},
+		{400, []license.ID{"B"}, [2]license.Time{400, 300}},
+		{350, nil, [2]license.Time{400, 300}}, // an old answer
+		{500, []license.ID{"C"}, [2]license.Time{500, 500}},
+	} {
+		asked, r := s.Report(container.Identity{}, container.Nonce{byte(i + 1)}, 0)
+		before := deep(asked)
+		s = taken(t, asked, update{Update: container.Update{Container: s.Serial, Answers: r.Nonce, Acked: s.Number, Time: c.at, Renews: true, Unrenewed: c.unrenewed}})
+		same(t, "the state before", before, asked)
+		if got := [2]license.Time{s.ContactOf("A"), s.ContactOf("B")}; got != c.want {
+			t.Errorf("contact %d: %v, want %v", i, got, c.want)
+		}
+	}
+}
+
 // Steps are kept while they put something held or are among the last; no more.
 func TestKeptSteps(t *testing.T) {
 	c := newChain(me)

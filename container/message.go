@@ -260,6 +260,9 @@ type Update struct {
 	News    []byte           `cbor:"12,keyasint,omitempty"`
 	List    uint64           `cbor:"13,keyasint,omitempty"` // number of the vendor's block list; 0 for none
 	Refresh license.Duration `cbor:"14,keyasint,omitempty"` // time between two contacts that the vendor asks for; 0 leaves it to the machine
+	// Unrenewed are licenses that the contact does not renew: somebody has reported
+	// them lost, and it is not decided yet.
+	Unrenewed []license.ID `cbor:"15,keyasint,omitempty"`
 }
 
 // PlanStart is the plan hash before the first step.

@@ -42,6 +42,7 @@ const (
 	ContainerUnknown   Code = "container_unknown"
 	ContainerFlagged   Code = "container_flagged"
 	ContainerBlocked   Code = "container_blocked"
+	OldCopy            Code = "old_copy"
 	ContainerAhead     Code = "container_ahead"
 	ContainerNotEmpty  Code = "container_not_empty"
 	ContainerDamaged   Code = "container_damaged"
@@ -132,6 +133,7 @@ var Codes = []Entry{
 	{VendorUntrusted, "This machine does not trust the vendor of the file or server yet.", "Run licet trust add with the vendor's trust file or address, if you mean to trust it.", 403},
 	{ContainerUnknown, "No container with this serial is known here.", "licet list names the containers of this machine.", 404},
 	{ContainerFlagged, "The container contradicts the vendor's record; it keeps what it has and gets nothing new until the vendor decides.", "Ask the vendor to look at the container. If the machine was put back from a back-up: licet restore TICKET --whole-container SERIAL.", 409},
+	{OldCopy, "Another container on the machine has a newer copy of the same license.", "Use the newer one; licet list names both.", 409},
 	{ContainerBlocked, "The vendor has blocked the container.", "Ask the vendor.", 409},
 	{ContainerAhead, "The container knows steps that the server does not.", "Ask the vendor: the server may have been restored from a back-up, or belong to another environment.", 409},
 	{ContainerNotEmpty, "There are still licenses in the container.", "Deactivate them first, or delete with --force and lose them.", 409},

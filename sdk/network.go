@@ -23,6 +23,9 @@ import (
 // seat that is not released ends by itself.
 const releasePatience = 2 * time.Second
 
+// lookPatience is what an agent may take to look for license servers.
+const lookPatience = 4 * time.Second
+
 // seat is a lease of a license server. It never changes; an extension makes
 // another. Moments are of the session's clock, which never goes back.
 type seat struct {
@@ -95,6 +98,12 @@ func (n *network) addresses(ctx context.Context) []string {
 	list := n.named
 	if list == nil {
 		known, err := here.Servers(ctx, agent.Nothing{})
+		if err == nil && len(known.List) == 0 && !known.NoDiscovery && n.witness.served() {
+			// Where nothing is listed, an agent that runs looks around.
+			patience, cancel := context.WithTimeout(ctx, lookPatience)
+			known, err = agent.Connect(n.witness.config).Reachable(patience)
+			cancel()
+		}
 		if err == nil { // one that cannot be read is none
 			list = known.List
 		}

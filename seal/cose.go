@@ -8,25 +8,27 @@ import (
 )
 
 // sign makes a COSE_Sign1 whose protected header holds the algorithm and the
-// key id and whose unprotected header is empty.
+// key id and whose unprotected header is empty. Its frame is fixed, as parse has
+// it, so it is written and not encoded; go-cose verifies what is written here.
 func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	signer, err := cose.NewSigner(suites[suite1].signature, private)
-	if err != nil {
-		return nil, fault("%w", err)
-	}
 	id := KeyIDOf(private[ed25519.SeedSize:])
-	headers := cose.Headers{Protected: cose.ProtectedHeader{
-		cose.HeaderLabelAlgorithm: suites[suite1].signature,
-		cose.HeaderLabelKeyID:     id[:],
-	}}
-	doc, err := cose.Sign1(nil, signer, headers, payload, external(p, s, suite1))
-	if err != nil {
-		return nil, fault("%w", err)
-	}
-	return doc, nil
+	doc := make([]byte, 0, len(headStart)+len(id)+len(payload)+ed25519.SignatureSize+12)
+	doc = append(append(doc, headStart...), id[:]...)
+	protected := doc[2:] // with its head
+
+	// The Sig_structure of RFC 9052, section 4.4.
+	signed := make([]byte, 0, len(protected)+len(payload)+120)
+	signed = append(signed, "\x84\x6aSignature1"...)
+	signed = append(signed, protected...)
+	signed = appendBytes(signed, external(p, s, suite1))
+	signed = appendBytes(signed, payload)
+
+	doc = append(doc, 0xa0)
+	doc = appendBytes(doc, payload)
+	return appendBytes(doc, ed25519.Sign(private, signed)), nil
 }
 
 // message is a COSE_Sign1 in its one spelling whose signature nobody has looked

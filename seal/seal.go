@@ -158,7 +158,11 @@ func nameOf(what string, keys ...[]byte) string {
 // external is the data under every signature that the document itself does not
 // carry.
 func external(p purpose, s Scope, suite suiteNumber) []byte {
-	return mustEncode([]any{"licet", string(p), string(s.Vendor), s.Environment, uint64(Version), uint64(suite)})
+	b := appendHead(make([]byte, 0, 80), cborArray, 6)
+	for _, text := range [...]string{"licet", string(p), string(s.Vendor), s.Environment} {
+		b = appendText(b, text)
+	}
+	return appendInt(appendInt(b, Version), int64(suite))
 }
 
 func shorten(text string) string {

@@ -9,12 +9,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Vault seals what lies in a database and makes keyed hashes for look-up. Both
 // come from one secret of 32 bytes that is kept outside the database.
 type Vault struct {
-	root []byte
+	root   []byte
+	hashes *sync.Map // the keys of KeyedHash, by label; labels are few
 }
 
 // Format keeps the secret out of whatever is printed.
@@ -44,7 +46,7 @@ func NewVault(secret []byte) (*Vault, error) {
 	if err != nil {
 		return nil, fault("%w", err)
 	}
-	return &Vault{root: root}, nil
+	return &Vault{root: root, hashes: &sync.Map{}}, nil
 }
 
 // Seal encrypts plain for one place. A fresh salt gives every call a key of its
@@ -79,7 +81,11 @@ func (v *Vault) Open(at Place, sealed []byte) ([]byte, error) {
 // KeyedHash is a hash that only the vault can make, for looking up what must
 // not be stored itself. Labels keep uses apart.
 func (v *Vault) KeyedHash(label string, data []byte) [32]byte {
-	m := hmac.New(sha256.New, v.key("hash", []byte(label)))
+	key, ok := v.hashes.Load(label)
+	if !ok {
+		key, _ = v.hashes.LoadOrStore(label, v.key("hash", []byte(label)))
+	}
+	m := hmac.New(sha256.New, key.([]byte))
 	m.Write(data)
 	return [32]byte(m.Sum(nil))
 }

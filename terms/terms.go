@@ -22,6 +22,10 @@ import (
 // the two.
 const ClockTolerance = 5 * time.Minute
 
+// CheckInWarning is the part of the time between two contacts at whose end a
+// warning begins: the last quarter.
+const CheckInWarning = 4
+
 // Use is what a program asks for.
 type Use struct {
 	Features  []string     // every one is needed
@@ -153,6 +157,9 @@ func (v *Verdict) checkIn(h Held, now license.Time) {
 		due := h.LastContact.Add(h.Terms.CheckIn.Go())
 		v.end(now, due, h.Terms.Grace, refusal.CheckInOverdue,
 			"Contact with the vendor was due by "+date(due)+"; the last one was on "+date(h.LastContact))
+		if soon := due.Add(-h.Terms.CheckIn.Go() / CheckInWarning); now >= soon && Before(now, due) {
+			v.Warnings = append(v.Warnings, Reason{refusal.CheckInOverdue, "Contact with the vendor is due by " + date(due) + "."})
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ func TestCheck(t *testing.T) {
 		want     codes       // of the reasons
 		until    license.Time
 		warnings codes
+		soon     bool // the warnings are about ends that are yet to come
 	}{
 		{name: "no conditions"},
 		{name: "valid from now", held: held(license.Terms{ValidFrom: now})},
@@ -62,7 +63,10 @@ func TestCheck(t *testing.T) {
 		{name: "at the end of grace", held: held(license.Terms{ExpiresAt: plus(now, -day), Grace: day}), until: now, want: codes{refusal.Expired}},
 
 		{name: "check-in, never in contact", held: held(license.Terms{CheckIn: day}), want: codes{refusal.CheckInOverdue}},
-		{name: "check-in, 1µs before due", held: contact(license.Terms{CheckIn: day}, plus(now+1, -day)), until: now + 1},
+		{name: "check-in, 1µs before due", held: contact(license.Terms{CheckIn: day}, plus(now+1, -day)), until: now + 1, warnings: codes{refusal.CheckInOverdue}, soon: true},
+		{name: "check-in, last quarter begins", held: contact(license.Terms{CheckIn: 4 * day}, plus(now, -3*day)), until: plus(now, day), warnings: codes{refusal.CheckInOverdue}, soon: true},
+		{name: "check-in, 1µs before the last quarter", held: contact(license.Terms{CheckIn: 4 * day}, plus(now+1, -3*day)), until: plus(now+1, day)},
+		{name: "check-in, due soon, and expired", held: contact(license.Terms{CheckIn: 4 * day, ExpiresAt: now}, plus(now, -3*day)), until: now, want: codes{refusal.Expired}},
 		{name: "check-in, due", held: contact(license.Terms{CheckIn: day}, plus(now, -day)), until: now, want: codes{refusal.CheckInOverdue}},
 		{name: "check-in, due, with grace", held: contact(license.Terms{CheckIn: day, Grace: day}, plus(now, -day)), until: plus(now, day), warnings: codes{refusal.CheckInOverdue}},
 		{name: "check-in, end of grace", held: contact(license.Terms{CheckIn: day, Grace: day}, plus(now, -2*day)), until: now, want: codes{refusal.CheckInOverdue}},
@@ -128,7 +132,7 @@ func TestCheck(t *testing.T) {
 			if got := reasonCodes(v.Reasons); !slices.Equal(got, tt.want) {
 				t.Errorf("reasons %v, want %v", got, tt.want)
 			}
-			if got := reasonCodes(v.Warnings); !slices.Equal(got, tt.warnings) || v.InGrace != (len(got) > 0) {
+			if got := reasonCodes(v.Warnings); !slices.Equal(got, tt.warnings) || v.InGrace != (len(got) > 0 && !tt.soon) {
 				t.Errorf("warnings %v, in grace %v; want %v", got, v.InGrace, tt.warnings)
 			}
 			if v.ValidUntil != tt.until {
@@ -265,6 +269,7 @@ func anyHeld(t *rapid.T) terms.Held {
 		},
 		Features:    rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 0, 2).Draw(t, "features"),
 		LastContact: moments(0).Draw(t, "last contact"),
+		Lent:        rapid.Bool().Draw(t, "lent"), Until: moments(0).Draw(t, "until"),
 	}
 }
 
@@ -327,7 +332,10 @@ func TestValidUntil(t *testing.T) {
 		if end := h.Terms.ExpiresAt; end != 0 && trusted >= end.Add(h.Terms.Grace.Go()) {
 			t.Fatalf("valid at %s, after its end", trusted)
 		}
-		if d := h.Terms.CheckIn; d != 0 && trusted >= h.LastContact.Add((d+h.Terms.Grace).Go()) {
+		if h.Lent && h.Until != 0 && trusted >= h.Until {
+			t.Fatalf("valid at %s, after the end of its loan", trusted)
+		}
+		if d := h.Terms.CheckIn; !h.Lent && d != 0 && trusted >= h.LastContact.Add((d+h.Terms.Grace).Go()) {
 			t.Fatalf("valid at %s, check-in overdue", trusted)
 		}
 		if v.ValidUntil == 0 {

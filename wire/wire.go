@@ -369,7 +369,7 @@ type LostLicense struct {
 	Message   string         `json:"message"`
 	Hint      string         `json:"hint,omitempty"`
 	Again     license.Time   `json:"again,omitzero"`     // when it can be restored by policy again
-	Recovery  uint64         `json:"recovery,omitempty"` // the report in which it waits for a decision
+	Recovery  uint64         `json:"recovery,omitempty"` // the report in which it waits for a decision, or was refused
 	Question  string         `json:"question,omitempty"` // of the vendor's staff in it, to be answered
 }
 

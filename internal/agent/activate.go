@@ -63,7 +63,7 @@ func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result De
 				Container: b.serial(), Counter: b.State.Number, Receipt: b.receipt(),
 				Applied: []container.Change{}, Outcomes: []container.Outcome{},
 			}
-		} else if result.Programming, err = a.exchange(ctx, b, v, in.Central, wishes); err != nil {
+		} else if result.Programming, err = a.returning(ctx, in, b, v, wishes); err != nil {
 			return err
 		}
 		result.Left = len(b.State.Held)
@@ -72,6 +72,34 @@ func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result De
 		return nil
 	})
 	return result, storage(err)
+}
+
+// returning asks for a return, and where licenses are to go together with those
+// that need them, for all of these in one step.
+func (a *Agent) returning(ctx context.Context, in DeactivateRequest, b *box, v vendor, w container.Wishes) (all wire.Programming, err error) {
+	for {
+		result, err := a.exchange(ctx, b, v, in.Central, w)
+		if err != nil {
+			return all, err
+		}
+		result.Applied = slices.Concat(all.Applied, result.Applied)
+		all = result
+		all.Applied = empty(all.Applied)
+		before := len(w.Return)
+		for _, o := range result.Outcomes {
+			if o.Code != refusal.BreaksOtherLicense || !in.Together {
+				continue
+			}
+			for _, id := range idsIn(o.Details["licenses"]) {
+				if !slices.Contains(w.Return, id) {
+					w.Return = append(slices.Clone(w.Return), id)
+				}
+			}
+		}
+		if len(w.Return) == before {
+			return all, nil
+		}
+	}
 }
 
 // remaining says of every container of this machine, whoever its vendor is, why

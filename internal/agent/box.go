@@ -50,7 +50,7 @@ type private struct {
 	// Ledger is how far the ledger of this machine's license server had got; nil
 	// where there never was one.
 	Ledger *ledgerMark `cbor:"20,keyasint,omitempty"`
-	// Lent is what that server had out of the licenses here when it last told.
+	// Lent is what that server has out of what the container holds, or held.
 	Lent []container.Lent `cbor:"21,keyasint,omitempty"`
 }
 

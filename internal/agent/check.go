@@ -110,7 +110,6 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 				c.no = sharedHere(in.Product)
 			}
 			candidates = append(candidates, c)
-			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
 		for _, id := range b.loans() {
 			if b.Loans[id].Product != in.Product {
@@ -121,8 +120,11 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 				return f, err
 			}
 			candidates = append(candidates, c)
-			verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 		}
+	}
+	candidates = newest(candidates)
+	for _, c := range candidates {
+		verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 	}
 	best := terms.Best(verdicts)
 	if best < 0 {
@@ -246,12 +248,25 @@ func (c candidate) verdict(use terms.Use, now license.Time) terms.Verdict {
 	if c.no != nil {
 		return no(c.no)
 	}
-	return terms.Check(c.held(), use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	v := terms.Check(c.held(), use, terms.Clock{Now: now, Floor: c.box.State.Floor})
+	if v.Valid && c.unrenewed() {
+		v.Warnings = append(v.Warnings, terms.Reason{Code: refusal.CheckInOverdue,
+			Message: "It was reported to the vendor as lost, and until he has decided, contact does not renew it. If you have it, tell him."})
+	}
+	return v
+}
+
+// unrenewed reports whether the latest contact left the license out.
+func (c candidate) unrenewed() bool {
+	return c.loan == nil && c.box.State.ContactOf(c.id) != c.box.State.LastContact
 }
 
 func (c candidate) hint(code refusal.Code) string {
 	if c.no != nil {
 		return c.no.NextStep()
+	}
+	if code == refusal.CheckInOverdue && c.unrenewed() {
+		return "Tell the vendor that you have it: it was reported to him as lost, and he renews it when he has decided."
 	}
 	if c.loan != nil && code == refusal.Expired {
 		return "Borrow it again: licet borrow " + c.loan.Product + " --for DURATION."

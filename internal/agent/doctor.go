@@ -9,6 +9,7 @@ import (
 
 	"licet/internal/machine"
 	"licet/license"
+	"licet/refusal"
 )
 
 // DoctorRequest asks for the report.
@@ -79,7 +80,10 @@ func (a *Agent) Doctor(ctx context.Context, in DoctorRequest) (Report, error) {
 		if c.Reason != "" {
 			r.Problems = append(r.Problems, c.Reason)
 		}
-		for i := range c.Licenses {
+		for i, l := range c.Licenses {
+			if l.Code == refusal.OldCopy {
+				r.Problems = append(r.Problems, l.Reason)
+			}
 			c.Licenses[i].Customer = "" // support knows the license by its id
 		}
 	}

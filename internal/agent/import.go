@@ -139,9 +139,12 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 		steps = append(steps, in)
 	}
 
-	if no := container.WaitsForSeats(steps, b.State.Number, a.lent(b), b.seatsStay, a.now()); no != nil {
+	// A seat that was lent since the return was asked for is not taken from under
+	// its user (docs/protocol.md, section 10).
+	if no := container.WaitsForSeats(steps, b.State.Number, b.Lent, b.goesWhileLent, a.now()); no != nil {
 		return wire.Programming{}, no
 	}
+
 	next := *b
 	next.bodies, next.Facts = maps.Clone(b.bodies), maps.Clone(b.Facts)
 	state, changes, no := b.State.Import(update, steps, a.nonce, a.now())

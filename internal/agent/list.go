@@ -26,6 +26,7 @@ func (a *Agent) List(ctx context.Context, _ Nothing) (Inventory, error) {
 		}
 		list.Containers = append(list.Containers, c)
 	}
+	list.markOld()
 	return list, nil
 }
 
@@ -36,13 +37,13 @@ func (a *Agent) Show(ctx context.Context, in ContainerRequest) (Container, error
 	if err != nil {
 		return Container{}, err
 	}
-	entries, err := a.entries("")
+	list, err := a.List(ctx, Nothing{})
 	if err != nil {
 		return Container{}, err
 	}
-	for _, e := range entries {
-		if license.Serial(e.Serial) == serial {
-			return a.describe(ctx, e, a.traits())
+	for _, c := range list.Containers {
+		if c.Serial == serial {
+			return c, nil
 		}
 	}
 	return Container{}, unknownContainer(serial)

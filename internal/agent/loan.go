@@ -106,7 +106,7 @@ func (c candidate) source() string {
 
 // held is what the terms are asked about.
 func (c candidate) held() terms.Held {
-	h := terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.LastContact}
+	h := terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id)}
 	if c.loan != nil {
 		return OnLoan(c.body, c.from, c.until)
 	}

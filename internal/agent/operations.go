@@ -23,7 +23,8 @@ type ActivateRequest struct {
 // DeactivateRequest gives licenses back, online.
 type DeactivateRequest struct {
 	Licenses  []license.ID   `json:"licenses,omitempty"`
-	All       bool           `json:"all,omitempty"` // everything in the container
+	All       bool           `json:"all,omitempty"`      // everything in the container
+	Together  bool           `json:"together,omitempty"` // with those that need them
 	Central   string         `json:"central,omitempty"`
 	Container license.Serial `json:"container,omitempty"`
 	Vendor    string         `json:"vendor,omitempty"` // only out of one of this vendor's

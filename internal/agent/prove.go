@@ -91,7 +91,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	}
 	said, err := json.Marshal(Facts{
 		License: c.id, Generation: generation, Body: hash[:], Counter: b.State.Number,
-		Now: a.now(), Floor: b.State.Floor, LastContact: b.State.LastContact, Code: p.Verdict.Code,
+		Now: a.now(), Floor: b.State.Floor, LastContact: b.State.ContactOf(c.id), Code: p.Verdict.Code,
 	})
 	if err != nil {
 		return Proof{}, fmt.Errorf("agent: encode facts: %w", err)
@@ -165,7 +165,7 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 	}
 	s := Seen{Verdict: f.result.Verdict, Hint: f.result.Hint, Closed: f.closed}
 	if c := f.best; c != nil && c.no == nil {
-		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.LastContact
+		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.ContactOf(c.id)
 		s.Container = c.box.serial()
 		if c.loan != nil {
 			l := c.box.describeLoan(c.lease)

@@ -306,10 +306,12 @@ func (l *losses) judged(in RestoreRequest, one wire.LostLicense) {
 		o.Code, o.Hint = refusal.Done, ""
 		o.Message = "The license was with the vendor, so it is not lost; no restore was used up."
 		l.grant(one.License, o)
+	case one.Recovery != 0 && one.Code == refusal.NotRestorable:
+		o.Message = fmt.Sprintf("Recovery %d: %s", one.Recovery, one.Message)
 	case one.Code == refusal.RestorePending:
 		l.recovery = max(l.recovery, one.Recovery)
 		o.Hint = "Run the same command again to see how it stands; what is restored by then is activated."
-		if in.Contact != "" {
+		if in.Contact != "" && one.Verdict == string(recovery.Ask) { // an earlier report has its own
 			o.Hint = fmt.Sprintf("The vendor's answer goes to %s. ", in.Contact) + o.Hint
 		}
 		if one.Recovery != 0 {

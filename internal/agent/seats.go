@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"net/http"
@@ -126,48 +127,6 @@ func (v vendor) licensePart(step, body []byte, certificates [][]byte) ([]byte, e
 	return seal.LicensePart(step, body, certificates...)
 }
 
-// LendsBy says how to find out how many seats of a license are out of its container,
-// on loan or for good, and until when; not ok is that it is not known yet. A license
-// server says so before it runs.
-func (a *Agent) LendsBy(out func(license.Serial, license.ID) (seats int64, until license.Time, ok bool)) {
-	a.out = out
-}
-
-// lent is what is out of a container's licenses: as the license server that runs
-// here knows it, or as it told last. The vendor hears of it with every report.
-func (a *Agent) lent(b *box) []container.Lent {
-	told := slices.Clone(b.Lent)
-	for _, id := range b.held() {
-		now := container.Lent{License: id, Generation: b.State.Held[id].Generation}
-		if !slices.ContainsFunc(told, func(l container.Lent) bool { return l.License == id && l.Generation == now.Generation }) {
-			told = append(told, now)
-		}
-	}
-	var list []container.Lent
-	for _, l := range told {
-		if a.out != nil {
-			if seats, until, ok := a.out(b.serial(), l.License); ok {
-				l.Seats, l.Until = seats, until
-			}
-		}
-		if l.Out(a.now()) {
-			list = append(list, l)
-		}
-	}
-	return list
-}
-
-// seatsStay reports whether a license may be returned while seats of it are out. What
-// cannot be told may not.
-func (b *box) seatsStay(id license.ID) bool {
-	kept, ok := b.bodies[id]
-	if !ok || kept.Data == nil {
-		return false
-	}
-	body, err := seal.DecodeBody(kept.Data)
-	return err == nil && body.Terms.Borrow.Out == license.OutAllow
-}
-
 // ledgerMark is how far a license server's ledger had got, as its container
 // remembers it.
 type ledgerMark struct {
@@ -179,8 +138,9 @@ type ledgerMark struct {
 
 // RememberLedger makes every container that opens here remember how far the
 // license server's ledger has got, so that one that is missing, put back or changed
-// is noticed (docs/protocol.md R27).
-func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration) error {
+// is noticed (docs/protocol.md R27). Lent is what the server has out of each license
+// of each container, none included.
+func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest license.Duration, lent map[license.Serial][]container.Lent) error {
 	return a.write(ctx, func() error {
 		entries, err := containerfile.List(a.cfg.Home)
 		if err != nil {
@@ -194,11 +154,11 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 				continue // its seats are not shared either
 			}
 			mark := ledgerMark{Identity: p.Identity, Number: p.Number, Head: p.Head, Longest: longest}
-			lent := a.lent(b)
-			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(lent, b.Lent) {
+			out := b.stillLent(lent[b.serial()], a.now())
+			if b.Ledger != nil && *b.Ledger == mark && slices.Equal(out, b.Lent) {
 				continue
 			}
-			b.Ledger, b.Lent = &mark, lent
+			b.Ledger, b.Lent = &mark, out
 			if err := a.save(ctx, b); err != nil {
 				return err
 			}
@@ -242,3 +202,31 @@ func sharedHere(product string) *refusal.Refusal {
 
 // SocketHTTP speaks to this machine's agent, for who asks its license server for seats.
 func SocketHTTP(cfg Config) *http.Client { return Connect(cfg).socket }
+
+// stillLent is what is out of a container's licenses: what its server says, and of
+// a license that the server has no more, what it said last, as loans outlast it.
+func (b *box) stillLent(told []container.Lent, now license.Time) []container.Lent {
+	var out []container.Lent
+	for _, l := range told {
+		if l.Seats > 0 {
+			out = append(out, l)
+		}
+	}
+	for _, l := range b.Lent {
+		same := func(o container.Lent) bool { return o.License == l.License && o.Generation == l.Generation }
+		if l.Out(now) && !slices.ContainsFunc(told, same) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(x, y container.Lent) int {
+		return cmp.Or(cmp.Compare(x.License, y.License), cmp.Compare(x.Generation, y.Generation))
+	})
+	return out
+}
+
+// goesWhileLent reports whether the terms of a license allow its return while seats
+// of it are out. Of one that cannot be read nobody can tell, so they do not.
+func (b *box) goesWhileLent(id license.ID) bool {
+	body, err := seal.DecodeBody(b.bodies[id].Data)
+	return err == nil && body.Terms.Borrow.Out == license.OutAllow
+}

@@ -7,7 +7,7 @@
 // said by the machine's user, who types a code that the page shows where no page can
 // type; then the page has a token, for an hour. What it may do then is what the
 // agent's operations do for that one vendor; an update that comes of it is verified
-// as ever. docs/threat-model.md has the whole list, docs/decisions/0012-bridge.md
+// as ever. docs/threat-model.md has the whole list, docs/decisions/0013-bridge.md
 // the reasons.
 package bridge
 

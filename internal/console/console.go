@@ -92,6 +92,7 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	get("/orders/{id}/cancel", c.orderCancel)
 	post("/orders/{id}/cancel", c.orderCancelDo)
 	post("/orders/{id}/ticket", c.orderTicket)
+	get("/orders/{id}/ticket", c.orderAgain)
 	get("/blocklist", c.blockList)
 	get("/blocklist/file", c.blockListFile)
 	get("/search", c.search)
@@ -113,9 +114,11 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site.Pages(limiter.Or(http.HandlerFunc(func(w http.ResponseWriter, inner *http.Request) {
-			inner = inner.WithContext(withFresh(inner.Context()))
-			pages.ServeHTTP(w, inner)
-			r.Pattern = inner.Pattern // the route, for the log
+			v := new(visit)
+			pages.ServeHTTP(w, inner.WithContext(context.WithValue(inner.Context(), visitKey{}, v)))
+			if v.route != "" {
+				r.Pattern = v.route // for the log
+			}
 		}), busy)).ServeHTTP(w, r)
 	})
 }
@@ -148,6 +151,7 @@ type staffPage func(w http.ResponseWriter, r *http.Request, m member) error
 // page answers with a page's error, if any.
 func (c *console) page(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		visitOf(r.Context()).route = r.Pattern
 		if err := readForm(w, r); err != nil {
 			c.failed(w, r, member{}, err)
 			return
@@ -284,17 +288,18 @@ func (c *console) problem(w http.ResponseWriter, r *http.Request, m member, p lo
 	}
 }
 
-type freshKey struct{}
+type visitKey struct{}
 
-// withFresh lets the handler of a request say that it begins a session.
-func withFresh(ctx context.Context) context.Context {
-	return context.WithValue(ctx, freshKey{}, new(bool))
+// visit is what the handler of a request says to what is around it.
+type visit struct {
+	fresh bool   // it begins a session
+	route string // which page it was
 }
 
-func fresh(ctx context.Context) *bool {
-	f, ok := ctx.Value(freshKey{}).(*bool)
+func visitOf(ctx context.Context) *visit {
+	v, ok := ctx.Value(visitKey{}).(*visit)
 	if !ok {
-		return new(bool)
+		return new(visit)
 	}
-	return f
+	return v
 }

@@ -32,6 +32,7 @@ func (c *console) containers(w http.ResponseWriter, r *http.Request, m member) e
 type containerView struct {
 	wire.Container
 	pending  []wire.Earmark
+	life     look.Life
 	timeline []wire.Event
 	pager    pager
 }
@@ -66,6 +67,13 @@ func (c *console) container(w http.ResponseWriter, r *http.Request, m member) er
 		return err
 	}
 	v.timeline, v.pager = events.Items, pagerOf(r, events.Next)
+	names, err := c.names(r.Context(), m)
+	if err != nil {
+		return err
+	}
+	if v.life, err = c.containerLife(r, m, v, names); err != nil {
+		return err
+	}
 	return c.write(w, r, http.StatusOK, containerPage(m, v))
 }
 
@@ -111,7 +119,7 @@ func (c *console) containerPanel(r *http.Request, m member) (p panel, err error)
 	case "accept":
 		not(v.Flag == nil || !v.Flag.Acceptable)
 		if v.Flag != nil {
-			p.confirm.Whom = append(p.confirm.Whom, look.Fact{Term: look.T(ctx, "console.fact.flag"), Text: v.Flag.Reason})
+			p.confirm.Whom = append(p.confirm.Whom, look.Fact{Term: look.T(ctx, "console.fact.flag"), Text: flagText(ctx, v.Flag.Reason)})
 		}
 	case "push":
 		p.confirm.Safe = true

@@ -27,6 +27,7 @@ func (c *console) licenses(w http.ResponseWriter, r *http.Request, m member) err
 type licenseView struct {
 	wire.License
 	pending  []wire.Earmark
+	life     look.Life
 	timeline []wire.Event
 	pager    pager
 }
@@ -86,6 +87,9 @@ func (c *console) license(w http.ResponseWriter, r *http.Request, m member) erro
 		return err
 	}
 	v.timeline, v.pager = events.Items, pagerOf(r, events.Next)
+	if v.life, err = c.licenseLife(r, m, v.License, v.pending); err != nil {
+		return err
+	}
 	return c.write(w, r, http.StatusOK, licensePage(m, v))
 }
 

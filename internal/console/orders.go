@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"licet/internal/look"
@@ -24,8 +25,9 @@ type orderView struct {
 	wire.OrderHead
 	licenses []wire.License
 	pager    pager
+	life     look.Life
 	timeline []wire.Event
-	more     bool
+	older    pager
 	ticket   license.Ticket // "" until it is asked for
 }
 
@@ -42,8 +44,12 @@ func (c *console) orderView(r *http.Request, m member) (v orderView, err error) 
 		return v, err
 	}
 	v.licenses, v.pager = ls.Items, pagerOf(r, ls.Next)
-	events, err := c.registry.Timeline(ctx, m.Actor, "order", v.Order, "", pageSize)
-	v.timeline, v.more = events.Items, events.Next != ""
+	events, err := c.registry.Timeline(ctx, m.Actor, "order", v.Order, r.URL.Query().Get("before"), pageSize)
+	if err != nil {
+		return v, err
+	}
+	v.timeline, v.older = events.Items, pagerBy(r, "before", events.Next, "#timeline")
+	v.life, err = c.orderLife(r, m, v)
 	return v, err
 }
 
@@ -67,6 +73,13 @@ func (c *console) orderTicket(w http.ResponseWriter, r *http.Request, m member) 
 	}
 	v.ticket = ticket
 	return c.write(w, r, http.StatusOK, orderPage(m, v))
+}
+
+// orderAgain leads a reader who comes back to the page with the ticket, which
+// shows it once.
+func (c *console) orderAgain(w http.ResponseWriter, r *http.Request, _ member) error {
+	http.Redirect(w, r, orderPath(url.PathEscape(r.PathValue("id"))), http.StatusSeeOther)
+	return nil
 }
 
 // maxNamed is how many refused licenses a preview names.

@@ -59,10 +59,17 @@ type recoveryView struct {
 	explain  map[license.ID]recovery.Decision // what policy would say now
 	names    map[string]string                // of the products
 	others   []wire.Recovery
+	boxes    []wire.Container // that are reported lost
+	lives    map[license.ID]look.Life
+	pasts    map[license.ID][]wire.Event // of the licenses, the latest first
 	timeline []wire.Event
-	more     bool // the timeline has more
+	older    pager
 	form     decision
 }
+
+// maxBeside is how many licenses and containers have their whole history beside
+// the report; the others lead to it.
+const maxBeside = 6
 
 // decision is the form as it was sent.
 type decision struct {
@@ -128,8 +135,57 @@ func (c *console) recoveryView(r *http.Request, m member) (v recoveryView, err e
 	}
 	v.others = slices.DeleteFunc(others.Items, func(o wire.Recovery) bool { return o.Number == n })
 	events, err := c.registry.Timeline(ctx, m.Actor, "recovery", strconv.FormatUint(n, 10), r.URL.Query().Get("before"), pageSize)
-	v.timeline, v.more = events.Items, events.Next != ""
-	return v, err
+	if err != nil {
+		return v, err
+	}
+	v.timeline, v.older = events.Items, pagerBy(r, "before", events.Next, "#timeline")
+	return v, c.beside(r, m, &v)
+}
+
+// beside reads what is shown beside a report: the containers that are lost, and
+// the lives of the licenses.
+func (c *console) beside(r *http.Request, m member, v *recoveryView) error {
+	ctx := r.Context()
+	v.lives, v.pasts = map[license.ID]look.Life{}, map[license.ID][]wire.Event{}
+	for _, l := range v.Licenses {
+		if !slices.ContainsFunc(v.boxes, func(b wire.Container) bool { return b.Serial == l.Container }) && len(v.boxes) < maxBeside && l.Container != "" {
+			box, err := c.registry.Container(ctx, m.Actor, l.Container)
+			if err != nil {
+				return err
+			}
+			v.boxes = append(v.boxes, box)
+		}
+		if len(v.lives) == maxBeside {
+			continue
+		}
+		whole, err := c.registry.License(ctx, m.Actor, l.License)
+		if err != nil {
+			return err
+		}
+		pending, err := c.registry.PendingFor(ctx, m.Actor, "", l.License)
+		if err != nil {
+			return err
+		}
+		if v.lives[l.License], err = c.licenseLife(r, m, whole, pending); err != nil {
+			return err
+		}
+		past, err := c.registry.Timeline(ctx, m.Actor, "license", string(l.License), "", pageSize)
+		if err != nil {
+			return err
+		}
+		v.pasts[l.License] = past.Items
+	}
+	return nil
+}
+
+// seen is the containers that made contact after they were reported lost.
+func (v recoveryView) seen() (boxes []wire.Container) {
+	for _, b := range v.boxes {
+		if v.open && b.LastSeen > v.Created {
+			boxes = append(boxes, b)
+		}
+	}
+	return boxes
 }
 
 // names are the names of products by their codes.

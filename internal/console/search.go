@@ -18,7 +18,7 @@ import (
 func (c *console) search(w http.ResponseWriter, r *http.Request, m member) error {
 	query := strings.TrimSpace(r.FormValue("q"))
 	_, noTicket := license.ParseTicket(query)
-	if r.Method == http.MethodPost && noTicket != nil {
+	if r.Method == http.MethodPost && noTicket != nil && !likeTicket(query) {
 		http.Redirect(w, r, Prefix+"/search?q="+url.QueryEscape(query), http.StatusSeeOther)
 		return nil
 	}
@@ -31,6 +31,21 @@ func (c *console) search(w http.ResponseWriter, r *http.Request, m member) error
 		return nil
 	}
 	return c.write(w, r, http.StatusOK, searchPage(m, found))
+}
+
+// likeTicket reports whether a text may be a ticket with a mistake in it, which is
+// nearly as good as the ticket.
+func likeTicket(text string) bool {
+	n := 0
+	for _, r := range text {
+		switch {
+		case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
+			n++
+		case r != '-' && r != ' ':
+			return false
+		}
+	}
+	return n > 20 && n < 30
 }
 
 func (c *console) blockList(w http.ResponseWriter, r *http.Request, m member) error {
@@ -132,15 +147,19 @@ func kindOf(id string) string {
 type pager struct{ first, next string }
 
 // pagerOf is the pager of a list at this address.
-func pagerOf(r *http.Request, next string) (p pager) {
-	q := r.URL.Query()
-	if q.Get("after") != "" {
-		q.Del("after")
-		p.first = r.URL.EscapedPath() + withQuery(q)
+func pagerOf(r *http.Request, next string) pager { return pagerBy(r, "after", next, "") }
+
+// pagerBy is the pager of a list whose cursor has a name of its own, on a page
+// with two.
+func pagerBy(r *http.Request, name, next, anchor string) (p pager) {
+	q, path := r.URL.Query(), strings.TrimSuffix(r.URL.EscapedPath(), "/ticket") // which shows the order itself
+	if q.Get(name) != "" {
+		q.Del(name)
+		p.first = path + withQuery(q) + anchor
 	}
 	if next != "" {
-		q.Set("after", next)
-		p.next = r.URL.EscapedPath() + withQuery(q)
+		q.Set(name, next)
+		p.next = path + withQuery(q) + anchor
 	}
 	return p
 }

@@ -29,7 +29,12 @@ func newSessions(reg *registry.Registry, secure bool) *scs.SessionManager {
 	s.Store = sessionStore{reg}
 	s.IdleTimeout, s.Lifetime = idleFor, lastsFor
 	s.HashTokenInStore = true // who reads the database signs in nowhere
-	s.Cookie = scs.SessionCookie{Name: cookieName, Path: Prefix, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure}
+	s.Cookie = scs.SessionCookie{Name: cookieName, Path: Prefix, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if secure {
+		// With this beginning, browsers take it from this host alone, over TLS, and
+		// no other host of the domain can plant one.
+		s.Cookie.Name, s.Cookie.Path, s.Cookie.Secure = "__Host-"+cookieName, "/", true
+	}
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		web.Fault(r.Context(), err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
@@ -58,7 +63,7 @@ func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, 
 // CommitCtx begins a session where the request signed in. Otherwise it keeps one:
 // a request that is still under way cannot bring back one that was ended.
 func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	if *fresh(ctx) {
+	if visitOf(ctx).fresh {
 		return s.registry.StartSession(ctx, token, data, expiry)
 	}
 	return s.registry.KeepSession(ctx, token, data, expiry)
@@ -133,7 +138,7 @@ func (c *console) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := c.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	*fresh(ctx) = true
+	visitOf(ctx).fresh = true
 	c.sessions.Put(ctx, "id", pass.ID)
 	c.sessions.Put(ctx, "epoch", pass.Epoch)
 	http.Redirect(w, r, form.next, http.StatusSeeOther)

@@ -50,17 +50,28 @@ type stage struct {
 	handler http.Handler
 	server  *httptest.Server
 	cfg     registry.Config
+	log     *slog.Logger
 }
 
 func newStage(t testing.TB, db *store.DB) *stage {
 	t.Helper()
+	return newStageAs(t, db, "", slog.DiscardHandler)
+}
+
+// newStageAs is a stage that believes to be at an address, and logs.
+func newStageAs(t testing.TB, db *store.DB, address string, log slog.Handler) *stage {
+	t.Helper()
 	s := &stage{t: t, now: time.Now().UTC().Truncate(time.Second).Add(-400 * 24 * time.Hour)}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.server.Close)
+	if address == "" {
+		address = s.server.URL
+	}
+	s.log = slog.New(log)
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	cfg := registry.Config{DB: db, Secret: secret, Now: func() time.Time { return s.now }, Random: func(p []byte) { rand.Read(p) }, Log: slog.New(slog.DiscardHandler)}
-	made, err := registry.Init(t.Context(), cfg, registry.InitRequest{Vendor: "Millwright Tools", Address: s.server.URL})
+	made, err := registry.Init(t.Context(), cfg, registry.InitRequest{Vendor: "Millwright Tools", Address: address})
 	s.must(err)
 	s.trust, err = seal.ParseTrust(made.Trust)
 	s.must(err)
@@ -92,7 +103,7 @@ func (s *stage) central(reg *registry.Registry) http.Handler {
 	desk := console.New(reg, site, web.Limits{})
 	mux.Handle(console.Prefix, desk)
 	mux.Handle(console.Prefix+"/", desk)
-	return web.Observe(slog.New(slog.DiscardHandler), mux)
+	return web.Observe(s.log, web.Mux(mux))
 }
 
 func sqlite(t testing.TB) *store.DB {

@@ -31,7 +31,7 @@ func said(ctx context.Context, ref *refusal.Refusal) string {
 // coded is the sentence of a code in the reader's language, with the facts that
 // the refusal names.
 func coded(ctx context.Context, code refusal.Code, message string, details map[string]any) string {
-	if look.Language(ctx) == english {
+	if look.Language(ctx) == english && code != refusal.IdempotencyReused { // which speaks of keys
 		return message
 	}
 	key := "console.refusal." + string(code)
@@ -54,6 +54,9 @@ func coded(ctx context.Context, code refusal.Code, message string, details map[s
 // hinted is the next step. Those of the command line are no help on a page.
 func hinted(ctx context.Context, ref *refusal.Refusal) string {
 	hint := ref.NextStep()
+	if ref.Code == refusal.IdempotencyReused {
+		return look.T(ctx, "console.refusal.again")
+	}
 	if look.Language(ctx) != english || strings.Contains(hint, "licet") || strings.Contains(hint, "oken") {
 		return look.T(ctx, "console.problem.hint")
 	}
@@ -77,7 +80,7 @@ func actor(ctx context.Context, name string) string {
 		}
 		return look.T(ctx, "console.actor.token", "Name", who)
 	case "container":
-		return look.T(ctx, "console.actor.container", "Serial", who)
+		return look.T(ctx, "console.actor.container", "Serial", short(who))
 	case "ticket":
 		return look.T(ctx, "console.actor.ticket")
 	case "system":
@@ -92,7 +95,8 @@ var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "u
 
 // sentence is what happened, in the reader's language.
 func sentence(ctx context.Context, e wire.Event) string {
-	if look.Language(ctx) == english {
+	const refused = "wishes_refused" // names codes, which are for programs
+	if look.Language(ctx) == english && e.Event != refused {
 		return e.Sentence
 	}
 	key := "console.event." + e.Event
@@ -100,12 +104,55 @@ func sentence(ctx context.Context, e wire.Event) string {
 	if text == key {
 		return e.Sentence
 	}
-	return registry.Fill(text, e.Details, func(v any) string {
-		if s, ok := v.(string); ok && slices.Contains(detailWords, s) {
-			return look.T(ctx, "console.word."+s)
+	return registry.Fill(text, e.Details, func(v any) string { return word(ctx, e.Event, v) })
+}
+
+// word is one detail of an event in the reader's language.
+func word(ctx context.Context, event string, v any) string {
+	switch v := v.(type) {
+	case string:
+		if slices.Contains(detailWords, v) {
+			return look.T(ctx, "console.word."+v)
 		}
-		return registry.Word(v)
-	})
+		if event == "container_flagged" {
+			return strings.TrimSuffix(flagText(ctx, v), ".")
+		}
+	case []any:
+		var all []string
+		for _, one := range v {
+			if text := word(ctx, event, one); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+		return strings.Join(all, "; ")
+	case map[string]any: // one refusal
+		code, _ := v["code"].(string)
+		key := "console.refusal." + code
+		if text := look.T(ctx, key); text != key {
+			return strings.TrimSuffix(text, ".")
+		}
+	}
+	return registry.Word(v)
+}
+
+// flags find what a contradiction is, so that it can be said in another language
+// (package container writes them).
+var flags = map[string]*regexp.Regexp{
+	"ahead": regexp.MustCompile(`^the container is at step (\d+), the record ends at (\d+)$`),
+	"plan":  regexp.MustCompile(`^another plan at step (\d+)$`),
+	"proof": regexp.MustCompile(`^no proof of how step (\d+) was applied$`),
+	"lives": regexp.MustCompile(`^two lives at step (\d+):`),
+	"old":   regexp.MustCompile(`it answers from step (\d+), step (\d+) was confirmed$`),
+}
+
+// flagText is why a container is flagged, in the reader's language.
+func flagText(ctx context.Context, reason string) string {
+	for name, pattern := range flags {
+		if found := pattern.FindStringSubmatch(reason); found != nil {
+			return look.T(ctx, "console.flag."+name, "At", found[1], "Step", found[len(found)-1])
+		}
+	}
+	return reason
 }
 
 // drawings of events, and how they are felt.
@@ -133,9 +180,9 @@ var drawings = map[string]struct {
 	"token_created": {look.IconKey, ""}, "token_revoked": {look.IconKey, look.Warning}, "root_exported": {look.IconKey, look.Warning}, "root_removed": {look.IconKey, look.Warning},
 }
 
-// happened turns events into a timeline. What the page itself is about is not
-// linked.
-func happened(ctx context.Context, events []wire.Event, self string) []look.Event {
+// happened turns events into a timeline. What the page itself is about, or leads
+// to anyway, is not linked.
+func happened(ctx context.Context, events []wire.Event, self ...string) []look.Event {
 	var out []look.Event
 	for _, e := range events {
 		d := drawings[e.Event]
@@ -143,8 +190,11 @@ func happened(ctx context.Context, events []wire.Event, self string) []look.Even
 			d.icon = look.IconInfo
 		}
 		l := look.Event{At: e.Time.Go(), Icon: d.icon, Tone: d.tone, Sentence: sentence(ctx, e), Actor: actor(ctx, e.Actor), Reason: e.Reason}
-		if links := subjectLinks(ctx, e, self); len(links) > 0 {
+		if links := subjectLinks(ctx, e, self...); len(links) > 0 {
 			l.More = linkRow(links)
+			if serial, ok := strings.CutPrefix(e.Actor, "container:"); ok && slices.ContainsFunc(links, func(l look.Link) bool { return l.Href == containerPath(license.Serial(serial)) }) {
+				l.Actor = "" // the link names it
+			}
 		}
 		out = append(out, l)
 	}
@@ -154,9 +204,9 @@ func happened(ctx context.Context, events []wire.Event, self string) []look.Even
 // maxLinks is how many things an event leads to; an order may name thousands.
 const maxLinks = 3
 
-func subjectLinks(ctx context.Context, e wire.Event, self string) (links []look.Link) {
+func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []look.Link) {
 	for _, s := range e.Subjects {
-		if s.ID == self || len(links) == maxLinks {
+		if slices.Contains(self, s.ID) || len(links) == maxLinks || s.Kind == "license" && strings.HasPrefix(e.Event, "order_") {
 			continue
 		}
 		switch s.Kind {

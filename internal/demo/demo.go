@@ -1,6 +1,7 @@
 // Package demo shows the main job from start to end on one machine: an order
 // becomes a license that a program runs on, comes back by file, and moves to a
-// second machine. Every step runs the real commands of both programs and checks
+// second machine; that one is lost, the license restored, and in the end
+// withdrawn. Every step runs the real commands of both programs and checks
 // that they did what the demo says.
 package demo
 
@@ -32,6 +33,8 @@ const catalog = `products:
     name: CAD Professional
     model: perpetual_single
     features: [render, export]
+    restore:
+      license: {mode: automatic, automatic: 1, per: 365d}
 `
 
 // Command is licet-central demo.
@@ -40,8 +43,9 @@ func Command(env centralcmd.Env) *cobra.Command {
 		Use:   "demo",
 		Short: "Show the main job from start to end on this machine",
 		Long: "Take an order, activate its license, ask whether a program may run, return the license\n" +
-			"by file and activate it on a second machine. Each step is printed with the command that\n" +
-			"does it, and checked; the exit status is 1 if one does not do what it says.",
+			"by file and activate it on a second machine; lose that machine, restore the license, and\n" +
+			"withdraw it. Each step is printed with the command that does it, and checked; the exit\n" +
+			"status is 1 if one does not do what it says.",
 		Example: "  licet-central demo\n  licet-central demo --keep",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -122,7 +126,7 @@ func run(cmd *cobra.Command, env centralcmd.Env, dir string, keep bool) error {
 // play runs the whole demo. The function it returns stops the server.
 func (s *stage) play() (stop func(), err error) {
 	stop = func() {}
-	s.say("One license, from the order to a program, back, and on to a second machine.\n")
+	s.say("One license: from the order to a program, back, on to a second machine, lost, restored, withdrawn.\n")
 	s.say("Two folders play two machines here; nothing leaves this computer.\n")
 
 	s.step("The vendor sets up a server.")
@@ -210,11 +214,58 @@ func (s *stage) machines(ticket, license string) error {
 			return s.licet(0, "desktop", "activate", ticket)
 		},
 		func() error { return s.licet(0, "desktop", "check", "CAD-PRO", "--feature", "render") },
+		func() error { return s.lost(ticket) },
+		func() error { return s.withdrawn(license) },
 		func() error {
 			s.step("The vendor sees the license's whole life, and the audit trail proves that nothing was changed.")
 			return s.central(0, "license", "history", license)
 		},
 		func() error { return s.central(0, "audit", "verify") },
+	)
+}
+
+// lost is the part in which the second machine is stolen.
+func (s *stage) lost(ticket string) error {
+	return s.inOrder(
+		func() error {
+			s.step("The desktop is stolen. The product's policy restores its license at once, on the laptop.")
+			return s.licet(0, "laptop", "restore", ticket, "--reason", "desktop stolen")
+		},
+		func() error { return s.expect("the lost copy may no longer be used") },
+		func() error { return s.licet(0, "laptop", "check", "CAD-PRO") },
+		func() error {
+			s.step("The desktop's old copy is on the vendor's block list,")
+			return s.central(0, "blocklist", "list")
+		},
+		func() error { return s.expect("copy of a license (generation 1)") },
+		func() error {
+			s.step("and goes at the first contact that the desktop makes. It does not come back.")
+			return s.licet(0, "desktop", "update")
+		},
+		func() error { return s.expect("Withdrawn by the vendor") },
+		func() error { return s.licet(1, "desktop", "check", "CAD-PRO") },
+		func() error { return s.expect("No license") },
+		func() error { return s.licet(1, "desktop", "activate", ticket) },
+		func() error { return s.expect("is activated in container") },
+	)
+}
+
+// withdrawn is the part in which the vendor takes the license back.
+func (s *stage) withdrawn(license string) error {
+	return s.inOrder(
+		func() error {
+			s.step("Ada wants her money back: the vendor withdraws the license. The laptop has it until its next contact,")
+			return s.central(0, "license", "withdraw", license, "--reason", "refund")
+		},
+		func() error { return s.expect("goes at the next contact") },
+		func() error { return s.licet(0, "laptop", "check", "CAD-PRO") },
+		func() error {
+			s.step("which nobody has to ask for: the agent makes it by itself, here a command does.")
+			return s.licet(0, "laptop", "update")
+		},
+		func() error { return s.expect("Withdrawn by the vendor") },
+		func() error { return s.licet(1, "laptop", "check", "CAD-PRO") },
+		func() error { return s.expect("No license") },
 	)
 }
 

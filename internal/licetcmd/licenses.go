@@ -47,7 +47,7 @@ func (c *commands) activate() *cobra.Command {
 
 func (c *commands) deactivate() *cobra.Command {
 	var w where
-	var all bool
+	var all, together bool
 	cmd := &cobra.Command{
 		Use:   "deactivate [ID…]",
 		Short: "Give licenses back to the vendor, so that they can be used elsewhere",
@@ -60,7 +60,7 @@ func (c *commands) deactivate() *cobra.Command {
 			}
 			cli.Progress(cmd, "Asking the vendor…")
 			result, err := c.client().Deactivate(cmd.Context(), agent.DeactivateRequest{
-				Licenses: ids(args), All: all, Central: w.central, Container: w.serial(),
+				Licenses: ids(args), All: all, Together: together, Central: w.central, Container: w.serial(),
 			})
 			if err != nil {
 				how := "licet request --deactivate ID -o FILE.licet-request"
@@ -78,6 +78,7 @@ func (c *commands) deactivate() *cobra.Command {
 	w.centralFlag(cmd)
 	w.containerFlag(cmd, "container `SERIAL` they are in (default: the one that holds them)")
 	cmd.Flags().BoolVar(&all, "all", false, "everything in the container")
+	cmd.Flags().BoolVar(&together, "with-addons", false, "together with the licenses that need them, in one step")
 	return cmd
 }
 

@@ -37,6 +37,9 @@ func (c *commands) restore() *cobra.Command {
 			if in.Damaged && whole == "" {
 				return cli.Usage("--damaged needs --whole-container SERIAL: which container cannot be read.")
 			}
+			if len(chosen) > 0 && whole != "" {
+				return cli.Usage("--license and --whole-container exclude each other: a container is lost with everything in it, or single licenses are.")
+			}
 			in.Licenses, in.Whole, in.Central, in.Container = ids(chosen), license.Serial(whole), w.central, w.serial()
 			cli.Progress(cmd, "Asking the vendor…")
 			result, err := c.client().Restore(cmd.Context(), in)

@@ -137,7 +137,7 @@ func TestWalkBridge(t *testing.T) {
 		portal.SetBridgePort(port)
 		browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "bridge-" + name, File: "testdata/bridge.mjs", Base: s.url, Noisy: noisy,
 			Hosts: []string{fmt.Sprintf("127.0.0.1:%d", port)},
-			Data:  map[string]any{"walk": name, "ticket": ticket, "studio": ids["STUDIO"], "float": ids["FLOAT"], "helper": b.url}}}})
+			Data:  map[string]any{"walk": name, "ticket": ticket, "studio": ids["STUDIO"], "float": ids["FLOAT"], "helper": b.url, "shots": os.Getenv("LICET_SHOTS")}}}})
 	}
 	walk("refused", b.port, false)
 	if n := b.calls.Load(); n == 0 {
@@ -165,7 +165,7 @@ func TestWalkBridgeDenied(t *testing.T) {
 			Args: []string{"--ip-address-space-overrides=" + hostOf(t, s.url) + "=public"},
 			Walks: []browser.Walk{{Name: "bridge-" + name, File: "testdata/bridge.mjs", Base: s.url, Noisy: name == "denied",
 				Hosts: []string{fmt.Sprintf("127.0.0.1:%d", b.port)},
-				Data:  map[string]any{"walk": name, "ticket": ticket, "studio": ids["STUDIO"], "float": ids["FLOAT"], "helper": b.url}}}})
+				Data:  map[string]any{"walk": name, "ticket": ticket, "studio": ids["STUDIO"], "float": ids["FLOAT"], "helper": b.url, "shots": os.Getenv("LICET_SHOTS")}}}})
 		if n := b.calls.Load() - before; (n > 0) != (name == "granted") {
 			t.Errorf("%s: %d calls reached the agent", name, n)
 		}

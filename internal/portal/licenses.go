@@ -18,6 +18,7 @@ const perPage = 50
 type overview struct {
 	Page     wire.TicketPage
 	Wrong    []string
+	Done     string // what the agent has just done
 	Tickets  []ofTicket
 	Free     int // can be activated now
 	Held     int // with a user
@@ -40,6 +41,9 @@ func (p *portal) licenses(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := overview{Page: page}
+	if done := r.URL.Query().Get("done"); done == forActivate || done == forReturn {
+		o.Done = done
+	}
 	for _, x := range v.Wrong {
 		o.Wrong = append(o.Wrong, x.say(r))
 	}

@@ -55,8 +55,10 @@ func (s *stage) helper(use func()) string {
 			b.licet("trust", "add", name)
 		case "/ask":
 			_, err = s.AskRecovery(s.t.Context(), s.admin, in.Number, in.Text)
-		case "/approve":
-			_, err = s.ApproveRecovery(s.t.Context(), s.admin, in.Number, wire.Approval{Reason: in.Text})
+		case "/reports":
+			var list wire.List[wire.Recovery]
+			list, err = s.Recoveries(s.t.Context(), s.admin, false, "", 10)
+			_, _ = fmt.Fprint(w, len(list.Items))
 		case "/use":
 			use()
 		}
@@ -99,7 +101,19 @@ func TestWalkStaff(t *testing.T) {
 		s.activated(ticket, ids["POST"], ids["STUDIO"])
 	}
 	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "staff", File: "testdata/staff.mjs", Base: s.url,
-		Data: map[string]any{"ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(use)}}}})
+		Data: map[string]any{"password": password, "ticket": ticket, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(use)}}}})
+}
+
+// TestWalkTrouble: whatever is done twice, too late, in the wrong order or in two
+// tabs at once comes to one result, and every page says what is true.
+func TestWalkTrouble(t *testing.T) {
+	s := newStage(t)
+	ticket, ids := s.bought("Hartmann Precision Ltd.", "STUDIO")
+	huge := filepath.Join(t.TempDir(), "image.iso")
+	s.must(os.WriteFile(huge, nil, 0o600))
+	s.must(os.Truncate(huge, 200<<20)) // more than any server would take
+	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "trouble", File: "testdata/trouble.mjs", Base: s.url,
+		Data: map[string]any{"ticket": ticket, "studio": ids["STUDIO"], "huge": huge, "shots": os.Getenv("LICET_SHOTS"), "helper": s.helper(nil)}}}})
 }
 
 // payloads are what an attacker writes where text is taken.

@@ -201,6 +201,10 @@ func show(w http.ResponseWriter, r *http.Request, status int, c interface {
 	return look.Write(w, r, status, c)
 }
 
+// backable lets the browser keep the answer to a form for the button back, which
+// else shows an error of the browser's. Only pages without a ticket may be kept.
+func backable(w http.ResponseWriter) { w.Header().Set("Cache-Control", "private, no-cache") }
+
 // to leads on after a POST.
 func to(w http.ResponseWriter, r *http.Request, where string) error {
 	http.Redirect(w, r, where, http.StatusSeeOther)

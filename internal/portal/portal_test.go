@@ -100,6 +100,7 @@ func TestTexts(t *testing.T) {
 	all("lost.", "evidence", "contact")
 	all("fact.", "valid", "from", "maintenance", "seats", "units", "features", "requires", "lost")
 	all("way.title.", "activate", "return")
+	all("bridge.done.", "activate", "return")
 	for _, rule := range rules(t) {
 		switch recovery.Rule(rule) {
 		case recovery.RuleLent: // it decides nothing
@@ -195,7 +196,7 @@ func TestEnterTickets(t *testing.T) {
 	s.get("/").says(t, 200, "Your licenses", "Order")
 	// Forgetting ends it.
 	s.post("/forget", nil).says(t, 200, "Your tickets are forgotten")
-	if got := s.get("/licenses"); got.at != "/" {
+	if got := s.get("/licenses"); got.at != "/?again=1" || !strings.Contains(got.body, "Please enter your ticket") {
 		t.Errorf("after forgetting at %s", got.at)
 	}
 	if strings.Contains(s.log.String(), one[:11]) || strings.Contains(s.log.String(), "ticket=") {
@@ -289,6 +290,59 @@ func TestReturnByFile(t *testing.T) {
 	s.get("/licenses").says(t, 200, "On its way back")
 	s.send("/transfer", nil, "x", b.file("receipt")).says(t, 200, "The receipt is here")
 	s.get("/licenses").says(t, 200, "Returned. It can be activated again.")
+}
+
+// TestReturnTogether: what would stay behind and not work is named, and returned in
+// the same step; sent twice it is done once.
+func TestReturnTogether(t *testing.T) {
+	s := newStage(t)
+	one, ids := s.bought("Ada", "STUDIO")
+	two, more := s.bought("Ada", "POST", "SIM")
+	b := s.activated(one)
+	update, err := s.Program(t.Context(), b.file("request", "--ticket", two))
+	s.must(err)
+	b.imports(update)
+	s.must(s.Receipt(t.Context(), b.file("receipt")))
+	studio, post := string(ids["STUDIO"]), string(more["POST"])
+	s.enter(one + " " + two)
+	s.get("/return?license="+studio).says(t, 200, "Post Processor needs Millwright Studio in the same container", "returning this one alone is refused")
+	form := url.Values{"what": {"return"}, "license": {studio}}
+	s.send("/transfer", form, "x", b.file("request")).says(t, 200, "Nothing of this was done", "Another license in the container needs Millwright Studio")
+	page := s.get("/return?license=" + studio + "&license=" + post)
+	page.says(t, 200, "Return 2 licenses", "licet deactivate "+studio+" "+post)
+	page.saysNot(t, "returning this one alone is refused")
+	form.Add("license", post)
+	request := b.file("request")
+	got := s.send("/transfer", form, "x", request)
+	got.says(t, 200, "Your update is ready", "Millwright Studio The update takes it out")
+	again := s.send("/transfer", form, "x", request)
+	again.says(t, 200, "The same answer as before")
+	if !bytes.Equal(s.update(again), s.update(got)) {
+		t.Error("another update")
+	}
+	s.get("/return?license="+studio+"&license="+post).says(t, 200, "Return 2 licenses") // begun, and to be continued
+	b.imports(s.update(got))
+	s.send("/transfer", nil, "x", b.file("receipt")).says(t, 200, "The receipt is here", "Simulation")
+	s.get("/return?license="+studio).says(t, 409, "decided or changed in the meantime")
+	s.get("/activate/file?license="+string(more["SIM"])).says(t, 409, "Simulation cannot be activated now. Activated.")
+}
+
+// TestMixedTicket: what is with us is for activation and never for restore, and
+// uses up nothing (L16).
+func TestMixedTicket(t *testing.T) {
+	s := newStage(t)
+	ticket, ids := s.bought("Ada", "STUDIO", "POST", "FLOAT")
+	s.activated(ticket, ids["STUDIO"])
+	s.enter(ticket)
+	s.get("/licenses").says(t, 200, "Report as lost")
+	page := s.get("/restore")
+	page.says(t, 200, "Millwright Studio")
+	page.saysNot(t, "Post Processor", "Toolpath Optimizer")
+	form := url.Values{"license": {string(ids["FLOAT"])}, "what": {"single"}, "reason": {"gone"}, "accepted": {"yes"}}
+	s.send("/restore/confirm", form, "", nil).says(t, 409, "This is not restored", "so it is not lost. Activate it as usual")
+	s.activated(ticket, ids["FLOAT"])
+	form.Set("what", "gone")
+	s.send("/restore/confirm", form, "", nil).says(t, 200, "Report 1", "Restored", "The old copy in container")
 }
 
 // TestStolen is the way from a stolen laptop to a working license.
@@ -393,7 +447,7 @@ func TestProblems(t *testing.T) {
 		t.Errorf("for a machine: %v", got.header)
 	}
 	for _, path := range []string{"/tickets", "/forget", "/transfer", "/update", "/restore/preview", "/restore/edit", "/restore/confirm", "/recovery/1/answer", "/activate", "/return", "/restore", "/licenses", "/recovery/7"} {
-		if got := s.get(path); got.status != 200 || got.at != "/" && got.at != "/carry" {
+		if got := s.get(path); got.status != 200 || got.at != "/" && got.at != "/?again=1" && got.at != "/carry" {
 			t.Errorf("%s without a visit: %d at %s", path, got.status, got.at)
 		}
 	}

@@ -175,11 +175,18 @@ func (p *portal) preview(w http.ResponseWriter, r *http.Request) error {
 	} else if no, _ := refusal.As(err); no != errNoFile {
 		l.say("file", sayFile(ctx, no, name).Text)
 	}
+	backable(w)
 	l.check(ctx)
 	if len(l.Errors) > 0 {
 		return show(w, r, http.StatusUnprocessableEntity, lostPage(l))
 	}
-	if err := p.foresee(r, &l); err != nil {
+	err = p.foresee(r, &l)
+	if _, ok := refusal.As(err); ok {
+		if number, there := p.reportedAlready(r, l); there { // a form that was sent again
+			return to(w, r, recoveryAddress(number))
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if len(l.Errors) > 0 {
@@ -288,6 +295,9 @@ func (l loss) happens(ctx context.Context) (what, keeps []string) {
 // why says why a license is not restored.
 func (l loss) why(ctx context.Context, x wire.LostLicense) string {
 	known := l.license(x.License)
+	if known.Product != "" && known.Container == "" {
+		return look.T(ctx, "portal.rule.available")
+	}
 	d := wire.PageRestore{Message: x.Message}
 	if known.Restore != nil {
 		d = *known.Restore
@@ -316,6 +326,7 @@ func (p *portal) edit(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
+	backable(w)
 	return show(w, r, http.StatusOK, lostPage(l))
 }
 
@@ -334,11 +345,18 @@ func (p *portal) confirm(w http.ResponseWriter, r *http.Request) error {
 		if err := p.foresee(r, &l); err != nil {
 			return err
 		}
+		backable(w)
 		return show(w, r, http.StatusUnprocessableEntity, foreseenPage(l))
 	}
 	var numbers []string
 	for _, req := range l.requests(ctx) {
 		got, err := p.registry.RequestRestore(ctx, req)
+		if _, ok := refusal.As(err); ok && len(numbers) == 0 {
+			// Sent twice, or from two tabs at once: there is one report.
+			if number, there := p.reportedAlready(r, l); there {
+				return to(w, r, recoveryAddress(number))
+			}
+		}
 		if err != nil {
 			return err // what was reported before it stands on the page of the licenses
 		}
@@ -349,11 +367,34 @@ func (p *portal) confirm(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch len(numbers) {
 	case 0:
+		if number, there := p.reportedAlready(r, l); there {
+			return to(w, r, recoveryAddress(number))
+		}
 		return show(w, r, http.StatusConflict, foreseenPage(l))
 	case 1:
 		return to(w, r, "/recovery/"+numbers[0])
 	}
 	return to(w, r, "/licenses#recoveries")
+}
+
+// reportedAlready is the latest report of just these losses, if it waits or was
+// granted and nothing was activated since.
+func (p *portal) reportedAlready(r *http.Request, l loss) (number uint64, there bool) {
+	page, err := p.registry.TicketPage(r.Context(), p.visit(r).Tickets)
+	if err != nil {
+		return 0, false // what was refused is said instead
+	}
+	for _, rec := range page.Recoveries {
+		missing := slices.ContainsFunc(l.Chosen, func(id string) bool {
+			covered := slices.ContainsFunc(rec.Licenses, func(x wire.RecoveryLicense) bool { return string(x.License) == id })
+			held := slices.ContainsFunc(page.Licenses, func(x wire.PageLicense) bool { return string(x.ID) == id && x.Container != "" })
+			return !covered || held && !waits(rec.State)
+		})
+		if !missing {
+			return rec.Number, true
+		}
+	}
+	return 0, false
 }
 
 // reported is one report as its page shows it.
@@ -488,6 +529,17 @@ func (x reported) events(ctx context.Context) (all []look.Event) {
 		all = append(all, e)
 	}
 	return append(all, look.Event{At: at(x.Created), Icon: look.IconPerson, Sentence: look.T(ctx, "portal.event.reported"), Reason: x.Reason})
+}
+
+// oldCopies say what becomes of the copies that were lost, one sentence for each
+// container.
+func (x reported) oldCopies(ctx context.Context) (texts []string) {
+	for _, l := range x.Licenses {
+		if text := look.T(ctx, "portal.recovery.old", "Container", short(l.Container)); l.Outcome == "restored" && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
 }
 
 // outcomeOf says what became of one license of a report.

@@ -333,4 +333,24 @@ type need struct {
 	For, Code, Name string
 	License         license.ID     // of these tickets, and free: can be chosen too
 	In              license.Serial // holds one of these tickets
+	Leaves          bool           // the one that is needed would leave, and License with it
+}
+
+// leaving are the licenses of the page that need what is returned and would stay
+// behind in the same container.
+func leaving(all []wire.PageLicense, page wire.TicketPage) (left []need) {
+	for _, l := range all {
+		stays := func(x wire.PageLicense) bool {
+			return x.Container == l.Container && !slices.ContainsFunc(all, func(r wire.PageLicense) bool { return r.ID == x.ID })
+		}
+		if slices.ContainsFunc(page.Licenses, func(x wire.PageLicense) bool { return stays(x) && x.Product == l.Product }) {
+			continue // another one of the same product is enough
+		}
+		for _, x := range page.Licenses {
+			if stays(x) && x.Return && slices.Contains(x.Requires, l.Product) && !slices.ContainsFunc(left, func(n need) bool { return n.License == x.ID }) {
+				left = append(left, need{For: x.Name, Code: l.Product, Name: l.Name, License: x.ID, Leaves: true})
+			}
+		}
+	}
+	return left
 }

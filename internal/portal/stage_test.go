@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"licet/internal/cli"
+	"licet/internal/console"
 	"licet/internal/licetcmd"
 	"licet/internal/look"
 	"licet/internal/machine"
@@ -39,6 +40,9 @@ products:
   - {code: FLOAT, name: Toolpath Optimizer, model: perpetual_single, containers: [machine, token, cloud], restore: {license: {mode: automatic}, stop: block, container: {new_hardware: automatic}}}
   - {code: TIED, name: Tied to its machine, model: perpetual_single, restore: {license: {mode: automatic}, self_service: false}}
 `
+
+// password is that of the staff.
+const password = "four quiet words here"
 
 // stage is a central with its pages, and a reader in front of them.
 type stage struct {
@@ -78,12 +82,15 @@ func stageWith(t testing.TB, limits web.Limits, brand look.Brand) *stage {
 	s.trust = filepath.Join(t.TempDir(), "vendor.trust")
 	s.must(os.WriteFile(s.trust, made.Trust, 0o600))
 
-	texts, err := look.LoadTexts(portal.Texts())
+	_, err = s.AddStaff(t.Context(), s.admin, wire.Staff{Name: "maren.okafor", Scopes: []string{registry.ScopeAdmin}, Password: password})
+	s.must(err)
+	texts, err := look.LoadTexts(portal.Texts(), console.Texts())
 	s.must(err)
 	site, err := look.New(look.Options{Texts: texts, Now: clock, Brand: brand})
 	s.must(err)
 	mux := http.NewServeMux()
 	mux.Handle(look.Root, site.Handler())
+	mux.Handle(console.Prefix+"/", console.New(s.Registry, site, web.Limits{}))
 	mux.Handle("/", portal.New(s.Registry, site, limits))
 	handler = web.Observe(slog.New(slog.NewTextHandler(s.log, nil)), web.Mux(mux))
 	s.url = server.URL

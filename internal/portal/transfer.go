@@ -108,8 +108,15 @@ func (p *portal) activate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	status := http.StatusUnprocessableEntity
+	for _, l := range x.Licenses {
+		if !l.Activate { // another tab, or another person, was quicker
+			c.Picked, status = look.T(r.Context(), "portal.choose.taken", "Product", l.Name, "Says", says(r.Context(), l)), http.StatusConflict
+			c.Errors = append(c.Errors, look.Wrong{Field: "license", Text: c.Picked})
+		}
+	}
 	if len(c.Errors) > 0 {
-		return show(w, r, http.StatusUnprocessableEntity, choosePage(c.complete(r.Context())))
+		return show(w, r, status, choosePage(c.complete(r.Context())))
 	}
 	bridged(w)
 	return show(w, r, http.StatusOK, filePage(x))
@@ -163,6 +170,9 @@ func (p *portal) giveBack(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
+	if err := r.ParseForm(); err != nil {
+		return refusal.New(refusal.InvalidInput, "The address could not be read.")
+	}
 	x, err := p.returnWay(r, page)
 	if err != nil {
 		return err
@@ -177,18 +187,25 @@ func (p *portal) returnWay(r *http.Request, page wire.TicketPage) (x way, err er
 	if x.Licenses, err = chosen(page, r.Form["license"]); err != nil {
 		return x, err
 	}
-	if r.Form == nil {
-		x.Licenses, err = chosen(page, r.URL.Query()["license"])
-	}
 	for _, l := range x.Licenses {
-		if !l.Return {
+		switch {
+		case l.Return, l.State == license.Returning: // or begun already, and to be continued
+		case l.Leaving:
+			return x, refusal.New(refusal.LicenseWithdrawn, "%s leaves its container anyway: the vendor has taken it back.", l.Name).With("product", l.Name)
+		case l.State.Available():
+			return x, refusal.New(refusal.Conflict, "%s is returned already.", l.Name)
+		default:
 			return x, refusal.New(refusal.NotDeactivatable, "%s may not be returned by its user.", l.Name).With("product", l.Name)
 		}
+		if l.Container != x.Licenses[0].Container {
+			return x, refusal.New(refusal.InvalidInput, "The licenses are in different containers: return those of one at a time.")
+		}
 	}
-	if err == nil && len(x.Licenses) == 0 {
-		err = refusal.New(refusal.NotFound, "No license was named.")
+	if len(x.Licenses) == 0 {
+		return x, refusal.New(refusal.NotFound, "No license was named.")
 	}
-	return x, err
+	x.Needs = leaving(x.Licenses, page)
+	return x, nil
 }
 
 // Command is what is typed on the machine to make the request.
@@ -282,6 +299,9 @@ func (p *portal) transfer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if r.PostForm.Get("what") != forAny && len(page.Tickets) == 0 {
+		return to(w, r, enterAgain)
+	}
 	wish := container.Wishes{}
 	switch r.PostForm.Get("what") {
 	case forActivate:
@@ -320,6 +340,7 @@ func (p *portal) transfer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	backable(w)
 	if got.Receipt {
 		return show(w, r, http.StatusOK, receivedPage(x, got))
 	}
@@ -342,6 +363,7 @@ func (p *portal) wrongFile(w http.ResponseWriter, r *http.Request, x way, err er
 		bridged(w)
 		return show(w, r, status, filePage(x))
 	}
+	backable(w)
 	return show(w, r, status, carryPage(x))
 }
 

@@ -104,7 +104,7 @@ func (p *portal) start(w http.ResponseWriter, r *http.Request) error {
 	if len(p.visit(r).Tickets) > 0 {
 		return to(w, r, "/licenses")
 	}
-	return show(w, r, http.StatusOK, startPage(entry{Forgotten: r.URL.Query().Has("forgotten"), Vendor: p.registry.WellKnown().Vendor}))
+	return show(w, r, http.StatusOK, startPage(entry{Forgotten: r.URL.Query().Has("forgotten"), Again: r.URL.Query().Has("again"), Vendor: p.registry.WellKnown().Vendor}))
 }
 
 // entry is what the first page shows.
@@ -114,6 +114,7 @@ type entry struct {
 	Error     string
 	Back      bool // tickets are open already
 	Forgotten bool
+	Again     bool // what was asked for needs a ticket
 	Vendor    string
 }
 
@@ -198,15 +199,20 @@ func (x wrong) say(r *http.Request) string {
 // forget ends a visit.
 func (p *portal) forget(w http.ResponseWriter, r *http.Request) error {
 	http.SetCookie(w, p.baked(r, "", -1))
+	w.Header().Set("Clear-Site-Data", `"cache"`) // what the button back would show
 	return to(w, r, "/?forgotten=1")
 }
+
+// enterAgain is the first page for one whose tickets are not known here, or no
+// longer.
+const enterAgain = "/?again=1"
 
 // opened is a visit with what its tickets hold now; one that holds none is led to
 // the first page by the error.
 func (p *portal) opened(w http.ResponseWriter, r *http.Request) (v visit, page wire.TicketPage, ok bool, err error) {
 	v = p.visit(r)
 	if len(v.Tickets) == 0 {
-		return v, page, false, to(w, r, "/")
+		return v, page, false, to(w, r, enterAgain)
 	}
 	page, err = p.registry.TicketPage(r.Context(), v.Tickets)
 	return v, page, err == nil, err

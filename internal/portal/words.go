@@ -95,8 +95,24 @@ func (x way) in(serial license.Serial) (all []wire.PageLicense) {
 	return all
 }
 
+func (n need) title(ctx context.Context) string {
+	if n.Leaves {
+		return look.T(ctx, "portal.leaves.title", "Product", n.For, "Missing", n.Name)
+	}
+	return look.T(ctx, "portal.need.title", "Product", n.For, "Missing", n.Name)
+}
+
+func (n need) add(ctx context.Context) string {
+	if n.Leaves {
+		return look.T(ctx, "portal.leaves.add", "Product", n.For)
+	}
+	return look.T(ctx, "portal.need.add", "Missing", n.Name)
+}
+
 func (n need) text(ctx context.Context) string {
 	switch {
+	case n.Leaves:
+		return look.T(ctx, "portal.leaves.text")
 	case n.License != "":
 		return look.T(ctx, "portal.need.free")
 	case n.In != "":
@@ -301,7 +317,7 @@ func (x reported) answerLabel(ctx context.Context) string {
 	if x.State == "asked" {
 		return look.T(ctx, "portal.answer.label")
 	}
-	return look.T(ctx, "portal.answer.add")
+	return look.T(ctx, "portal.answer.more")
 }
 
 func (x reported) answerKind() look.Kind {

@@ -23,6 +23,9 @@ const (
 	// maxNews is how much news of the block list travels with an update; a machine
 	// that lacks more fetches it.
 	maxNews = 64 << 10
+	// maxChanges is how many changes of the list are looked at for an update: more
+	// take more room than that, and time in every contact.
+	maxChanges = maxNews / 4
 	// maxSigned is how many different news of one number are kept.
 	maxSigned = 64
 )
@@ -206,7 +209,11 @@ func (r *Registry) heardBy(ctx context.Context, from uint64) (heard, error) {
 		return heard{}, err
 	}
 	h := heard{number: list.Number(), refresh: refresh}
-	if h.number <= from {
+	changes := h.number - from // one with each number
+	if from == 0 {
+		changes = uint64(list.Len())
+	}
+	if h.number <= from || changes > maxChanges {
 		return h, nil
 	}
 	news, err := r.BlockNews(ctx, from)

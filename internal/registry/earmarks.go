@@ -43,6 +43,30 @@ func (x *exchange) keepFor(l store.License, serial license.Serial) error {
 	return x.tx.MarkLicense(l)
 }
 
+// lateReturn tells the history of a license that a container has returned a
+// generation that was lost meanwhile (docs/protocol.md R15). The order for its
+// removal stays until a step of its own is proven: it is there for a copy that
+// somebody puts back as well.
+func (x *exchange) lateReturn(l store.License, n uint64, op container.Op) error {
+	if op.Kind != container.Drop || op.Generation >= l.Generation {
+		return nil
+	}
+	if slices.ContainsFunc(x.earmarks, func(e store.Earmark) bool { return e.Kind == store.Kill && e.License == l.ID && e.Step == n }) {
+		return nil // the removal that was ordered; carriedOut tells of it
+	}
+	for _, s := range x.unproven {
+		if s.Number > n && slices.ContainsFunc(s.Ops, func(o store.StepOp) bool { return o.Kind == container.Put && o.License == l.ID }) {
+			return nil // it was given to the container again
+		}
+	}
+	return x.copyGone(l.ID, op.Generation, n)
+}
+
+func (x *exchange) copyGone(id license.ID, generation license.Generation, step uint64) error {
+	return x.log.note(evCopyGone, map[string]any{"generation": generation, "step": step, "product": x.licenses[id].Product},
+		about(ofLicense, string(id)), x.self())
+}
+
 // carriedOut ends the orders that the step n carried, now that it is proven to
 // be applied (docs/protocol.md R8, R15).
 func (x *exchange) carriedOut(n uint64) error {
@@ -51,8 +75,7 @@ func (x *exchange) carriedOut(n uint64) error {
 			continue
 		}
 		if e.Kind == store.Kill {
-			if err := x.log.note(evCopyGone, map[string]any{"generation": e.Generation, "step": n, "product": x.licenses[e.License].Product},
-				about(ofLicense, string(e.License)), x.self()); err != nil {
+			if err := x.copyGone(e.License, e.Generation, n); err != nil {
 				return err
 			}
 		}

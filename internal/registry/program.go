@@ -374,9 +374,9 @@ func (x *exchange) lock(ids []license.ID) error {
 		if x.locked[id] {
 			continue
 		}
-		switch l, err := x.tx.LockLicense(id); {
+		switch l, p, err := x.tx.LockSold(id); {
 		case err == nil:
-			x.locked[id], x.licenses[id] = true, l
+			x.locked[id], x.licenses[id], x.products[l.Product] = true, l, p
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
@@ -389,7 +389,7 @@ func (x *exchange) confirmOp(n uint64, op container.Op) error {
 	l := x.licenses[op.License]
 	event, yes := container.Confirm(l.Placement(), x.in.serial, n, op)
 	if !yes {
-		return nil // history only
+		return x.lateReturn(l, n, op) // history only
 	}
 	if err := x.move(l, event, n); err != nil || event == license.PutConfirmed {
 		return err
@@ -492,6 +492,9 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	u := container.Update{Acked: x.c.Acked, Outcomes: outcomes, Renews: x.c.Flag.Reason == "" && x.c.Blocked.Reason == ""}
+	if u.Unrenewed, err = x.unrenewed(); err != nil {
+		return nil, err
+	}
 	// An older copy, of which two lives are proven, lacks steps that are confirmed
 	// and no longer sent; it cannot apply what follows them.
 	if (x.c.Flag.Reason == "" || x.c.Issued > before) && x.in.report.Number >= x.c.Acked {
@@ -536,6 +539,13 @@ func (x *exchange) concern() error {
 		use, err := findTicket(x.Registry, t, x.tx.UseTicket)
 		if err == nil {
 			wish.Known, wish.Licenses = true, use.Licenses
+			if use.Returned {
+				more, err := x.together(use.ID)
+				if err != nil {
+					return err
+				}
+				wish.Licenses = slices.Concat(use.Licenses, more)
+			}
 			x.asked = append(x.asked, about(ofTicket, use.ID), about(ofOrder, use.Order.ID))
 			x.orders[use.Order.ID] = use.Order
 			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
@@ -561,6 +571,46 @@ func (x *exchange) concern() error {
 		}
 	}
 	return err
+}
+
+// together are the licenses of other tickets that belong to those of a ticket: an
+// add-on and what it needs, which one container had and returned in one step. They
+// move together, by any of their tickets.
+func (x *exchange) together(ticket string) (ids []license.ID, err error) {
+	list, err := x.tx.ReturnedTogether(ticket)
+	if err != nil {
+		return nil, err
+	}
+	related := map[string]bool{} // products that need, or are needed by, one of the ticket's
+	for _, t := range list {
+		for _, code := range []string{t.With, t.Product} {
+			if _, err := x.product(code); err != nil {
+				return nil, err
+			}
+		}
+		related[t.Product] = related[t.Product] || x.needs(t.With, t.Product)
+	}
+	for again := true; again; { // an add-on of an add-on
+		again = false
+		for _, t := range list {
+			for other := range related {
+				if related[other] && !related[t.Product] && x.needs(t.Product, other) {
+					related[t.Product], again = true, true
+				}
+			}
+		}
+	}
+	for _, t := range list {
+		if related[t.Product] && !slices.Contains(ids, t.License) {
+			ids = append(ids, t.License)
+		}
+	}
+	return ids, nil
+}
+
+// needs reports whether one of two products needs the other; both were read.
+func (x *exchange) needs(a, b string) bool {
+	return slices.Contains(x.products[a].Requires, b) || slices.Contains(x.products[b].Requires, a)
 }
 
 // loadOrders reads the vendor's orders for the container, whose lock is the lock
@@ -752,6 +802,24 @@ func (x *exchange) pending() []container.SignedStep {
 		out = append(out, signed)
 	}
 	return out
+}
+
+// unrenewed are the licenses that the contact does not renew: they need contact
+// from time to time, and are reported lost with this container, undecided.
+func (x *exchange) unrenewed() (ids []license.ID, err error) {
+	for _, id := range x.held {
+		if x.licenses[id].Terms.CheckIn == 0 {
+			continue
+		}
+		lost, err := x.tx.ReportedLost(id, x.in.serial)
+		if err != nil {
+			return nil, err
+		}
+		if lost {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // reissue sends license bodies again that a repair could not carry over.

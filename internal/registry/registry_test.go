@@ -25,6 +25,7 @@ type book struct {
 	now   time.Time
 	admin registry.Actor
 	trust *seal.Trust
+	cfg   registry.Config
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -60,7 +61,8 @@ func newBook(t testing.TB, db *store.DB) *book {
 	must(t, err)
 	b.trust, err = seal.ParseTrust(res.Trust)
 	must(t, err)
-	b.Registry, err = registry.Open(t.Context(), cfg)
+	b.cfg = cfg
+	b.Registry, err = b.another()
 	must(t, err)
 	b.admin, err = b.Authenticate(t.Context(), res.AdminToken)
 	must(t, err)
@@ -68,6 +70,9 @@ func newBook(t testing.TB, db *store.DB) *book {
 	must(t, err)
 	return b
 }
+
+// another is another server of the same vendor.
+func (b *book) another() (*registry.Registry, error) { return registry.Open(b.t.Context(), b.cfg) }
 
 func (b *book) order(number string, items ...wire.OrderItem) wire.Order {
 	b.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"licet/container"
 	"licet/internal/store"
 	"licet/license"
 	"licet/refusal"
@@ -119,5 +120,90 @@ func TestOldCopyGetsNoStepItCannotApply(t *testing.T) {
 			t.Fatalf("%+v", outcomes)
 		}
 		old.holds("CAD 1")
+	})
+}
+
+// TestRefusedBefore: who repeats a report that staff have refused is told so, and
+// makes no new one; with another reason it is another report.
+func TestRefusedBefore(t *testing.T) {
+	stage(t, func(t *testing.T, b *book) {
+		tk, ids := b.bought("CAD")
+		a := b.activated(tk)
+		first, err := b.lose(lossOf(tk))
+		must(t, err)
+		_, err = b.RefuseRecovery(t.Context(), b.admin, first.Recovery, "It called today.")
+		must(t, err)
+		for _, reason := range []string{"", " stolen "} {
+			req := lossOf(tk)
+			req.Reason = reason
+			got, err := b.lose(req)
+			must(t, err)
+			l := got.Licenses[0]
+			if got.State != store.Refused || got.Recovery != 0 || l.Code != refusal.NotRestorable || l.Recovery != first.Recovery || !strings.HasSuffix(l.Message, "It called today.") {
+				t.Fatalf("reason %q: %+v", reason, got)
+			}
+		}
+		other := lossOf(tk)
+		other.Reason = "stolen, police report 4711"
+		got, err := b.lose(other)
+		must(t, err)
+		if got.State != store.Waiting || got.Recovery == first.Recovery {
+			t.Fatalf("%+v", got)
+		}
+		// Refused for another copy, it is not refused for this one.
+		_, err = b.RefuseRecovery(t.Context(), b.admin, got.Recovery, "It called again.")
+		must(t, err)
+		a.program(container.Wishes{Return: []license.ID{ids["CAD"]}})
+		a.receipt()
+		b.activated(tk)
+		if got, err = b.lose(lossOf(tk)); err != nil || got.State != store.Waiting {
+			t.Fatalf("%+v %v", got, err)
+		}
+	})
+}
+
+// TestPartOfAContainer: that a container is lost is believed of everything in it
+// that the tickets stand for; else the rule for single licenses decides.
+func TestPartOfAContainer(t *testing.T) {
+	stage(t, func(t *testing.T, b *book) {
+		_, err := b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: `
+products:
+  - {code: BOX, name: With its container, model: perpetual_single, restore: {license: {mode: never}, container: {new_hardware: automatic}}}
+  - {code: BOX2, name: With its container, model: perpetual_single, restore: {license: {mode: never}, container: {new_hardware: automatic}}}
+`})
+		must(t, err)
+		tk, ids := b.bought("BOX", "BOX2")
+		a := b.activated(tk)
+		req := lossOf(tk)
+		req.Container, req.Whole, req.Licenses = a.state.Serial, true, []license.ID{ids["BOX"]}
+		got, err := b.lose(req)
+		must(t, err)
+		if got.Licenses[0].Code != refusal.NotRestorable {
+			t.Fatalf("%+v", got)
+		}
+		req.Licenses = []license.ID{ids["BOX"], ids["BOX2"]}
+		if got, err = b.lose(req); err != nil || got.State != store.Granted {
+			t.Fatalf("%+v %v", got, err)
+		}
+	})
+}
+
+// TestContactIsAnAddress: the answer has somewhere to go, and nothing else is
+// written into a mail.
+func TestContactIsAnAddress(t *testing.T) {
+	stage(t, func(t *testing.T, b *book) {
+		tk, ids := b.bought("CAD")
+		b.activated(tk)
+		for _, wrong := range []string{"ada", "ada@", "Ada <ada@example.com>", "ada@example.com\r\nBcc: all@example.com", strings.Repeat("a", 200) + "@example.com"} {
+			req := lossOf(tk)
+			req.Contact = wrong
+			_, err := b.lose(req)
+			b.refuses(refusal.InvalidInput, err)
+		}
+		b.is(ids["CAD"], license.Collected, 1)
+		req := lossOf(tk)
+		req.Contact = " ada@example.com "
+		_, err := b.lose(req)
+		must(t, err)
 	})
 }

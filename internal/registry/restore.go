@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 const (
 	maxLost       = 500 // licenses
 	maxLostText   = 4000
+	maxContact    = 200
 	staffRestores = 20 // by one member of staff in a day; more needs the scope admin
 )
 
@@ -55,6 +57,11 @@ func (r *Registry) hardwareOf(req wire.RestoreRequest) (hardware [][]byte, file 
 	case len(req.Reason) > maxLostText || len(req.Evidence) > maxLostText:
 		return nil, nil, refusal.New(refusal.TooLarge, "Reason and evidence may have %d bytes each.", maxLostText)
 	}
+	if to := strings.TrimSpace(req.Contact); to != "" {
+		if a, err := mail.ParseAddress(to); err != nil || a.Address != to || len(to) > maxContact {
+			return nil, nil, refusal.New(refusal.InvalidInput, "%q is not an e-mail address.", to).Hinted("Give one such as ada@example.com, or none.")
+		}
+	}
 	if req.Report == "" {
 		return nil, nil, nil
 	}
@@ -72,30 +79,34 @@ type lost struct {
 	l store.License
 	p license.Product
 	recovery.Decision
-	grant string // of staff, that it uses up
+	grant   string // of staff, that it uses up
+	refused uint64 // number of the report in which staff refused the same; 0 for none
 }
 
 func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byte) (out wire.RestoreAnswer, err error) {
-	ids, tickets, customer, restored, err := d.covered(req)
+	of, err := d.covered(req)
 	if err != nil {
 		return out, err
 	}
-	out.Restored = restored
-	if len(tickets) > 0 {
-		d.log.actor.Name = tickets[0]
+	out.Restored = of.restored
+	if len(of.tickets) > 0 {
+		d.log.actor.Name = of.tickets[0]
 	}
-	if err := d.lock(ids); err != nil {
+	if err := d.lock(of.ids); err != nil {
 		return out, err
 	}
 	scope := recovery.ScopeLicense
 	var hw recovery.Hardware
-	if req.Container != "" && req.Whole {
+	if req.Container != "" && req.Whole && !of.partly {
 		scope, hw = recovery.ScopeContainer, d.hardware(req, hardware)
 	}
 	var all, unaccepted []lost
-	for _, id := range ids {
+	for _, id := range of.ids {
 		x, err := d.judge(d.licenses[id], scope, hw, req.Accept)
 		if err != nil {
+			return out, err
+		}
+		if err := d.refusedBefore(&x, scope); err != nil {
 			return out, err
 		}
 		if x.Code == refusal.ConditionsNotAccepted {
@@ -109,7 +120,7 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 	out.Licenses = []wire.LostLicense{}
 	for _, x := range all {
 		l := wire.LostLicense{License: x.l.ID, Product: x.l.Product, Name: x.p.Name, Container: x.l.Holder,
-			Verdict: string(x.Verdict), Code: x.Code, Message: x.Message, Hint: x.Hint, Again: x.Again}
+			Verdict: string(x.Verdict), Code: x.Code, Message: x.Message, Hint: x.Hint, Again: x.Again, Recovery: x.refused}
 		if x.Code == refusal.RestorePending && x.Verdict == recovery.Refuse {
 			if l.Recovery, l.Question, err = d.waitsIn(x.l.ID); err != nil {
 				return out, err
@@ -127,7 +138,7 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 		return out, refusal.New(refusal.InvalidInput, "Staff decide about this, and no reason was given.").Hinted("Say how the license was lost.").
 			With("missing", "reason")
 	}
-	rec := store.Recovery{State: store.Granted, Scope: string(scope), Hardware: string(hw), Container: req.Container, Tickets: tickets, Customer: customer,
+	rec := store.Recovery{State: store.Granted, Scope: string(scope), Hardware: string(hw), Container: req.Container, Tickets: of.tickets, Customer: of.customer,
 		Reason: d.log.reason, Evidence: strings.TrimSpace(req.Evidence), Contact: strings.TrimSpace(req.Contact), Language: req.Language,
 		Created: d.now(), Decided: d.now(), DecidedBy: "policy", Report: evidence}
 	if waits {
@@ -152,6 +163,28 @@ func (d *desk) report(req wire.RestoreRequest, hardware [][]byte, evidence []byt
 		}
 	}
 	return out, d.record(rec, all, whole)
+}
+
+// refusedBefore holds a loss that staff would have to decide about against what
+// they have decided: who repeats a report is told of their refusal, and asks again
+// with another reason.
+func (d *desk) refusedBefore(x *lost, scope recovery.Scope) error {
+	if x.Verdict != recovery.Ask {
+		return nil
+	}
+	rec, err := d.tx.RefusedLoss(x.l.ID, x.l.Generation, x.l.Holder)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case rec.Scope != string(scope) || d.log.reason != "" && d.log.reason != rec.Reason:
+		return nil
+	}
+	x.Verdict, x.Code, x.refused = recovery.Refuse, refusal.NotRestorable, rec.Number
+	x.Message = "The vendor's staff have refused it: " + strings.TrimSuffix(rec.Decision, ".") + "."
+	x.Hint = "If something has changed, report the loss again and say what: another reason makes another report."
+	return nil
 }
 
 // everything reports whether a report covers all that a container holds. A ticket
@@ -260,30 +293,39 @@ func conditionTexts(all []lost) string {
 	return strings.Join(texts, "\n\n")
 }
 
+// reported is what a report is about.
+type reported struct {
+	ids      []license.ID // that were lost
+	tickets  []string
+	customer string
+	restored []license.ID // that an earlier report has made free
+	partly   bool         // the container named has more of the same tickets
+}
+
 // covered finds the licenses that a report is about: those it names, or those of
 // its tickets that are with a user and not on the machine that asks. A ticket
 // authorizes its own licenses alone. Restored are those that an earlier report
 // has made free.
-func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []string, customer string, restored []license.ID, err error) {
+func (d *desk) covered(req wire.RestoreRequest) (of reported, err error) {
 	covered := map[license.ID]store.License{}
 	var here []license.ID
 	for _, text := range req.Tickets {
 		t, err := findTicket(d.Registry, license.Ticket(text), d.tx.TicketByLookup)
 		if err != nil {
-			return nil, nil, "", nil, err
+			return of, err
 		}
-		if slices.Contains(tickets, t.ID) {
+		if slices.Contains(of.tickets, t.ID) {
 			continue
 		}
-		tickets = append(tickets, t.ID)
+		of.tickets = append(of.tickets, t.ID)
 		o, err := d.tx.OrderByID(t.OrderID)
 		if err != nil {
-			return nil, nil, "", nil, err
+			return of, err
 		}
-		customer = o.Customer
+		of.customer = o.Customer
 		ls, err := d.tx.LicensesOfTicket(t.ID)
 		if err != nil {
-			return nil, nil, "", nil, err
+			return of, err
 		}
 		for _, l := range ls {
 			covered[l.ID] = l
@@ -294,53 +336,56 @@ func (d *desk) covered(req wire.RestoreRequest) (ids []license.ID, tickets []str
 			case l.State == license.NotCollected && l.Generation > 1:
 				switch free, err := d.freeAgain(l, req.Container); {
 				case err != nil:
-					return nil, nil, "", nil, err
+					return of, err
 				case free:
-					restored = append(restored, l.ID)
+					of.restored = append(of.restored, l.ID)
 				}
 			case req.Container != "" && l.Holder != req.Container:
 			case req.Container == "" && !l.State.Held():
 			default:
-				ids = append(ids, l.ID)
+				of.ids = append(of.ids, l.ID)
 			}
 		}
 	}
 	for _, id := range req.Licenses {
 		l, ok := covered[id]
 		if !ok || l.State == license.Gone {
-			return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
+			return of, refusal.New(refusal.LicenseUnknown, "No ticket of the report covers the license %s.", id).With("license", string(id))
 		}
 		free, err := d.freeAgain(l, req.Container)
 		if err != nil {
-			return nil, nil, "", nil, err
+			return of, err
 		}
 		if free { // the report is repeated
-			restored = append(restored, id)
+			of.restored = append(of.restored, id)
 			continue
 		}
 		if req.Container != "" && l.Holder != req.Container {
-			return nil, nil, "", nil, refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
+			return of, refusal.New(refusal.LicenseUnknown, "%s (%s) is not in container %s.", l.Product, id, req.Container).With("license", string(id))
 		}
-		if !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if !slices.Contains(of.ids, id) {
+			of.ids = append(of.ids, id)
 		}
 	}
-	if len(ids) == 0 {
-		if len(here) > 0 || len(restored) > 0 {
-			return nil, nil, "", nil, notLost(here, restored)
+	if len(of.ids) == 0 {
+		if len(here) > 0 || len(of.restored) > 0 {
+			return of, notLost(here, of.restored)
 		}
 		if req.Container != "" {
-			return nil, nil, "", nil, refusal.New(refusal.NotRestorable, "No license of these tickets is in container %s.", req.Container).
+			return of, refusal.New(refusal.NotRestorable, "No license of these tickets is in container %s.", req.Container).
 				Hinted("Check the serial; the ticket's page says where each license is.")
 		}
-		return nil, nil, "", nil, refusal.New(refusal.NotRestorable, "No license of these tickets is with a user; none can be lost.").
+		return of, refusal.New(refusal.NotRestorable, "No license of these tickets is with a user; none can be lost.").
 			Hinted("They can be activated as usual: licet activate TICKET.")
 	}
-	if len(ids) > maxLost {
-		return nil, nil, "", nil, refusal.New(refusal.TooLarge, "These tickets have %d licenses with users; at most %d can be reported at once.", len(ids), maxLost).
+	if len(of.ids) > maxLost {
+		return of, refusal.New(refusal.TooLarge, "These tickets have %d licenses with users; at most %d can be reported at once.", len(of.ids), maxLost).
 			Hinted("Name the ones that were lost.")
 	}
-	return ids, tickets, customer, restored, nil
+	for _, l := range covered {
+		of.partly = of.partly || l.Holder == req.Container && !slices.Contains(of.ids, l.ID)
+	}
+	return of, nil
 }
 
 // freeAgain reports whether a license was restored, from a container if one is

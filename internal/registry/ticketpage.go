@@ -155,7 +155,7 @@ func (r *Registry) PreviewRestore(ctx context.Context, req wire.RestoreRequest) 
 	}
 	req.Accept = true
 	err = r.write(ctx, func(tx *store.Tx) error {
-		d := r.desk(tx, Actor{Kind: "ticket"}, "preview")
+		d := r.desk(tx, Actor{Kind: "ticket"}, strings.TrimSpace(req.Reason))
 		if out, err = d.report(req, hardware, nil); err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (r *Registry) Authenticate(ctx context.Context, token string) (Actor, error
 	}
 	now := license.At(r.cfg.Now())
 	var t store.Token
-	err := r.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
+	err := r.cfg.DB.ReadOne(ctx, func(tx *store.Tx) (err error) {
 		t, err = tx.TokenByHash(r.tokenHash(token))
 		return err
 	})

@@ -57,20 +57,56 @@ func (r *Registry) License(ctx context.Context, a Actor, id license.ID) (out wir
 		return out, err
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		l, err := tx.License(id)
+		v, err := tx.LicenseView(id)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound("license", string(id))
 		}
 		if err != nil {
 			return err
 		}
-		ws, err := r.licenseViews(tx, []store.License{l})
-		if err == nil {
-			out = ws[0]
-		}
+		out, err = r.joinedView(tx, v)
 		return err
 	})
 	return out, err
+}
+
+// joinedView is the view of a license that was read with all that is shown of it.
+func (r *Registry) joinedView(tx *store.Tx, v store.LicenseView) (wire.License, error) {
+	w := licenseView(v.License, v.Order, v.Product)
+	if v.Earmarks {
+		if err := addPending(tx, &w); err != nil {
+			return w, err
+		}
+	}
+	w.Blocked = blockedView(v.Box)
+	w.Lent = lentOf(v.Box, v.License, license.At(r.cfg.Now()))
+	return w, nil
+}
+
+// licenseView is what the license itself, its order and its product say.
+func licenseView(l store.License, o store.Order, p license.Product) wire.License {
+	row := l.State.Row()
+	w := wire.License{
+		ID: l.ID, Product: l.Product, Name: p.Name, State: l.State, Place: row.Place, Meaning: row.Meaning,
+		Generation: l.Generation, Container: l.Holder, Order: o.ID, Number: o.Number, Customer: o.Customer,
+		Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
+		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
+	}
+	if w.Features == nil {
+		w.Features = []string{}
+	}
+	return w
+}
+
+// addPending adds what the vendor's orders will do to a license.
+func addPending(tx *store.Tx, w *wire.License) error {
+	orders, err := tx.EarmarksOn(w.ID)
+	for _, e := range orders {
+		if text := pending(e, w.ID); text != "" {
+			w.Pending = append(w.Pending, text)
+		}
+	}
+	return err
 }
 
 // licenseViews makes the views of licenses; orders and products are read once.
@@ -99,28 +135,14 @@ func (r *Registry) licenseViews(tx *store.Tx, ls []store.License, known ...store
 			}
 			products[l.Product] = p
 		}
-		row := l.State.Row()
-		w := wire.License{
-			ID: l.ID, Product: l.Product, Name: p.Name, State: l.State, Place: row.Place, Meaning: row.Meaning,
-			Generation: l.Generation, Container: l.Holder, Order: o.ID, Number: o.Number, Customer: o.Customer,
-			Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
-			Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
-		}
-		orders, err := tx.EarmarksOn(l.ID)
-		if err != nil {
+		w := licenseView(l, o, p)
+		if err := addPending(tx, &w); err != nil {
 			return nil, err
-		}
-		for _, e := range orders {
-			if text := pending(e, l.ID); text != "" {
-				w.Pending = append(w.Pending, text)
-			}
-		}
-		if w.Features == nil {
-			w.Features = []string{}
 		}
 		if l.Holder != "" {
 			c, ok := holders[l.Holder]
 			if !ok {
+				var err error
 				if c, err = tx.Container(l.Holder); err != nil {
 					return nil, err
 				}

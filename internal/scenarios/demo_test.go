@@ -49,6 +49,10 @@ func TestDemo(t *testing.T) {
 		"the update, which takes the license out", "$ licet --home laptop import",
 		"the receipt, which proves it", "$ licet --home laptop receipt",
 		"the second machine gets it", "$ licet --home desktop activate",
+		"The desktop is stolen", "$ licet --home laptop restore", "It is activated here now",
+		"is on the vendor's block list", "$ licet-central blocklist list",
+		"goes at the first contact", "$ licet --home desktop update", "Withdrawn by the vendor",
+		"withdraws the license", "$ licet-central license withdraw", "goes at the next contact", "$ licet --home laptop update",
 		"whole life", "$ licet-central license history", "$ licet-central audit verify", "The audit trail is whole",
 		"steps did what they say",
 	} {
@@ -71,7 +75,7 @@ func TestDemoAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if titles, err := lookUp(doc, "steps.*.title"); err != nil || len(titles) < 9 {
+	if titles, err := lookUp(doc, "steps.*.title"); err != nil || len(titles) < 15 {
 		t.Errorf("steps: %q (%v)", titles, err)
 	}
 	if kept, err := lookUp(doc, "kept"); err != nil || kept[0] != "true" {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"licet/container"
 	"licet/internal/agent"
 	"licet/internal/ledger"
 	"licet/license"
@@ -178,6 +179,7 @@ func remembered(shared []agent.Shared) (known ledger.Point, odd bool) {
 type anchor struct {
 	point ledger.Point
 	ticks int
+	lent  bool // something was lent or came back since
 }
 
 // rememberEvery is how many ticks may pass before the containers are told.
@@ -189,12 +191,19 @@ func (s *Server) remember(ctx context.Context, now bool) {
 	s.mu.Lock()
 	end, a := s.ledger.End(), &s.anchor
 	a.ticks++
-	due := end != a.point && (now || a.ticks >= rememberEvery)
-	s.mu.Unlock()
+	due := end != a.point && (now || a.lent || a.ticks >= rememberEvery)
 	if !due {
+		s.mu.Unlock()
 		return
 	}
-	if err := s.agent.RememberLedger(ctx, end, s.longest); err != nil {
+	a.lent = false
+	lent := map[license.Serial][]container.Lent{}
+	for key, src := range s.sources {
+		onLoan, forGood, until := s.engine.Lent(key.container, key.license)
+		lent[key.container] = append(lent[key.container], container.Lent{License: key.license, Generation: src.of, Seats: onLoan + forGood, Until: until})
+	}
+	s.mu.Unlock()
+	if err := s.agent.RememberLedger(ctx, end, s.longest, lent); err != nil {
 		s.log.Warn("the containers do not know how far the ledger is", "error", err)
 		return
 	}

@@ -59,19 +59,7 @@ func New(a *agent.Agent, cfg agent.Config, limits seats.Limits) *Server {
 	var id [8]byte
 	cfg.Random(id[:])
 	s.instance = hex.EncodeToString(id[:])
-	a.LendsBy(s.lent)
 	return s
-}
-
-// lent is how many seats of a license are out, on loan or for good, and until when.
-func (s *Server) lent(c license.Serial, id license.ID) (seats int64, until license.Time, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.engine == nil {
-		return 0, 0, false
-	}
-	onLoan, forGood, until := s.engine.Lent(c, id)
-	return onLoan + forGood, until, true
 }
 
 // Open reads the containers, the rules and the ledger. The home's lock must be held.

@@ -34,6 +34,7 @@ type keeper struct {
 type source struct {
 	keeper  *keeper
 	product string
+	of      license.Generation
 	part    []byte
 	text    string // base64 of the part, but for its last bytes
 	rest    []byte // those, fewer than three
@@ -77,7 +78,7 @@ func (s *Server) share(shared []agent.Shared) {
 		for _, l := range c.Licenses {
 			whole := len(l.Part) - len(l.Part)%3
 			sources[sourceKey{c.Serial, l.Body.License}] = &source{
-				keeper: k, product: l.Body.Product, part: l.Part,
+				keeper: k, product: l.Body.Product, of: l.Body.Generation, part: l.Part,
 				text: base64.StdEncoding.EncodeToString(l.Part[:whole]), rest: l.Part[whole:],
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"licet/internal/registry"
 	"licet/internal/speed/bare"
 	"licet/internal/store"
+	"licet/internal/vendorapi"
 	"licet/internal/web"
 	"licet/license"
 	"licet/seal"
@@ -36,25 +38,9 @@ import (
 // The processor time per activation includes the audit log behind it; x-bare is
 // that time over the bare writer's and the bare cryptography's.
 func BenchmarkActivation(b *testing.B) {
-	db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "licet.db"))
-	must(b, err)
-	defer db.Close()
-	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
-	must(b, err)
-	defer log.Close()
-	cfg := registry.Config{DB: db, Secret: make([]byte, 32), Now: time.Now, Random: func(p []byte) { rand.Read(p) },
-		Log: slog.New(slog.NewTextHandler(log, nil))}
-	made, err := registry.Init(b.Context(), cfg, registry.InitRequest{Vendor: "Example Software", Address: "http://127.0.0.1:1"})
-	must(b, err)
-	reg, err := registry.Open(b.Context(), cfg)
-	must(b, err)
-	admin, err := reg.Authenticate(b.Context(), made.AdminToken)
-	must(b, err)
-	_, err = reg.ApplyCatalog(b.Context(), admin, wire.CatalogRequest{YAML: catalog})
-	must(b, err)
-	trust, err := seal.ParseTrust(made.Trust)
-	must(b, err)
-	handler := gateway.New(reg, cfg.Log, web.Limits{})
+	k := newBook(b)
+	reg, admin, trust := k.reg, k.admin, k.trust
+	handler := gateway.New(reg, k.log, web.Limits{})
 
 	files := make([][]byte, b.N)
 	must(b, parallel(8, b.N, func(i int) error {
@@ -72,7 +58,7 @@ func BenchmarkActivation(b *testing.B) {
 		files[i], err = seal.SealReport(trust, keys, r)
 		return err
 	}))
-	_, err = reg.Sequence(b.Context())
+	_, err := reg.Sequence(b.Context())
 	must(b, err)
 	runtime.GC()
 
@@ -119,6 +105,76 @@ func BenchmarkActivation(b *testing.B) {
 	defer writer.Close()
 	_, write := commits(writer, 64, 1000)
 	b.ReportMetric(cpu/(write+cryptography(300)), "x-bare")
+}
+
+// book is a registry on SQLite with a catalog.
+type book struct {
+	reg   *registry.Registry
+	admin registry.Actor
+	token string
+	trust *seal.Trust
+	log   *slog.Logger
+}
+
+func newBook(b *testing.B) book {
+	db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "licet.db"))
+	must(b, err)
+	b.Cleanup(func() { db.Close() })
+	file, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	must(b, err)
+	b.Cleanup(func() { file.Close() })
+	cfg := registry.Config{DB: db, Secret: make([]byte, 32), Now: time.Now, Random: func(p []byte) { rand.Read(p) },
+		Log: slog.New(slog.NewTextHandler(file, nil))}
+	made, err := registry.Init(b.Context(), cfg, registry.InitRequest{Vendor: "Example Software", Address: "http://127.0.0.1:1"})
+	must(b, err)
+	reg, err := registry.Open(b.Context(), cfg)
+	must(b, err)
+	admin, err := reg.Authenticate(b.Context(), made.AdminToken)
+	must(b, err)
+	_, err = reg.ApplyCatalog(b.Context(), admin, wire.CatalogRequest{YAML: catalog})
+	must(b, err)
+	trust, err := seal.ParseTrust(made.Trust)
+	must(b, err)
+	return book{reg, admin, made.AdminToken, trust, cfg.Log}
+}
+
+// BenchmarkLookup is the look-up of a ticket and of a license in one process,
+// without a network, for profiles.
+func BenchmarkLookup(b *testing.B) {
+	k := newBook(b)
+	handler := vendorapi.New(k.reg, k.log, web.Limits{})
+	const many = 1000
+	var orders []wire.Order
+	for i := range many {
+		o, err := k.reg.CreateOrder(b.Context(), k.admin, wire.OrderRequest{Number: fmt.Sprint("S-", i), Customer: "Example Customer",
+			Items: []wire.OrderItem{{Product: "CAD"}}}, registry.Once{})
+		must(b, err)
+		orders = append(orders, o)
+	}
+	for name, request := range map[string]func(wire.Order) *http.Request{
+		"ticket": func(o wire.Order) *http.Request {
+			r := httptest.NewRequest("POST", "/api/v1/tickets/lookup", strings.NewReader(fmt.Sprintf(`{"ticket":"%s"}`, o.Ticket)))
+			r.Header.Set("Content-Type", "application/json")
+			return r
+		},
+		"license": func(o wire.Order) *http.Request {
+			return httptest.NewRequest("GET", "/api/v1/licenses/"+string(o.Licenses[0].ID), nil)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			before := cpuOf(os.Getpid())
+			for i := range b.N {
+				r := request(orders[i*7919%many])
+				r.Header.Set("Authorization", "Bearer "+k.token)
+				w := httptest.NewRecorder()
+				if handler.ServeHTTP(w, r); w.Code != 200 {
+					b.Fatalf("status %d: %s", w.Code, w.Body)
+				}
+			}
+			b.ReportMetric(micros(cpuOf(os.Getpid())-before)/float64(b.N), "cpu-µs/op")
+		})
+	}
 }
 
 // written is how often this process wrote to a file, and how many bytes.

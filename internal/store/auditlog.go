@@ -98,8 +98,7 @@ func (tx *Tx) AppendAuditHashes(hashes []StoredHash) error {
 	for i := range hashes {
 		args = append(args, hashes[i].Position, hashes[i].Hash[:])
 	}
-	_, err := tx.many(&insertAuditHashes, args)
-	return err
+	return tx.manyLater(&insertAuditHashes, args)
 }
 
 // AuditHash gives one hash of the audit log, or ErrNotFound.

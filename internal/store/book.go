@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"licet/container"
@@ -81,6 +82,9 @@ const (
 	categoryUpsert   = `insert into categories (code, name) values ($1, $2) on conflict (code) do update set name = excluded.name, version = categories.version + 1`
 	productsSelect   = `select spec from products order by code`
 	productSelect    = `select spec from products where code = $1`
+	bundlesSelect    = `select spec from bundles order by code`
+	bundleSelect     = `select spec from bundles where code = $1`
+	bundleUpsert     = `insert into bundles (code, spec) values ($1, $2) on conflict (code) do update set spec = excluded.spec, version = bundles.version + 1`
 	productUpsert    = `insert into products (code, spec) values ($1, $2) on conflict (code) do update set spec = excluded.spec, version = products.version + 1`
 )
 
@@ -95,34 +99,41 @@ func (tx *Tx) PutCategory(c Category) error {
 	return err
 }
 
-// maxDecoded is how many products are kept decoded at most.
+// maxDecoded is how many values of one kind are kept decoded at most.
 const maxDecoded = 1000
 
-// decoded keeps products by their texts: a catalog has few, and one is read with
-// every license. Nobody changes what it gives out. A full one is begun anew, so
-// that a catalog that changes for years does not grow it.
-var decoded = struct {
-	sync.RWMutex
-	products map[string]license.Product // JSON → what it says
-}{products: map[string]license.Product{}}
+// decoded keeps what JSON texts say, by the texts: a catalog has few products, and
+// most licenses share their features and terms with many. Nobody changes what it
+// gives out. A full one is begun anew, so that years do not grow it.
+type decoded[T any] struct {
+	lock  sync.RWMutex // guards texts
+	texts map[string]T // JSON → what it says
+}
 
-func decodeProduct(spec string) (license.Product, error) {
-	decoded.RLock()
-	p, ok := decoded.products[spec]
-	decoded.RUnlock()
+var (
+	decodedProducts decoded[license.Product]
+	decodedBundles  decoded[license.Bundle]
+	decodedFeatures decoded[[]string]
+	decodedTerms    decoded[license.Terms]
+)
+
+func (d *decoded[T]) of(text string) (T, error) {
+	d.lock.RLock()
+	v, ok := d.texts[text]
+	d.lock.RUnlock()
 	if ok {
-		return p, nil
+		return v, nil
 	}
-	if err := json.Unmarshal([]byte(spec), &p); err != nil {
-		return p, err
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return v, err
 	}
-	decoded.Lock()
-	defer decoded.Unlock()
-	if len(decoded.products) >= maxDecoded {
-		clear(decoded.products)
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	if d.texts == nil || len(d.texts) >= maxDecoded {
+		d.texts = map[string]T{}
 	}
-	decoded.products[spec] = p
-	return p, nil
+	d.texts[text] = v
+	return v, nil
 }
 
 // Products returns every product by code.
@@ -132,8 +143,38 @@ func (tx *Tx) Products() ([]license.Product, error) {
 		if err := scan(&spec); err != nil {
 			return license.Product{}, err
 		}
-		return decodeProduct(spec)
+		return decodedProducts.of(spec)
 	}, productsSelect)
+}
+
+// Bundles returns every bundle by code.
+func (tx *Tx) Bundles() ([]license.Bundle, error) {
+	return collect(tx, func(scan func(...any) error) (license.Bundle, error) {
+		var spec string
+		if err := scan(&spec); err != nil {
+			return license.Bundle{}, err
+		}
+		return decodedBundles.of(spec)
+	}, bundlesSelect)
+}
+
+// Bundle returns one bundle.
+func (tx *Tx) Bundle(code string) (license.Bundle, error) {
+	var spec string
+	if err := tx.QueryRow(bundleSelect, code).Scan(&spec); err != nil {
+		return license.Bundle{}, err
+	}
+	return decodedBundles.of(spec)
+}
+
+// PutBundle creates or changes a bundle.
+func (tx *Tx) PutBundle(b license.Bundle) error {
+	spec, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(bundleUpsert, b.Code, string(spec))
+	return err
 }
 
 // Product returns one product.
@@ -142,7 +183,7 @@ func (tx *Tx) Product(code string) (license.Product, error) {
 	if err := tx.QueryRow(productSelect, code).Scan(&spec); err != nil {
 		return license.Product{}, err
 	}
-	return decodeProduct(spec)
+	return decodedProducts.of(spec)
 }
 
 // PutProduct creates or changes a product.
@@ -220,7 +261,12 @@ const (
 	ticketByLookup = ticketColumns + `where lookup = $1`
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
-	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1 order by l.id`
+	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id, l.state from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1`
+	returnedWith   = `select a.product, b.license, b.product from licenses l
+join step_ops a on a.license = l.id and a.number = l.step and a.kind = $2 and a.phase = $3
+join step_ops b on b.container = a.container and b.number = a.number and b.kind = $2 and b.phase = $3
+join licenses o on o.id = b.license and o.step = b.number and o.state = $4 and o.ticket_id <> l.ticket_id
+where l.ticket_id = $1 and l.state = $4 order by b.license`
 )
 
 func scanTicket(scan func(...any) error) (t Ticket, err error) {
@@ -229,8 +275,7 @@ func scanTicket(scan func(...any) error) (t Ticket, err error) {
 
 // InsertTicket stores a ticket.
 func (tx *Tx) InsertTicket(t Ticket) error {
-	_, err := tx.Exec(ticketInsert, t.ID, t.OrderID, t.Lookup, t.Sealed, t.Created)
-	return err
+	return tx.later(ticketInsert, 1, t.ID, t.OrderID, t.Lookup, t.Sealed, t.Created)
 }
 
 // TicketByLookup finds a ticket by its keyed hash.
@@ -239,11 +284,12 @@ func (tx *Tx) TicketByLookup(lookup []byte) (Ticket, error) {
 }
 
 // TicketUse is what using a ticket needs to know: its id, its order and its
-// licenses, oldest first. Of these only the licenses become more.
+// licenses, oldest first.
 type TicketUse struct {
 	ID       string
 	Order    Order
 	Licenses []license.ID
+	Returned bool // one of them was with a user and is back
 }
 
 // UseTicket finds a ticket by its keyed hash.
@@ -255,18 +301,36 @@ func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
 	defer rows.Close()
 	var t TicketUse
 	for rows.Next() {
-		var id sql.NullString
-		if err := rows.Scan(&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created, &id); err != nil {
+		var id, state sql.NullString
+		if err := rows.Scan(&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created, &id, &state); err != nil {
 			return t, err
 		}
+		t.Returned = t.Returned || state.String == string(license.Returned)
 		if id.Valid {
 			t.Licenses = append(t.Licenses, license.ID(id.String))
 		}
 	}
+	slices.Sort(t.Licenses) // here, since a query that sorts prepares for many
 	if err := rows.Err(); err != nil || t.ID != "" {
 		return t, err
 	}
 	return t, ErrNotFound
+}
+
+// Together is a license that one step returned together with one of another
+// product, and that is with the vendor since.
+type Together struct {
+	With    string // product of the other
+	License license.ID
+	Product string
+}
+
+// ReturnedTogether returns the licenses of other tickets that were last returned
+// in one step with those of a ticket.
+func (tx *Tx) ReturnedTogether(ticketID string) ([]Together, error) {
+	return collect(tx, func(scan func(...any) error) (t Together, err error) {
+		return t, scan(&t.With, &t.License, &t.Product)
+	}, returnedWith, ticketID, container.Drop, container.Return, license.Returned)
 }
 
 // TicketByOrder finds the ticket of an order.
@@ -309,6 +373,8 @@ const (
 	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by from licenses `
 	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10)`
 	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by`
+	soldLock       = licenseLock + `, (select spec from products where code = product)`
+	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
@@ -319,21 +385,25 @@ const (
 	licensesItem   = `select count(*) from licenses where order_id = $1 and item = $2`
 )
 
-func scanLicense(scan func(...any) error) (License, error) {
+func scanLicense(scan func(...any) error) (License, error) { return scanLicenseAnd(scan) }
+
+// scanLicenseAnd scans a license and the columns behind it.
+func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	var l License
 	var features, terms string
 	var holder sql.NullString
 	var withdrawn int64
-	err := scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
-		&l.Reserved, &l.Replaces, &l.ReplacedBy)
+	err := scan(append([]any{&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
+		&l.Reserved, &l.Replaces, &l.ReplacedBy}, behind...)...)
 	if err != nil {
 		return l, err
 	}
 	l.Holder, l.Withdrawn = license.Serial(holder.String), withdrawn != 0
-	if err := json.Unmarshal([]byte(features), &l.Features); err != nil {
+	if l.Features, err = decodedFeatures.of(features); err != nil {
 		return l, err
 	}
-	return l, json.Unmarshal([]byte(terms), &l.Terms)
+	l.Terms, err = decodedTerms.of(terms)
+	return l, err
 }
 
 // InsertLicenses stores new licenses, which are with the vendor. Those of one
@@ -355,10 +425,10 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 		}
 		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created)
 		if n := i + 1; n%rowsAtOnce[0] == 0 || n == len(ls) {
-			if _, err := tx.many(&insertLicenses, args); err != nil {
+			if err := tx.manyLater(&insertLicenses, args); err != nil {
 				return err
 			}
-			args = args[:0]
+			args = nil
 		}
 	}
 	return nil
@@ -372,21 +442,32 @@ func (tx *Tx) LockLicense(id license.ID) (License, error) {
 	return scanLicense(tx.lock(licenseLock, licenseByID, id).Scan)
 }
 
-// MoveLicense stores a license's new state, holder, step, first activation and
-// terms, provided that its state is still the old one; if not, ErrNotFound.
+// LockSold is LockLicense with the license's product.
+func (tx *Tx) LockSold(id license.ID) (License, license.Product, error) {
+	var spec string
+	l, err := scanLicenseAnd(tx.lock(soldLock, soldByID, id).Scan, &spec)
+	if err != nil {
+		return l, license.Product{}, err
+	}
+	p, err := decodedProducts.of(spec)
+	return l, p, err
+}
+
+// MoveLicense stores the new state, holder, step, first activation and terms of a
+// license that is locked; its state is still the old one, or the transaction fails.
 func (tx *Tx) MoveLicense(old license.State, l License) error {
 	terms, err := json.Marshal(l.Terms)
 	if err != nil {
 		return err
 	}
 	holder := sql.NullString{String: string(l.Holder), Valid: l.Holder != ""}
-	return tx.one(licenseMove, l.ID, old, l.State, holder, l.Step, l.Activated, string(terms))
+	return tx.later(licenseMove, 1, l.ID, old, l.State, holder, l.Step, l.Activated, string(terms))
 }
 
 // MarkLicense stores a license's generation, whether it is withdrawn, whom it is
 // kept for and what it replaces.
 func (tx *Tx) MarkLicense(l License) error {
-	return tx.one(licenseMark, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy)
+	return tx.later(licenseMark, 1, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy)
 }
 
 // License finds a license.

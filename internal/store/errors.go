@@ -1,13 +1,11 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlitecode "modernc.org/sqlite/lib"
+	"zombiezen.com/go/sqlite"
 )
 
 var (
@@ -27,6 +25,7 @@ var (
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("store: closed")
 
+	errOnlyOne  = errors.New("store: this is for one query only")
 	errTxEnded  = errors.New("store: use of a transaction after its function returned")
 	errRowsOpen = errors.New("store: the rows of the last query are still open; read them to the end or close them first")
 )
@@ -37,8 +36,6 @@ func classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return ErrNotFound
 	case isUnique(err):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
@@ -46,27 +43,18 @@ func classify(err error) error {
 }
 
 func isUnique(err error) bool {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() {
-		case sqlitecode.SQLITE_CONSTRAINT_UNIQUE, sqlitecode.SQLITE_CONSTRAINT_PRIMARYKEY, sqlitecode.SQLITE_CONSTRAINT_ROWID:
-			return true
-		}
-		return false
+	switch sqlite.ErrCode(err) {
+	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
+		return true
 	}
 	return postgresCode(err) == "23505"
 }
 
 // isBusy reports whether another process holds SQLite's write lock.
-func isBusy(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlitecode.SQLITE_BUSY
-}
+func isBusy(err error) bool { return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultBusy }
 
 // isDiskError reports whether SQLite could not read or write its files.
-func isDiskError(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlitecode.SQLITE_IOERR
-}
+func isDiskError(err error) bool { return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultIOErr }
 
 // isSerialization reports whether PostgreSQL refused a transaction only because
 // of others that ran beside it: running it again is right.

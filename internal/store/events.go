@@ -137,7 +137,7 @@ const (
 // or until events are read: then all that wait are written with a few statements.
 // ErrConflict, which may come only then, means that an event has this id already.
 func (tx *Tx) AppendEvent(e Event) error {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return err
 	}
 	if err := e.check(); err != nil {
@@ -181,10 +181,10 @@ func (c *conn) writeEvents(ctx context.Context) error {
 			subjects = append(subjects, e.ID, i, s.Kind, s.ID)
 		}
 	}
-	if _, err := c.many(ctx, &insertEvents, events); err != nil {
+	if err := c.manyLater(ctx, &insertEvents, events); err != nil {
 		return err
 	}
-	if _, err := c.many(ctx, &insertSubjects, subjects); err != nil {
+	if err := c.manyLater(ctx, &insertSubjects, subjects); err != nil {
 		return err
 	}
 	b.written = len(b.waiting)

@@ -62,8 +62,8 @@ func scanContainer(scan func(...any) error) (Container, error) {
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
 		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent)
-	if err == nil && lent != "" {
-		err = json.Unmarshal([]byte(lent), &c.Lent)
+	if err == nil {
+		c.Lent, err = readLent(lent)
 	}
 	copy(c.IssuedPlan[:], plan)
 	copy(c.AckedLife[:], life)
@@ -72,10 +72,17 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	return c, err
 }
 
+// readLent reads what a container's latest report said of its seats.
+func readLent(text string) (lent []container.Lent, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	return lent, json.Unmarshal([]byte(text), &lent)
+}
+
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	_, err := tx.Exec(containerInsert, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
-	return err
+	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
 }
 
 // LockContainer locks a container until the transaction ends and gives it as it
@@ -98,7 +105,7 @@ func (tx *Tx) UpdateContainer(c Container) error {
 		}
 		lent = string(b)
 	}
-	return tx.one(containerUpdate, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
+	return tx.later(containerUpdate, 1, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
 		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
 		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent)
 }
@@ -151,11 +158,11 @@ const (
 // InsertStep appends a step to a container's log. A second step of one number
 // is refused by the database.
 func (tx *Tx) InsertStep(serial license.Serial, s Step) error {
-	if _, err := tx.Exec(stepInsert, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
+	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
 		return err
 	}
 	for i, op := range s.Ops {
-		if _, err := tx.Exec(stepOpInsert, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
+		if err := tx.later(stepOpInsert, 1, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
 			return err
 		}
 	}
@@ -202,7 +209,7 @@ func (tx *Tx) Point(serial license.Serial, number uint64) (plan container.Hash, 
 
 // ProveLife stores the life hash that a report has proven for a step.
 func (tx *Tx) ProveLife(serial license.Serial, number uint64, life container.Hash) error {
-	return tx.one(stepLife, serial, number, life[:])
+	return tx.later(stepLife, 1, serial, number, life[:])
 }
 
 // ForgetLives forgets what was proven of the steps above a number.
@@ -236,14 +243,13 @@ const (
 
 // InsertAnswer keeps an answer.
 func (tx *Tx) InsertAnswer(a Answer) error {
-	_, err := tx.Exec(answerInsert, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
-	return err
+	return tx.later(answerInsert, 1, a.Container, a.Nonce[:], a.Report, a.Hash, a.Issued, a.Answer, a.Time)
 }
 
 // ReplaceAnswer keeps a later answer to the same report: the vendor had ordered
 // something since.
 func (tx *Tx) ReplaceAnswer(a Answer) error {
-	return tx.one(answerAgain, a.Container, a.Nonce[:], a.Issued, a.Answer, a.Time)
+	return tx.later(answerAgain, 1, a.Container, a.Nonce[:], a.Issued, a.Answer, a.Time)
 }
 
 // Answer finds the answer to a report's nonce.

@@ -5,12 +5,12 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
@@ -34,36 +34,43 @@ const (
 
 // postgresEngine is one PostgreSQL database.
 type postgresEngine struct {
-	db     *sql.DB
+	pool   *pgxpool.Pool
 	mu     sync.RWMutex // read-locked by every transaction, so that close waits
 	closed bool
 }
 
 func openPostgres(ctx context.Context, address string) (_ *postgresEngine, err error) {
-	db, err := sql.Open("pgx", address)
+	pool, err := openPool(ctx, address, maxConnections)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			db.Close()
+			pool.Close()
 		}
 	}()
-	db.SetMaxOpenConns(maxConnections)
-	db.SetMaxIdleConns(maxConnections)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-
 	var commit string
-	if err := db.QueryRowContext(ctx, "SHOW synchronous_commit").Scan(&commit); err != nil {
+	if err := pool.QueryRow(ctx, "SHOW synchronous_commit").Scan(&commit); err != nil {
 		return nil, err
 	}
 	if commit == "off" {
 		return nil, errors.New("synchronous_commit is off, so a commit could be lost in a crash; set it to on for this database")
 	}
-	if err := migratePostgres(ctx, db); err != nil {
+	db := stdlib.OpenDBFromPool(pool)
+	if err := errors.Join(migratePostgres(ctx, db), db.Close()); err != nil {
 		return nil, err
 	}
-	return &postgresEngine{db: db}, nil
+	return &postgresEngine{pool: pool}, nil
+}
+
+// openPool makes connections when they are needed, so many at most.
+func openPool(ctx context.Context, address string, most int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns, config.MinConns, config.MaxConnIdleTime = most, 0, 5*time.Minute
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // migratePostgres lets one process at a time migrate.
@@ -78,7 +85,7 @@ func migratePostgres(ctx context.Context, db *sql.DB) (err error) {
 	}
 	defer func() {
 		if _, e := lock.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock)); e != nil {
-			discard(lock)
+			lock.Raw(func(any) error { return driver.ErrBadConn }) // closes it
 		}
 	}()
 	return migrate(ctx, goose.DialectPostgres, db)
@@ -88,11 +95,16 @@ func (e *postgresEngine) read(ctx context.Context, fn func(*Tx) error) error {
 	return e.run(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", false, fn)
 }
 
+func (e *postgresEngine) readOne(ctx context.Context, fn func(*Tx) error) error {
+	return e.run(ctx, "", false, fn)
+}
+
 func (e *postgresEngine) write(ctx context.Context, fn func(*Tx) error) error {
 	return e.run(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED", true, fn)
 }
 
-// run runs a transaction until it has an outcome of its own.
+// run runs a transaction until it has an outcome of its own, or with no begin one
+// query.
 func (e *postgresEngine) run(ctx context.Context, begin string, commit bool, fn func(*Tx) error) error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -115,89 +127,37 @@ func (e *postgresEngine) run(ctx context.Context, begin string, commit bool, fn 
 // attempt runs a transaction once. again says that it certainly had no effect
 // and that another run may go better.
 func (e *postgresEngine) attempt(ctx context.Context, begin string, commit bool, fn func(*Tx) error) (err error, again bool) {
-	c, err := e.db.Conn(ctx)
+	c, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err, ctx.Err() == nil && isDown(err)
 	}
-	defer c.Close()
-	if _, err := c.ExecContext(ctx, begin); err != nil {
-		again := ctx.Err() == nil && isLost(c)
-		discard(c)
-		return err, again
+	defer c.Release() // one that is closed is thrown away
+	l := &postgres{conn: c.Conn(), waiting: &pgx.Batch{}}
+	if begin != "" {
+		l.waiting.Queue(begin)
 	}
-	tx := &Tx{ctx: ctx, statement: ctx, conn: &conn{Conn: c}}
+	tx := &Tx{ctx: ctx, statement: ctx, conn: &conn{link: l}, alone: begin == ""}
 	committed := false
 	defer func() {
 		// Also after a panic, which goes on.
 		tx.end(nil)
 		if !committed {
-			rollback(ctx, c)
+			l.rollback(ctx)
 		}
 	}()
-	if err = fn(tx); err == nil {
-		err = tx.writeEvents()
+	if err = fn(tx); err == nil && !tx.alone {
+		err = tx.finish()
 	}
 	err = tx.end(err)
 	switch {
 	case tx.err != nil:
 		// What counts is the statement that failed, however fn reports it.
-		return err, ctx.Err() == nil && (isSerialization(tx.err) || isLost(c))
+		return err, ctx.Err() == nil && (isSerialization(tx.err) || l.conn.IsClosed())
 	case err != nil || !commit:
 		return err, false
 	}
 	committed = true
-	return e.commit(ctx, c)
-}
-
-// commit commits, and tells a refusal, after which nothing has changed, from a
-// lost answer.
-func (e *postgresEngine) commit(ctx context.Context, c *sql.Conn) (err error, again bool) {
-	if err := ctx.Err(); err != nil {
-		rollback(ctx, c)
-		return err, false
-	}
-	// Asked now, because afterwards it is too late: the driver calls a connection
-	// that was lost while it waited for the answer driver.ErrBadConn, its word for
-	// "nothing was sent".
-	if isLost(c) {
-		return driver.ErrBadConn, true
-	}
-	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	_, err = c.ExecContext(commit, "COMMIT")
-	if err == nil {
-		return nil, false
-	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.SeverityUnlocalized == "ERROR" {
-		rollback(ctx, c)
-		return classify(err), isSerialization(err)
-	}
-	discard(c)
-	return fmt.Errorf("%w: %w", ErrCommitUnknown, err), false
-}
-
-// rollback ends the transaction of c, or the connection if that fails.
-func rollback(ctx context.Context, c *sql.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
-		discard(c)
-	}
-}
-
-// discard closes the connection instead of giving it back.
-func discard(c *sql.Conn) {
-	c.Raw(func(any) error { return driver.ErrBadConn })
-}
-
-// isLost reports whether the connection behind c is gone.
-func isLost(c *sql.Conn) bool {
-	lost := true
-	c.Raw(func(dc any) error {
-		lost = dc.(*stdlib.Conn).Conn().IsClosed()
-		return nil
-	})
-	return lost
+	return l.commit(ctx)
 }
 
 // isDown reports whether a failed connect may succeed soon: the server is not
@@ -211,18 +171,23 @@ func isDown(err error) bool {
 }
 
 func (e *postgresEngine) prepare(ctx context.Context, query string) error {
-	s, err := e.db.PrepareContext(ctx, query)
+	c, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	defer c.Release()
+	_, err = c.Conn().Prepare(ctx, "", query)
+	return err
 }
 
 func (e *postgresEngine) close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.closed = true
-	return e.db.Close()
+	if !e.closed {
+		e.closed = true
+		e.pool.Close()
+	}
+	return nil
 }
 
 // sleep waits for d, or gives the error of ctx if that ends first.

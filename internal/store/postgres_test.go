@@ -174,7 +174,7 @@ func TestLostAnswerToCommit(t *testing.T) {
 	r := &relay{deliver: true}
 	db, direct := r.open(t)
 	runs := 0
-	cut := "COMMIT"
+	cut := "COMMIT\x00" // not that of READ COMMITTED
 	err := db.Write(ctx, func(tx *store.Tx) error {
 		runs++
 		r.cut.Store(&cut)

@@ -230,6 +230,8 @@ func (tx *Tx) RestoreGrantsOf(id license.ID) ([]RestoreGrant, error) {
 
 const (
 	waitingRecovery = `select recovery from recovery_licenses where license = $1 and outcome = 'waiting' order by recovery limit 1`
+	reportedLost    = `select count(*) from recovery_licenses where license = $1 and container = $2 and outcome = 'waiting'`
+	refusedLoss     = recoveryColumns + `where number = (select max(recovery) from recovery_licenses where license = $1 and generation = $2 and container = $3 and outcome = 'refused')`
 	restoresActor   = `select count(*) from restores where actor = $1 and time >= $2`
 )
 
@@ -237,6 +239,20 @@ const (
 // for a decision; ErrNotFound if there is none.
 func (tx *Tx) WaitingRecovery(id license.ID) (number uint64, err error) {
 	return number, tx.QueryRow(waitingRecovery, id).Scan(&number)
+}
+
+// ReportedLost reports whether a license waits for a decision as lost with a
+// container.
+func (tx *Tx) ReportedLost(id license.ID, with license.Serial) (bool, error) {
+	var n int
+	err := tx.QueryRow(reportedLost, id, with).Scan(&n)
+	return n > 0, err
+}
+
+// RefusedLoss returns the latest report in which staff have refused to restore a
+// generation of a license that a container has; ErrNotFound if there is none.
+func (tx *Tx) RefusedLoss(id license.ID, generation license.Generation, with license.Serial) (Recovery, error) {
+	return scanRecovery(tx.QueryRow(refusedLoss, id, generation, with).Scan)
 }
 
 // CountRestores counts what one actor has restored from a moment on.

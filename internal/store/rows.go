@@ -54,11 +54,7 @@ func newManyRows(statement string, values int) manyRows {
 func (c *conn) many(ctx context.Context, m *manyRows, args []any) (changed int64, err error) {
 	for i, rows := range rowsAtOnce {
 		for n := rows * m.values; len(args) >= n; args = args[n:] {
-			result, err := c.exec(ctx, m.texts[i], args[:n]...)
-			if err != nil {
-				return changed, err
-			}
-			n, err := result.RowsAffected()
+			n, err := c.exec(ctx, m.texts[i], args[:n])
 			if err != nil {
 				return changed, err
 			}
@@ -68,14 +64,38 @@ func (c *conn) many(ctx context.Context, m *manyRows, args []any) (changed int64
 	return changed, nil
 }
 
+// manyLater is many for rows that are inserted, whose outcome nobody needs before
+// the commit.
+func (c *conn) manyLater(ctx context.Context, m *manyRows, args []any) error {
+	for i, rows := range rowsAtOnce {
+		for n := rows * m.values; len(args) >= n; args = args[n:] {
+			if err := c.later(ctx, m.texts[i], int64(rows), args[:n:n]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // many is like Exec with many rows.
 func (tx *Tx) many(m *manyRows, args []any) (changed int64, err error) {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return 0, err
 	}
-	tx.changed = true
 	if changed, err = tx.conn.many(tx.statement, m, args); err != nil {
 		return changed, tx.fail(err)
 	}
 	return changed, nil
+}
+
+// manyLater is like later with many rows that are inserted; they do not change
+// until then.
+func (tx *Tx) manyLater(m *manyRows, args []any) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	if err := tx.conn.manyLater(tx.statement, m, args); err != nil {
+		return tx.fail(err)
+	}
+	return nil
 }

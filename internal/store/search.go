@@ -71,8 +71,7 @@ func (tx *Tx) indexOrder(o Order) error {
 			args = append(args, w, o.ID)
 		}
 	}
-	_, err := tx.many(&insertOrderWords, args)
-	return err
+	return tx.manyLater(&insertOrderWords, args)
 }
 
 // OrdersByWord finds orders with a word that begins as given, newest first.

@@ -13,22 +13,29 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // migrates
 )
 
-// sqliteOptions reach every connection: they stand in the address because a
-// PRAGMA run later reaches one connection only.
-const sqliteOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_txlock=immediate"
+// The settings of connections. A file that grows its log to walPages before it is
+// copied back writes a page that many transactions change once instead of many
+// times.
+var (
+	writerSettings = []string{"journal_mode = WAL", "synchronous = FULL", "foreign_keys = 1", "temp_store = memory", "cache_size = -16000", "wal_autocheckpoint = 4000"}
+	readerSettings = []string{"foreign_keys = 1", "temp_store = memory", "synchronous = FULL", "query_only = 1"}
+)
+
+// migrationOptions are those of the connection that migrates.
+const migrationOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_txlock=immediate"
 
 // sqliteEngine is one SQLite file: one connection that writes, and several that
 // read beside it.
 type sqliteEngine struct {
-	writing, reading *sql.DB
-	writer           *writer
-	readers          chan *conn // the idle ones
-	opened           int        // how many readers there are
-	closed           chan struct{}
-	once             sync.Once
-	closeErr         error
+	writer   *writer
+	readers  chan *conn // the idle ones
+	opened   int        // how many readers there are
+	closed   chan struct{}
+	once     sync.Once
+	closeErr error
 }
 
 func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
@@ -53,31 +60,16 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 			e.close()
 		}
 	}()
-	if e.writing, err = sql.Open("sqlite", sqliteAddress(path, sqliteOptions)); err != nil {
+	if err := migrateSQLite(ctx, path); err != nil {
 		return nil, err
 	}
-	e.writing.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, e.writing); err != nil {
-		return nil, err
-	}
-	c, err := openConn(ctx, e.writing)
+	l, err := openLite(path, writerSettings...)
 	if err != nil {
 		return nil, err
 	}
-	e.writer = startWriter(c)
-
-	if e.reading, err = sql.Open("sqlite", sqliteAddress(path, sqliteOptions+"&_pragma=query_only(1)")); err != nil {
+	e.writer = startWriter(&conn{link: l})
+	if err := e.openReaders(path, min(max(runtime.GOMAXPROCS(0), 4), 16)); err != nil {
 		return nil, err
-	}
-	readers := min(max(runtime.GOMAXPROCS(0), 4), 16)
-	e.readers = make(chan *conn, readers)
-	for range readers {
-		c, err := openConn(ctx, e.reading)
-		if err != nil {
-			return nil, err
-		}
-		e.readers <- c
-		e.opened++
 	}
 	if err := syncFolder(path); err != nil {
 		return nil, err
@@ -107,18 +99,29 @@ func sqliteAddress(path, options string) string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + options
 }
 
-// openConn takes a connection out of db for good.
-func openConn(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
+// openReaders opens so many connections that only read.
+func (e *sqliteEngine) openReaders(path string, n int) error {
+	e.readers = make(chan *conn, n)
+	for range n {
+		l, err := openLite(path, readerSettings...)
+		if err != nil {
+			return err
+		}
+		e.readers <- &conn{link: l}
+		e.opened++
 	}
-	return &conn{Conn: c, statements: make(map[string]*sql.Stmt)}, nil
+	return nil
 }
 
 // migrateSQLite tries again when another process migrates the same file at the
 // same moment: the second run finds nothing left to do.
-func migrateSQLite(ctx context.Context, db *sql.DB) (err error) {
+func migrateSQLite(ctx context.Context, path string) (err error) {
+	db, err := sql.Open("sqlite", sqliteAddress(path, migrationOptions))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
 	for attempt := range 5 {
 		if err = migrate(ctx, goose.DialectSQLite3, db); err == nil {
 			return nil
@@ -142,20 +145,32 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(*Tx) error) (err error)
 	defer func() { e.readers <- c }()
 
 	// A plain BEGIN: the snapshot begins with the first query.
-	if _, err := c.exec(context.WithoutCancel(ctx), "BEGIN"); err != nil {
+	whatever := context.WithoutCancel(ctx)
+	if _, err := c.exec(whatever, "BEGIN", nil); err != nil {
 		return err
 	}
 	tx := &Tx{ctx: ctx, statement: ctx, conn: c}
 	defer func() {
 		// Also after a panic, which goes on.
 		err = tx.end(err)
-		c.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		c.exec(whatever, "ROLLBACK", nil)
 		c.events.back(0, 0)
 	}()
 	if err := fn(tx); err != nil {
 		return err
 	}
 	return tx.writeEvents() // refused: this connection only reads
+}
+
+func (e *sqliteEngine) readOne(ctx context.Context, fn func(*Tx) error) (err error) {
+	c, err := e.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { e.readers <- c }()
+	tx := &Tx{ctx: ctx, statement: ctx, conn: c, alone: true}
+	defer func() { err = tx.end(err) }() // also after a panic, which goes on
+	return fn(tx)
 }
 
 // reader takes an idle connection.
@@ -184,11 +199,11 @@ func (e *sqliteEngine) prepare(ctx context.Context, query string) error {
 		return err
 	}
 	defer func() { e.readers <- c }()
-	s, err := c.PrepareContext(ctx, query)
+	s, _, err := c.link.(*lite).conn.PrepareTransient(query)
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	return s.Finalize()
 }
 
 func (e *sqliteEngine) close() error {
@@ -196,17 +211,14 @@ func (e *sqliteEngine) close() error {
 		close(e.closed)
 		var errs []error
 		if e.writer != nil {
-			errs = append(errs, e.writer.close())
+			e.writer.close()
 		}
 		for range e.opened {
-			errs = append(errs, (<-e.readers).close())
-		}
-		if e.reading != nil {
-			errs = append(errs, e.reading.Close())
+			errs = append(errs, (<-e.readers).link.(*lite).close())
 		}
 		// The last connection to close copies the log into the file.
-		if e.writing != nil {
-			errs = append(errs, e.writing.Close())
+		if e.writer != nil {
+			errs = append(errs, e.writer.conn.link.(*lite).close())
 		}
 		e.closeErr = errors.Join(errs...)
 	})

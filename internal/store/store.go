@@ -15,6 +15,9 @@
 //   - A failed statement ends its transaction, on both engines: every later
 //     statement gives the same error, and Write rolls back even if the function
 //     returns nil. A refusal is decided by reading, not by provoking an error.
+//   - A statement whose outcome nobody needs before the commit runs with tx.later:
+//     PostgreSQL then gets several in one round trip. Its error may come with a
+//     later statement; a wrong number of rows is a fault, never ErrNotFound.
 //   - Placeholders are $1, $2, …; columns are TEXT, BIGINT or BLOB, NOT NULL
 //     where possible. TEXT sorts by bytes on both engines. Arguments are string,
 //     int, int64 and []byte (nil means NULL); no bool and no time.Time: times
@@ -38,6 +41,7 @@ type DB struct {
 // engine is what SQLite and PostgreSQL each do in their own way.
 type engine interface {
 	read(ctx context.Context, fn func(*Tx) error) error
+	readOne(ctx context.Context, fn func(*Tx) error) error
 	write(ctx context.Context, fn func(*Tx) error) error
 	prepare(ctx context.Context, query string) error
 	close() error
@@ -83,6 +87,12 @@ func (db *DB) Close() error { return db.engine.close() }
 // the database.
 func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	return db.engine.read(ctx, fn)
+}
+
+// ReadOne is Read for a function of one query: with no transaction around it, that
+// costs less. Everything but a query is refused.
+func (db *DB) ReadOne(ctx context.Context, fn func(tx *Tx) error) error {
+	return db.engine.readOne(ctx, fn)
 }
 
 // Write runs fn in a transaction and commits it when fn returns nil; any error

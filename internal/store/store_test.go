@@ -395,3 +395,31 @@ func TestNothingLeaks(t *testing.T) {
 		goleak.VerifyNone(t, before)
 	})
 }
+
+// ReadOne takes one query and nothing else.
+func TestReadOne(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		db := things(t, open)
+		write(t, db, insert("a"))
+		count := func(tx *store.Tx) error {
+			var n int64
+			return tx.QueryRow("SELECT count(*) FROM things").Scan(&n)
+		}
+		if err := db.ReadOne(ctx, count); err != nil {
+			t.Error(err)
+		}
+		for what, fn := range map[string]func(tx *store.Tx) error{
+			"a statement":        insert("b"),
+			"a query that locks": func(tx *store.Tx) error { return tx.QueryRow("UPDATE things SET n = 7 RETURNING id").Scan(new(string)) },
+			"an event":           func(tx *store.Tx) error { return tx.AppendEvent(store.Event{ID: "e", Name: "thing"}) },
+			"two queries":        func(tx *store.Tx) error { return errors.Join(count(tx), count(tx)) },
+		} {
+			if err := db.ReadOne(ctx, fn); err == nil {
+				t.Errorf("%s was taken", what)
+			}
+		}
+		if n := number(t, db, "SELECT count(*) FROM things WHERE n = 7 OR id = 'b'"); n != 0 {
+			t.Error("ReadOne wrote")
+		}
+	})
+}

@@ -2,85 +2,44 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"strconv"
+	"errors"
 	"strings"
 )
 
-// maxStatements is how many parsed statements a SQLite connection keeps. It is
-// far above the number of query texts in this package.
-const maxStatements = 512
+// link is a connection of one engine, used by one goroutine at a time.
+type link interface {
+	// exec runs a statement and says how many rows it changed.
+	exec(ctx context.Context, query string, args []any) (rows int64, err error)
+	// query runs a query. Its rows are closed before the next statement.
+	query(ctx context.Context, query string, args []any) (cursor, error)
+	// later runs a statement not later than the next exec, query or flush, which
+	// then gives its error. It must change so many rows, any number if negative.
+	// What it is given must not change until then.
+	later(ctx context.Context, query string, rows int64, args []any) error
+	// flush runs what waits.
+	flush(ctx context.Context) error
+	// alone reports whether a transaction that writes has the database to itself
+	// from its beginning.
+	alone() bool
+}
 
-// conn is one connection, used by one goroutine at a time.
+// cursor is the rows of a query, as pgx has it.
+type cursor interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close()
+}
+
+// errMissed says that a row which the transaction has locked, or made, was not
+// there to be changed. It is a fault, and must not look like the answer to a
+// question.
+var errMissed = errors.New("store: a statement did not change the rows that it is about")
+
+// conn is a connection with the events that wait in it.
 type conn struct {
-	*sql.Conn
-
-	// statements holds parsed statements (query → statement). It is nil on
-	// PostgreSQL, whose driver keeps them itself.
-	statements map[string]*sql.Stmt
-
+	link
 	events eventBuffer
-}
-
-func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := c.statement(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	if s == nil {
-		return c.ExecContext(ctx, query, args...)
-	}
-	return s.ExecContext(ctx, args...)
-}
-
-func (c *conn) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := c.statement(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	if s == nil {
-		return c.QueryContext(ctx, query, args...)
-	}
-	return s.QueryContext(ctx, args...)
-}
-
-// statement gives the parsed query, or nil where none is kept.
-func (c *conn) statement(ctx context.Context, query string) (*sql.Stmt, error) {
-	if c.statements == nil {
-		return nil, nil
-	}
-	if s := c.statements[query]; s != nil {
-		return s, nil
-	}
-	if len(c.statements) >= maxStatements {
-		return nil, nil
-	}
-	s, err := c.PrepareContext(ctx, unnamed(query))
-	if err != nil {
-		return nil, err
-	}
-	c.statements[query] = s
-	return s, nil
-}
-
-// unnamed writes $1, $2, … as ?, where each occurs once and in order: SQLite
-// takes $1 for a name, and its driver searches the names for each value of each
-// call.
-func unnamed(query string) string {
-	for i, p := range placeholder.FindAllString(query, -1) {
-		if p != "$"+strconv.Itoa(i+1) {
-			return query
-		}
-	}
-	return placeholder.ReplaceAllString(query, "?")
-}
-
-// close gives the connection and its statements back.
-func (c *conn) close() error {
-	for _, s := range c.statements {
-		s.Close()
-	}
-	return c.Conn.Close()
 }
 
 // Tx is a transaction while its function runs. It belongs to that function's
@@ -95,6 +54,8 @@ type Tx struct {
 	ended bool
 
 	changed bool // a statement ran that may change something
+
+	alone, spent bool // there is no transaction around it, for one query; that was run
 }
 
 // Context is the context of the Read or Write that tx belongs to.
@@ -103,15 +64,37 @@ func (tx *Tx) Context() context.Context { return tx.ctx }
 // Exec runs a statement and says how many rows it changed. A violated unique key
 // gives ErrConflict.
 func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
-	if err := tx.ready(); err != nil {
+	if err := tx.writable(); err != nil {
 		return 0, err
 	}
-	tx.changed = true
-	result, err := tx.conn.exec(tx.statement, query, args...)
-	if err != nil {
+	if rows, err = tx.conn.exec(tx.statement, query, args); err != nil {
 		return 0, tx.fail(err)
 	}
-	return result.RowsAffected()
+	return rows, nil
+}
+
+// later is Exec for a statement whose outcome nobody needs before the commit: it
+// changes so many rows, or the transaction fails. PostgreSQL gets it together
+// with the next statement, without a wait of its own.
+func (tx *Tx) later(query string, rows int64, args ...any) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	if err := tx.conn.later(tx.statement, query, rows, args); err != nil {
+		return tx.fail(err)
+	}
+	return nil
+}
+
+// finish runs what waits, before the commit.
+func (tx *Tx) finish() error {
+	if err := tx.writeEvents(); err != nil {
+		return err
+	}
+	if err := tx.conn.flush(tx.statement); err != nil {
+		return tx.fail(err)
+	}
+	return nil
 }
 
 // Query runs a query. Its rows are read to the end, or closed, before the next
@@ -121,13 +104,16 @@ func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 		return nil, err
 	}
 	if !strings.HasPrefix(query, "select") && !strings.HasPrefix(query, "SELECT") {
+		if tx.alone {
+			return nil, tx.fail(errOnlyOne)
+		}
 		tx.changed = true
 	}
-	rows, err := tx.conn.query(tx.statement, query, args...)
+	rows, err := tx.conn.query(tx.statement, query, args)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
-	tx.open = &Rows{tx: tx, rows: rows}
+	tx.open, tx.spent = &Rows{tx: tx, rows: rows}, tx.alone
 	return tx.open, nil
 }
 
@@ -150,9 +136,9 @@ func (tx *Tx) Touch(table, keyColumn string, key any) error {
 }
 
 // lock locks a row until the transaction ends and gives it. A transaction that
-// writes to SQLite is alone from its beginning, so there reading is enough.
+// is alone from its beginning only needs to read it.
 func (tx *Tx) lock(lock, read string, key any) *Row {
-	if tx.conn.statements != nil {
+	if tx.conn.alone() {
 		lock = read
 	}
 	return tx.QueryRow(lock, key)
@@ -167,10 +153,24 @@ func (tx *Tx) ready() error {
 		return tx.err
 	case tx.open != nil:
 		return tx.fail(errRowsOpen)
+	case tx.spent:
+		return tx.fail(errOnlyOne)
 	}
 	if err := tx.ctx.Err(); err != nil {
 		return tx.fail(err)
 	}
+	return nil
+}
+
+// writable says whether tx can take a statement that changes something.
+func (tx *Tx) writable() error {
+	if err := tx.ready(); err != nil {
+		return err
+	}
+	if tx.alone {
+		return tx.fail(errOnlyOne)
+	}
+	tx.changed = true
 	return nil
 }
 
@@ -195,8 +195,9 @@ func (tx *Tx) end(err error) error {
 
 // Rows is the result of a query.
 type Rows struct {
-	tx   *Tx
-	rows *sql.Rows
+	tx     *Tx
+	rows   cursor
+	closed bool
 }
 
 // Next moves to the next row. At the end, or on an error, it closes the rows and
@@ -217,13 +218,14 @@ func (r *Rows) Err() error { return classify(r.rows.Err()) }
 
 // Close ends the rows early. It may be called again.
 func (r *Rows) Close() error {
-	err := r.rows.Close()
+	if !r.closed {
+		r.closed = true
+		r.rows.Close()
+	}
 	if r.tx.open == r {
 		r.tx.open = nil
 	}
-	if rerr := r.rows.Err(); rerr != nil {
-		err = rerr
-	}
+	err := r.rows.Err()
 	if err != nil && r.tx.err == nil {
 		r.tx.fail(err)
 	}

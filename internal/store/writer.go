@@ -121,14 +121,13 @@ func (j *job) run(tx *Tx, fn func(*Tx) error) {
 	err = fn(tx)
 }
 
-// close lets the waiting transactions finish and closes the connection.
-func (w *writer) close() error {
+// close lets the waiting transactions finish. The connection is idle then.
+func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
 	close(w.queue)
 	w.mu.Unlock()
 	<-w.stopped
-	return w.conn.close()
 }
 
 func (w *writer) run() {
@@ -299,6 +298,6 @@ func (w *writer) commit() error {
 }
 
 func (w *writer) exec(statement string) error {
-	_, err := w.conn.exec(context.Background(), statement)
+	_, err := w.conn.exec(context.Background(), statement, nil)
 	return err
 }

@@ -36,14 +36,14 @@ func (o order) phase() int64 {
 
 // restored is one generation that ended, as its event tells of it.
 type restored struct {
-	event             string
-	generation        int64
-	how, container    string
-	recovery          int64
-	actor, reason     string
-	time              int64
-	withdrawn         bool
-	stop, found, list string
+	event          string
+	generation     int64
+	how, container string
+	recovery       int64
+	actor, reason  string
+	time           int64
+	withdrawn      bool
+	stop, found    string
 }
 
 // allowed is what staff allowed beyond the policy, as its event tells of it.

@@ -380,7 +380,11 @@ func (v *Vendor) situation(rec *record, r seal.Report) container.Situation {
 		Licenses: map[license.ID]container.Candidate{}, Activate: r.Wishes.Activate, Return: r.Wishes.Return, Pending: r.Wishes.Pending,
 	}
 	for id, one := range v.sold {
-		s.Licenses[id] = one.Candidate
+		c := one.Candidate
+		if c.Holder == r.Serial {
+			c.Lent, c.LentStays = container.LentOf(r.Lent, id, c.Generation, v.Now()), one.body.Terms.Borrow.Out == license.OutAllow
+		}
+		s.Licenses[id] = c
 	}
 	for _, t := range r.Wishes.Tickets {
 		ids, known := v.tickets[t]

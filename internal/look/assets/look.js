@@ -74,9 +74,17 @@
     });
   }
 
-  // A file can be dropped.
+  // A file can be dropped. Of one that is too large only so much is sent as lets the
+  // server see that and say it.
   for (const drop of document.querySelectorAll(".drop")) {
     const input = drop.querySelector("input");
+    const most = Number(input.dataset.most);
+    input.addEventListener("change", () => {
+      if (!most || ![...input.files].some((file) => file.size > most + 1)) return;
+      const files = new DataTransfer();
+      for (const file of input.files) files.items.add(new File([file.slice(0, most + 1)], file.name));
+      input.files = files.files;
+    });
     drop.classList.add("drop-ready");
     for (const type of ["dragenter", "dragover"]) {
       drop.addEventListener(type, (event) => { event.preventDefault(); drop.classList.add("drop-over"); });

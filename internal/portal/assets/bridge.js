@@ -9,7 +9,10 @@
   const base = `http://127.0.0.1:${Number(root.dataset.port)}`;
   const words = (text) => (text ?? "").split(" ").filter(Boolean);
   const said = part("said");
-  const say = (name) => { said.textContent = root.dataset[`said${name}`]; };
+  const say = (name, failed) => {
+    said.textContent = root.dataset[`said${name}`];
+    said.classList.toggle("tone-warning", Boolean(failed));
+  };
 
   // Fails ends the way over the agent with a sentence.
   class Fails extends Error {
@@ -99,22 +102,23 @@
     const good = ["done", "already_applied"];
     const refused = (done.outcomes ?? []).filter((o) => !good.includes(o.code));
     if (refused.length > 0) throw new Fails((done.applied ?? []).length > 0 ? "Partly" : "Failed");
-    say("Done");
-    part("done").hidden = false;
-    part("done").querySelector("a, button")?.focus();
+    location.assign(`/licenses?done=${root.dataset.what}`);
   }
 
   const start = part("start");
   root.hidden = false;
   start.addEventListener("click", async () => {
     start.disabled = true;
+    for (const name of ["else", "done"]) part(name).hidden = true;
     root.setAttribute("aria-busy", "true");
     try {
       await run();
-      start.hidden = true;
     } catch (error) {
+      const sentence = error instanceof Fails ? error.sentence : "Failed";
+      say(sentence, true);
       part("choose").hidden = true;
-      say(error instanceof Fails ? error.sentence : "Failed");
+      part("done").hidden = sentence !== "Partly";
+      part("else").hidden = false;
       start.disabled = false;
       start.focus();
     } finally {

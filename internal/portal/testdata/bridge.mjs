@@ -15,7 +15,15 @@ export default async (x) => {
     return (await page.locator("[data-bridge-command]").innerText()).split(" ").slice(1);
   };
   const says = (text) => offer.getByRole("status").filter({ hasText: text }).waitFor();
-  const byFile = async () => check(await page.getByRole("button", { name: "Send the file" }).isVisible(), "the way by file is gone");
+  const done = async (text) => {
+    await page.waitForURL("**/licenses?done=*");
+    await page.getByRole("status").filter({ hasText: text }).waitFor();
+  };
+  const byFile = async () => {
+    check(await page.getByRole("button", { name: "Send the file" }).isVisible(), "the way by file is gone");
+    await offer.getByRole("link", { name: "Go on by file instead" }).click();
+    check(new URL(page.url()).hash === "#by-file", "nothing leads on to the way by file");
+  };
 
   // What a page asks before it was asked to.
   const asked = [];
@@ -49,10 +57,7 @@ export default async (x) => {
       break;
     }
     case "denied": {
-      const cdp = await context.newCDPSession(page);
-      for (const name of ["local-network-access", "loopback-network", "local-network"]) {
-        await cdp.send("Browser.setPermission", { permission: { name }, setting: "denied", origin: base }).catch(() => {});
-      }
+      await context.grantPermissions([], { origin: base }); // all others are denied
       await page.getByRole("button", { name: "Use the Licet agent on this computer" }).click();
       await says("your browser does not let this page reach it");
       await look("5-denied");
@@ -60,33 +65,26 @@ export default async (x) => {
       const request = await machine("file", { args: ["request"] });
       await page.setInputFiles("#file", file("my.licet-request", request));
       await page.getByRole("button", { name: "Send the file" }).click();
-      const update = await download(page, () => page.getByRole("button", { name: "Download" }).first().click());
+      const update = await download(page, () => page.getByRole("button", { name: "Save the update" }).click());
       await machine("import", { text: update.text });
       check((await machine("run", { args: ["list"] })).includes(data.studio), "it was not activated by file");
       break;
     }
     case "granted": {
-      const cdp = await context.newCDPSession(page);
-      let known = 0;
-      for (const name of ["local-network-access", "loopback-network", "local-network"]) {
-        await cdp.send("Browser.setPermission", { permission: { name }, setting: "granted", origin: base }).then(() => { known++; }, () => {});
-      }
-      check(known > 0, "the browser knows no permission for the local network");
+      await context.grantPermissions(["local-network-access"], { origin: base });
       await machine("run", { args: await ask() });
-      await says("Activated on this computer.");
+      await done("Activated on this computer.");
       check((await machine("run", { args: ["list"] })).includes(data.studio), "it was not activated");
       break;
     }
     case "consent": {
       await machine("run", { args: await ask() });
-      await says("Activated on this computer.");
+      await done("Activated on this computer.");
       await look("6-activated");
       check((await machine("run", { args: ["list"] })).includes(data.studio), "it was not activated");
-      await page.getByRole("link", { name: "Back to" }).or(offer.getByRole("link")).first().click();
-      await page.waitForURL("**/licenses");
       await open(`/return?license=${data.studio}`);
       await machine("run", { args: await ask() });
-      await says("Returned from this computer.");
+      await done("Returned from this computer.");
       check(!(await machine("run", { args: ["list"] })).includes(data.studio), "it was not returned");
       break;
     }

@@ -26,7 +26,7 @@ export default async (x) => {
   await page.getByRole("link", { name: "Add Millwright Studio" }).click();
   check((await page.getByText("in the same container").count()) === 0, "the prerequisite is still missing");
   await look("6-request");
-  const command = await page.locator("pre").first().innerText();
+  const command = await page.locator("section:has(#by-file) pre").first().innerText();
   check(command === "licet request -o my.licet-request", `the command is ${command}`);
   await page.getByRole("button", { name: "Send the file" }).click();
   await page.getByText("No file was chosen.").first().waitFor();

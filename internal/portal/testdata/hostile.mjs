@@ -40,15 +40,15 @@ export default async ({ page, base, data, check, shot, see }) => {
       await shot("foreseen");
     }
   }
+  await page.getByRole("checkbox", { name: "I have read the conditions" }).check();
   await page.getByRole("button", { name: "Report the loss" }).click();
   await page.waitForURL("**/recovery/*");
   const number = Number(page.url().split("/").pop());
-  for (const payload of data.payloads) {
-    await ask("ask", { number, text: payload });
-    await page.reload();
-    await page.getByLabel("Your answer").fill(payload);
-    await page.getByRole("button", { name: "Send" }).click();
-  }
+  const all = data.payloads.join("\n");
+  await ask("ask", { number, text: all });
+  await page.reload();
+  await page.getByLabel("Your answer").fill(all);
+  await page.getByRole("button", { name: "Send" }).click();
   await quiet("recovery");
   await shot("recovery");
   await page.goto(base + "/carry");

@@ -1,4 +1,4 @@
-// A loss that staff decide about: question, answer, approval.
+// A loss that staff decide about: question, answer, approval in a session of their own.
 import { looks, run } from "./common.mjs";
 
 export default async (x) => {
@@ -28,8 +28,21 @@ export default async (x) => {
   await page.getByRole("button", { name: "Send" }).click();
   await page.getByText("Being decided").waitFor();
   await look("5-answered");
-  await ask("approve", { number, text: "The repair shop confirms it." });
+  const desk = await (await page.context().browser().newContext({ locale: "en-US" })).newPage();
+  desk.setDefaultTimeout(15000);
+  await desk.goto(`${base}/console/recoveries/${number}`);
+  await desk.getByLabel("Name").fill("maren.okafor");
+  await desk.getByLabel("Password").fill(data.password);
+  await desk.getByRole("button", { name: "Sign in", exact: true }).click();
+  await desk.goto(`${base}/console/recoveries/${number}`);
+  check(await desk.getByText("The second one. The repair shop says").count() > 0, "staff do not see the answer");
+  await desk.getByRole("radio", { name: "Approve" }).check();
+  await desk.getByLabel("Reason or question").fill("The repair shop confirms it.");
+  await desk.getByRole("button", { name: "Send this decision" }).click();
+  await desk.getByText("The recovery is approved.").waitFor();
+  await desk.context().close();
   await page.reload();
+  await page.getByText("The repair shop confirms it.").waitFor();
   await look("6-approved");
   await page.getByRole("link", { name: "Activate now" }).click();
   await page.getByText("Activate 1 license").first().waitFor();
