@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"licet/refusal"
+	"licet/seats"
 	"licet/wire"
 )
 
@@ -44,6 +45,8 @@ type Options struct {
 	Program string
 	// Vendor is the id of the vendor whose seats a license server is asked for.
 	Vendor string
+	// Who is who asks a license server what he may have.
+	Who seats.Client
 }
 
 // caller makes calls with filled-in options.

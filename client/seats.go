@@ -141,9 +141,14 @@ func (s *Seats) Release(ctx context.Context, lease seats.LeaseID, token string) 
 // Products tells what the caller may have of a vendor's products, of all vendors'
 // if none is named.
 func (s *Seats) Products(ctx context.Context, vendor string) ([]wire.ProductView, error) {
-	k := call{method: http.MethodGet, path: wire.PathProducts}
-	if vendor != "" {
-		k.query = url.Values{"vendor": {vendor}}
+	k := call{method: http.MethodGet, path: wire.PathProducts, query: url.Values{}}
+	for name, value := range map[string]string{"vendor": vendor, "host": s.Who.Host, "user": s.Who.User} {
+		if value != "" {
+			k.query.Set(name, value)
+		}
+	}
+	if len(s.Who.Groups) > 0 {
+		k.query["group"] = s.Who.Groups
 	}
 	var out wire.List[wire.ProductView]
 	err := s.read(ctx, k, &out)

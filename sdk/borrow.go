@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"licet/internal/agent"
@@ -18,7 +19,8 @@ type Offer = wire.Offer
 
 // Offers tells for each product of a vendor, whose trust file it is, what this
 // machine has and may have: licenses and loans of its own, and seats of the license
-// servers that it knows, which are asked.
+// servers that it knows, which are asked. An error says which of them did not answer;
+// what is known is told all the same.
 func Offers(ctx context.Context, trust []byte, opts ...Option) ([]Offer, error) {
 	t, err := seal.ParseTrust(trust)
 	if err != nil {
@@ -28,7 +30,11 @@ func Offers(ctx context.Context, trust []byte, opts ...Option) ([]Offer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sdk: %w", err)
 	}
-	return agent.Connect(o.agent).Offers(ctx, agent.OffersRequest{Vendor: string(t.Scope.Vendor), Servers: o.servers})
+	found, err := agent.Connect(o.agent).Offers(ctx, agent.OffersRequest{Vendor: string(t.Scope.Vendor), Servers: o.servers})
+	if err == nil && len(found.Silent) > 0 {
+		err = refusal.New(refusal.ServerUnreachable, "These license servers do not answer: %s.", strings.Join(found.Silent, ", "))
+	}
+	return found.Products, err
 }
 
 // Borrow takes the license along: it turns the session's seat into a loan to this

@@ -24,7 +24,7 @@ import (
 const releasePatience = 2 * time.Second
 
 // lookPatience is what an agent may take to look for license servers.
-const lookPatience = 4 * time.Second
+const lookPatience = 2500 * time.Millisecond
 
 // seat is a lease of a license server. It never changes; an extension makes
 // another. Moments are of the session's clock, which never goes back.

@@ -401,9 +401,9 @@ func (o office) cable(s *sdktest.Server) *cable {
 // program has what it has or goes on; nothing is counted twice, and nothing stays
 // taken.
 func TestAnswersGetLost(t *testing.T) {
+	o := newOffice(t)
 	for _, early := range []bool{false, true} {
 		for cut := 1; ; cut++ {
-			o := newOffice(t)
 			c := o.cable(o.s)
 			c.cut, c.early = cut, early
 			m := o.v.Machine(t)

@@ -65,5 +65,10 @@ type Offer struct {
 	Borrow  bool             `json:"borrow"`
 	Longest license.Duration `json:"longest_loan,omitzero"`
 	Can     []string         `json:"can"`
-	Silent  []string         `json:"silent,omitempty"` // servers that did not answer
+}
+
+// Offers is what a machine has and may have.
+type Offers struct {
+	Products []Offer  `json:"products"`
+	Silent   []string `json:"silent_servers,omitempty"` // license servers that did not answer
 }

@@ -23,7 +23,7 @@ type BorrowRequest struct {
 	Features []string         `json:"features,omitempty"`
 	For      license.Duration `json:"for,omitzero"`
 	Kind     seats.LeaseKind  `json:"kind,omitempty"`   // seats.Loan if empty
-	Seats    int64            `json:"seats,omitempty"`  // of a transfer; 1 if 0
+	Seats    int64            `json:"seats,omitempty"`  // of a transfer; 0 leaves it to the server: one, or all that move together
 	Extend   seats.LeaseID    `json:"extend,omitempty"` // the loan that is to last longer, in place of a product
 
 	Vendor  string   `json:"vendor,omitempty"`  // id, where the machine trusts several
@@ -82,13 +82,16 @@ func (a *Agent) Borrow(ctx context.Context, in BorrowRequest) (result Borrowed, 
 			return err
 		}
 		result.Container = b.serial()
+		if l, ok := b.Loans[in.Extend]; ok {
+			wish.Server = l.Server
+		}
+		if w := b.Wish; w != nil && w.Address != "" && !w.asks(wish, w.Address) {
+			a.settleWish(ctx, b, v)
+		}
 		if id, ok := b.hasLoan(wish, a.now()); ok && !in.File {
 			l := b.describeLoan(id)
 			result.Loan, result.Before = &l, true
 			return nil
-		}
-		if l, ok := b.Loans[in.Extend]; ok {
-			wish.Server = l.Server
 		}
 		if in.File {
 			result.Data, err = a.wish(ctx, b, v, wish, "")
@@ -113,7 +116,7 @@ func (in BorrowRequest) wish() (seats.LoanWish, error) {
 	if w.Kind == "" {
 		w.Kind = seats.Loan
 	}
-	if w.Seats == 0 {
+	if w.Seats == 0 && w.Kind == seats.Loan {
 		w.Seats = 1
 	}
 	bad := func(what, hint string) (seats.LoanWish, error) {
@@ -252,7 +255,8 @@ func (a *Agent) borrow(ctx context.Context, b *box, v vendor, wish seats.LoanWis
 	if err != nil {
 		return "", err
 	}
-	if w := b.Wish; w != nil && w.Address != "" && !slices.Contains(servers, w.Address) && w.asks(wish, w.Address) {
+	if w := b.Wish; w != nil && w.Address != "" && w.asks(wish, w.Address) { // that server may have lent
+		servers = slices.DeleteFunc(slices.Clone(servers), func(s string) bool { return s == w.Address })
 		servers = append([]string{w.Address}, servers...)
 	}
 	var best error
@@ -285,6 +289,24 @@ func (a *Agent) borrow(ctx context.Context, b *box, v vendor, wish seats.LoanWis
 		}
 	}
 	return "", best
+}
+
+// settleWish asks again for the answer to a wish that is about to give way to another,
+// so that what was lent by it is known here. A server that stays silent keeps it to
+// its end.
+func (a *Agent) settleWish(ctx context.Context, b *box, v vendor) {
+	s, err := a.seatsAt(b.Wish.Address, v.id())
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	data, err := s.Lend(ctx, b.Wish.File)
+	if err == nil {
+		_, err = a.takeLoan(ctx, b, v, data, s)
+	}
+	if err != nil {
+		a.cfg.Log.Info("what became of an earlier loan request is not known", "server", s.Address(), "error", err)
+	}
 }
 
 // unanswered says that a wish goes on when it is repeated.

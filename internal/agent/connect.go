@@ -46,7 +46,7 @@ var (
 
 	opBorrow     = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow}
 	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
-	opOffers     = operation[OffersRequest, []wire.Offer]{"offers", false, (*Agent).Offers}
+	opOffers     = operation[OffersRequest, wire.Offers]{"offers", false, (*Agent).Offers}
 	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
 
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
@@ -334,7 +334,7 @@ func (c *Client) ReturnLoan(ctx context.Context, in ReturnRequest) (GivenBack, e
 }
 
 // Offers tells for each product what this machine has and may have of it.
-func (c *Client) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
+func (c *Client) Offers(ctx context.Context, in OffersRequest) (wire.Offers, error) {
 	return opOffers.do(ctx, c, in)
 }
 

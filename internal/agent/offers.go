@@ -23,10 +23,10 @@ const offerPatience = 2 * time.Second
 
 // Offers tells for each product where it comes from, until when, and what can be
 // done. It asks the license servers, if the machine knows any.
-func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
+func (a *Agent) Offers(ctx context.Context, in OffersRequest) (wire.Offers, error) {
 	here, err := a.offersHere(ctx, in)
 	if err != nil {
-		return nil, err
+		return wire.Offers{}, err
 	}
 	// To look at what is here must not take its time: only servers that are known are
 	// asked.
@@ -34,12 +34,12 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, err
 	if len(servers) == 0 {
 		known, err := a.Servers(ctx, Nothing{})
 		if err != nil {
-			return nil, err
+			return wire.Offers{}, err
 		}
 		servers = known.List
 	}
 	if servers, err = addresses(servers); err != nil {
-		return nil, err
+		return wire.Offers{}, err
 	}
 	there, silent := a.askServers(ctx, in.Vendor, servers)
 	list := []wire.Offer{}
@@ -56,12 +56,12 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, err
 		}
 	}
 	for i := range list {
-		list[i].Can, list[i].Silent = can(list[i]), silent
+		list[i].Can = can(list[i])
 	}
 	slices.SortFunc(list, func(a, b wire.Offer) int {
 		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Vendor, b.Vendor))
 	})
-	return list, nil
+	return wire.Offers{Products: list, Silent: silent}, nil
 }
 
 type offerKey struct{ vendor, product string }

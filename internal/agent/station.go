@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"os/user"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"licet/client"
 	"licet/refusal"
@@ -15,19 +18,35 @@ import (
 // groups, and this process.
 func Station() seats.Client {
 	c := seats.Client{PID: int64(os.Getpid())}
-	c.Host, _ = os.Hostname() // what cannot be told is left empty, and no rule names it
+	host, _ := os.Hostname() // what cannot be told is left empty, and no rule names it
+	c.Host = sayable(host)
 	u, err := user.Current()
 	if err != nil {
 		return c
 	}
-	c.User = u.Username
+	c.User = sayable(u.Username)
 	ids, _ := u.GroupIds()
 	for _, id := range ids {
-		if g, err := user.LookupGroupId(id); err == nil {
+		g, err := user.LookupGroupId(id)
+		if err == nil && sayable(g.Name) != "" && len(c.Groups) < mostGroups {
 			c.Groups = append(c.Groups, g.Name)
 		}
 	}
 	return c
+}
+
+// What license servers take of names.
+const (
+	longestName = 128
+	mostGroups  = 64
+)
+
+// sayable is a name as license servers take it, or nothing.
+func sayable(name string) string {
+	if len(name) > longestName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
 }
 
 // station is who asks for a loan.
@@ -39,7 +58,7 @@ func (a *Agent) station() seats.Client {
 
 // seatsAt makes a client of a license server, for the seats of a vendor.
 func (a *Agent) seatsAt(address, vendor string) (*client.Seats, error) {
-	return client.NewSeats(address, client.Options{HTTP: a.cfg.HTTP, Program: Program, Vendor: vendor})
+	return client.NewSeats(address, client.Options{HTTP: a.cfg.HTTP, Program: Program, Vendor: vendor, Who: a.cfg.Station()})
 }
 
 // foundFor is how long what was found on the network is not looked for again.

@@ -61,15 +61,15 @@ func (c *commands) transfer() *cobra.Command {
 		Use:   "transfer PRODUCT",
 		Short: "Move seats of a license server to this machine for good, without the vendor",
 		Long: "Takes seats over for good, where the vendor allows it (transfer in the license's\n" +
-			"terms): one, as many as --seats says, or the whole license with --all. licet return\n" +
-			"brings them back.",
+			"terms): one, as many as --seats says, or all that are left where they move together\n" +
+			"only. licet return brings them back.",
 		Args: cli.Args("PRODUCT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Product, in.Kind, in.File = args[0], seats.Transfer, out != ""
 			return c.borrowed(cmd, in, out)
 		},
 	}
-	cmd.Flags().Int64Var(&in.Seats, "seats", 1, "`NUMBER` of seats")
+	cmd.Flags().Int64Var(&in.Seats, "seats", 0, "`NUMBER` of seats (default: one, or all that are left where they move together only)")
 	c.borrowFlags(cmd, &in, &out)
 	return cmd
 }
@@ -210,10 +210,9 @@ func (c *commands) lend() *cobra.Command {
 }
 
 // offers shows what this machine has and may have of products.
-func (c *commands) offers(p *cli.Page, list []wire.Offer) {
+func (c *commands) offers(p *cli.Page, all wire.Offers) {
 	rows := [][]string{}
-	var silent []string
-	for _, o := range list {
+	for _, o := range all.Products {
 		until := "no end"
 		switch {
 		case o.Until != 0:
@@ -234,10 +233,9 @@ func (c *commands) offers(p *cli.Page, list []wire.Offer) {
 			can += " up to " + o.Longest.String()
 		}
 		rows = append(rows, []string{o.Product, state, until, o.Where, free, can})
-		silent = o.Silent
 	}
 	p.Table("", []string{"PRODUCT", "STATE", "UNTIL", "WHERE", "FREE", "YOU CAN"}, rows)
-	for _, address := range silent {
+	for _, address := range all.Silent {
 		p.Line("The license server %s does not answer.", address)
 	}
 }

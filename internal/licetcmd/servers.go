@@ -116,7 +116,7 @@ func (c *commands) askServers(ctx context.Context, list agent.Servers, noDiscove
 }
 
 func askProducts(ctx context.Context, address, vendor string) ([]seats.ProductView, error) {
-	s, err := client.NewSeats(address, client.Options{Attempts: 1})
+	s, err := client.NewSeats(address, client.Options{Attempts: 1, Who: agent.Station()})
 	if err != nil {
 		return nil, err
 	}

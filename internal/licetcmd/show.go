@@ -28,7 +28,7 @@ func (c *commands) list() *cobra.Command {
 				return err
 			}
 			return cli.Print(cmd, inventory{list, products}, func(p *cli.Page) {
-				if len(list.Containers) == 0 && len(products) == 0 {
+				if len(list.Containers) == 0 && len(products.Products) == 0 && len(products.Silent) == 0 {
 					p.Line("There are no licenses on this machine yet.")
 					p.Next("licet trust add FILE-or-URL", "licet activate TICKET")
 				}
@@ -46,7 +46,7 @@ func (c *commands) list() *cobra.Command {
 // inventory is what is on this machine, and what can be had of each product.
 type inventory struct {
 	agent.Inventory
-	Products []wire.Offer `json:"products"`
+	wire.Offers
 }
 
 // summary writes the lines that every view of a container begins with.
@@ -130,7 +130,7 @@ func (c *commands) check() *cobra.Command {
 			if !result.Valid {
 				// The verdict is about this machine alone; what the network has is told
 				// beside it, to whoever has license servers on his list.
-				answer.Network, err = c.onNetwork(cmd, vendor, args[0])
+				answer.Network, answer.Silent, err = c.onNetwork(cmd, vendor, args[0])
 				if err != nil {
 					return err
 				}
@@ -156,20 +156,22 @@ func (c *commands) check() *cobra.Command {
 type checked struct {
 	agent.CheckResult
 	Network *wire.Offer `json:"network,omitempty"`
+	Silent  []string    `json:"silent_servers,omitempty"`
 }
 
-// onNetwork is what license servers have of a product; nil for nothing.
-func (c *commands) onNetwork(cmd *cobra.Command, vendor, product string) (*wire.Offer, error) {
-	list, err := c.client().Offers(cmd.Context(), agent.OffersRequest{Vendor: vendor, Product: product})
+// onNetwork is what license servers have of a product, nil for nothing, and which of
+// them do not answer.
+func (c *commands) onNetwork(cmd *cobra.Command, vendor, product string) (*wire.Offer, []string, error) {
+	all, err := c.client().Offers(cmd.Context(), agent.OffersRequest{Vendor: vendor, Product: product})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, o := range list {
+	for _, o := range all.Products {
 		if o.State == wire.OfferNetwork {
-			return &o, nil
+			return &o, all.Silent, nil
 		}
 	}
-	return nil, nil
+	return nil, all.Silent, nil
 }
 
 // verdict says at a glance whether a product may be used.
@@ -189,6 +191,9 @@ func (c *commands) verdict(p *cli.Page, r checked) {
 	}
 	for _, w := range r.Warnings {
 		p.Field("Warning", "%s", w.Message)
+	}
+	for _, address := range r.Silent {
+		p.Field("Network", "The license server %s does not answer.", address)
 	}
 	if n := r.Network; n != nil {
 		p.Field("Network", "%d of %d seats are free at %s.", n.Free, n.Seats, n.Where)

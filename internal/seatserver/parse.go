@@ -2,7 +2,6 @@ package seatserver
 
 import (
 	"encoding/json"
-	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -315,7 +314,7 @@ func (r *reader) number() int64 {
 	}
 	text := string(r.rest[:n])
 	v, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || len(text) > 1 && text[0] == '0' || v < 0 || v > math.MaxInt64 || text == "-0" {
+	if err != nil || len(text) > 1 && text[0] == '0' || v < 0 || text == "-0" {
 		r.fail("a whole number belongs here")
 		return 0
 	}

@@ -134,9 +134,6 @@ func (s *stage) seatServer(home string) (*process, error) {
 	return p, nil
 }
 
-// holder is one who has a seat.
-type holder struct{ lease, token string }
-
 // seatCycle claims, extends and releases n seats, and measures each.
 type seatCycle struct{ claim, beat, release load }
 
