@@ -88,8 +88,8 @@ func New(server *seatserver.Server, now func() time.Time, log *slog.Logger) (htt
 
 	own := http.NewCrossOriginProtection()
 	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.problem(w, r, visit{}, look.Problem{Status: http.StatusForbidden, Title: look.T(r.Context(), "page.foreign.title"),
-			Detail: look.T(r.Context(), "page.foreign.detail"), Hint: look.T(r.Context(), "page.foreign.hint")})
+		p.problem(w, r, visit{}, look.Problem{Status: http.StatusForbidden, Title: look.T(r.Context(), "seatpage.foreign.title"),
+			Detail: look.T(r.Context(), "seatpage.foreign.detail"), Hint: look.T(r.Context(), "seatpage.foreign.hint")})
 	}))
 	all := http.NewServeMux()
 	all.Handle(look.Root, site.Handler())
@@ -153,8 +153,8 @@ func (p *pages) administrators(h page) page {
 			return toTheDoor(w, r)
 		}
 		ctx := r.Context()
-		p.problem(w, r, v, look.Problem{Status: http.StatusForbidden, Title: look.T(ctx, "page.out.title"), Detail: look.T(ctx, "page.out.detail"),
-			Hint: look.T(ctx, "page.out.hint"), Home: look.Crumb{Text: look.T(ctx, "page.signin.do"), Href: "/sign-in"}})
+		p.problem(w, r, v, look.Problem{Status: http.StatusForbidden, Title: look.T(ctx, "seatpage.out.title"), Detail: look.T(ctx, "seatpage.out.detail"),
+			Hint: look.T(ctx, "seatpage.out.hint"), Home: look.Crumb{Text: look.T(ctx, "seatpage.signin.do"), Href: "/sign-in"}})
 		return nil
 	}
 }
@@ -208,12 +208,12 @@ func (p *pages) failed(w http.ResponseWriter, r *http.Request, v visit, err erro
 		p.problem(w, r, v, look.Problem{Status: status})
 		return
 	}
-	p.problem(w, r, v, look.Problem{Status: status, Title: look.T(r.Context(), "page.problem"), Detail: no.Message, Hint: no.NextStep()})
+	p.problem(w, r, v, look.Problem{Status: status, Title: look.T(r.Context(), "seatpage.problem"), Detail: no.Message, Hint: no.NextStep()})
 }
 
 func (p *pages) busy(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	p.problem(w, r, visit{}, look.Problem{Status: http.StatusTooManyRequests, Wait: max(wait.Round(time.Second), time.Second),
-		Detail: look.T(r.Context(), "page.signin.many"), Home: look.Crumb{Text: look.T(r.Context(), "page.signin.do"), Href: "/sign-in"}})
+		Detail: look.T(r.Context(), "seatpage.signin.many"), Home: look.Crumb{Text: look.T(r.Context(), "seatpage.signin.do"), Href: "/sign-in"}})
 }
 
 func (p *pages) problem(w http.ResponseWriter, r *http.Request, v visit, problem look.Problem) {
@@ -222,6 +222,8 @@ func (p *pages) problem(w http.ResponseWriter, r *http.Request, v visit, problem
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 	}
 }
+
+const hour = license.Duration(time.Hour)
 
 // at is a moment for a component.
 func at(t license.Time) time.Time {

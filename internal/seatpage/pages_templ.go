@@ -34,12 +34,12 @@ var places = []struct {
 func (v visit) desk(ctx context.Context, title, name string, exact bool) look.Desk {
 	d := look.Desk{Title: title, Home: "/"}
 	for _, p := range places {
-		d.Places = append(d.Places, look.Place{Text: look.T(ctx, "page.place."+p.name), Icon: p.icon, Href: p.href, Current: p.name == name, Exact: exact})
+		d.Places = append(d.Places, look.Place{Text: look.T(ctx, "seatpage.place."+p.name), Icon: p.icon, Href: p.href, Current: p.name == name, Exact: exact})
 	}
 	if v.admin {
-		d.Person, d.Out = look.T(ctx, "page.administrator"), "/sign-out"
+		d.Person, d.Out = look.T(ctx, "seatpage.administrator"), "/sign-out"
 	} else {
-		d.In = []look.Crumb{{Text: look.T(ctx, "page.signin.do"), Href: "/sign-in"}}
+		d.In = []look.Crumb{{Text: look.T(ctx, "seatpage.signin.do"), Href: "/sign-in"}}
 	}
 	return d
 }
@@ -84,7 +84,7 @@ func problemPage(v visit, p look.Problem) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.problem.window"), "", false).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.problem.window"), "", false).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -107,7 +107,7 @@ func problemPage(v visit, p look.Problem) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = look.Public{Title: look.T(ctx, "page.problem.window")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Public{Title: look.T(ctx, "seatpage.problem.window")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -149,7 +149,7 @@ func signInForm(v visit, next, wrong string) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.signin.title"), Lead: look.T(ctx, "page.signin.lead")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.signin.title"), Lead: look.T(ctx, "seatpage.signin.lead")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -220,7 +220,7 @@ func signInForm(v visit, next, wrong string) templ.Component {
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
-						templ_7745c5c3_Err = look.Field{Name: "token", Label: look.T(ctx, "page.signin.token"), Hint: look.T(ctx, "page.signin.hint"), Type: "password", Autocomplete: "off", Required: true, Mono: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = look.Field{Name: "token", Label: look.T(ctx, "seatpage.signin.token"), Hint: look.T(ctx, "seatpage.signin.hint"), Type: "password", Autocomplete: "off", Required: true, Mono: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -240,7 +240,7 @@ func signInForm(v visit, next, wrong string) templ.Component {
 								}()
 							}
 							ctx = templ.InitializeContext(ctx)
-							templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.signin.do"), Kind: look.Primary}.Render(ctx, templ_7745c5c3_Buffer)
+							templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.signin.do"), Kind: look.Primary}.Render(ctx, templ_7745c5c3_Buffer)
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}
@@ -249,7 +249,7 @@ func signInForm(v visit, next, wrong string) templ.Component {
 								return templ_7745c5c3_Err
 							}
 							if v.local {
-								templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.signin.reading"), Href: "/", Kind: look.Quiet}.Render(ctx, templ_7745c5c3_Buffer)
+								templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.signin.reading"), Href: "/", Kind: look.Quiet}.Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {
 									return templ_7745c5c3_Err
 								}
@@ -288,13 +288,13 @@ func signInForm(v visit, next, wrong string) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = look.Code{Text: "cat \"$LICET_HOME/server.token\"", Block: true, Label: look.T(ctx, "page.signin.command")}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Code{Text: "cat \"$LICET_HOME/server.token\"", Block: true, Label: look.T(ctx, "seatpage.signin.command")}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Fold{Summary: look.T(ctx, "page.signin.where")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Fold{Summary: look.T(ctx, "seatpage.signin.where")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var11), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -306,7 +306,7 @@ func signInForm(v visit, next, wrong string) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = look.Public{Title: look.T(ctx, "page.signin.do")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = look.Public{Title: look.T(ctx, "seatpage.signin.do")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -337,12 +337,12 @@ func refresh(path string, on bool) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if on {
-			templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.refresh.off"), Icon: look.IconClose, Kind: look.Quiet, Href: path}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.refresh.off"), Icon: look.IconClose, Kind: look.Quiet, Href: path}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.refresh.on", "Seconds", refreshEvery), Icon: look.IconRecovery, Kind: look.Quiet, Href: path + "?refresh=on"}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.refresh.on", "Seconds", refreshEvery), Icon: look.IconRecovery, Kind: look.Quiet, Href: path + "?refresh=on"}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -427,7 +427,7 @@ func done(v visit) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if v.done != "" {
-			templ_7745c5c3_Err = look.Notice{Tone: look.Success, Title: look.T(ctx, "page.done."+v.done), Text: look.T(ctx, "page.done."+v.done+".text"), Live: true}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Notice{Tone: look.Success, Title: look.T(ctx, "seatpage.done."+v.done), Text: look.T(ctx, "seatpage.done."+v.done+".text"), Live: true}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -616,7 +616,7 @@ func seatsPage(v visit, s seatsView) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.place.seats"), Lead: look.T(ctx, "page.seats.lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.place.seats"), Lead: look.T(ctx, "seatpage.seats.lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -689,7 +689,7 @@ func seatsPage(v visit, s seatsView) templ.Component {
 						}
 						return nil
 					})
-					templ_7745c5c3_Err = look.Notice{Tone: look.Danger, Title: look.T(ctx, "page.stopped")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var26), templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Notice{Tone: look.Danger, Title: look.T(ctx, "seatpage.stopped")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var26), templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -727,13 +727,13 @@ func seatsPage(v visit, s seatsView) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = look.Code{Text: "licet activate TICKET", Block: true, Label: look.T(ctx, "page.command.here")}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Code{Text: "licet activate TICKET", Block: true, Label: look.T(ctx, "seatpage.command.here")}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Empty{Icon: look.IconLicense, Title: look.T(ctx, "page.seats.empty"), Text: look.T(ctx, "page.seats.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var29), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Empty{Icon: look.IconLicense, Title: look.T(ctx, "seatpage.seats.empty"), Text: look.T(ctx, "seatpage.seats.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var29), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -764,7 +764,7 @@ func seatsPage(v visit, s seatsView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "page.pools"), Side: exports(export(ctx, "page.export.json", "pools.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var30), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "seatpage.pools"), Side: exports(export(ctx, "seatpage.export.json", "pools.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var30), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -790,9 +790,9 @@ func seatsPage(v visit, s seatsView) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var32 string
-						templ_7745c5c3_Var32, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.queue.empty"))
+						templ_7745c5c3_Var32, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.queue.empty"))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 147, Col: 55}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 147, Col: 59}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var32))
 						if templ_7745c5c3_Err != nil {
@@ -817,9 +817,9 @@ func seatsPage(v visit, s seatsView) templ.Component {
 								return templ_7745c5c3_Err
 							}
 							var templ_7745c5c3_Var33 string
-							templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(look.N(ctx, "page.queue.more", s.waiting-len(s.queue)))
+							templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(look.N(ctx, "seatpage.queue.more", s.waiting-len(s.queue)))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 151, Col: 79}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 151, Col: 83}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var33))
 							if templ_7745c5c3_Err != nil {
@@ -833,14 +833,14 @@ func seatsPage(v visit, s seatsView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{ID: "queue", Title: look.T(ctx, "page.queue"), Lead: look.T(ctx, "page.queue.lead"), Side: exports(export(ctx, "page.export.json", "queue.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var31), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{ID: "queue", Title: look.T(ctx, "seatpage.queue"), Lead: look.T(ctx, "seatpage.queue.lead"), Side: exports(export(ctx, "seatpage.export.json", "queue.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var31), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.place.seats"), "seats", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var23), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.place.seats"), "seats", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var23), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -888,9 +888,9 @@ func lostNotice(until license.Time) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var36 string
-				templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.lost.until"))
+				templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.lost.until"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 164, Col: 36}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 164, Col: 40}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var36))
 				if templ_7745c5c3_Err != nil {
@@ -910,9 +910,9 @@ func lostNotice(until license.Time) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var37 string
-			templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.lost.pardon"))
+			templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.lost.pardon"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 168, Col: 38}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 168, Col: 42}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 			if templ_7745c5c3_Err != nil {
@@ -922,13 +922,13 @@ func lostNotice(until license.Time) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Code{Text: `licet servers pardon --why "REASON"`, Block: true, Label: look.T(ctx, "page.command.here")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Code{Text: `licet servers pardon --why "REASON"`, Block: true, Label: look.T(ctx, "seatpage.command.here")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = look.Notice{Tone: look.Warning, Title: look.T(ctx, "page.lost.title"), Text: look.T(ctx, "page.lost.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var35), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = look.Notice{Tone: look.Warning, Title: look.T(ctx, "seatpage.lost.title"), Text: look.T(ctx, "seatpage.lost.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var35), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -939,23 +939,23 @@ func lostNotice(until license.Time) templ.Component {
 func seatFigures(ctx context.Context, s seatsView) []look.Figure {
 	n := func(v int64) string { return look.Number(ctx, v) }
 	return []look.Figure{
-		{Label: look.T(ctx, "page.fact.seats"), Value: n(s.sum.seats)},
-		{Label: look.T(ctx, "page.fact.leased"), Value: n(s.sum.leased), Href: "/sessions"},
-		{Label: look.T(ctx, "page.fact.lent"), Value: n(s.sum.lent), Href: "/loans"},
-		{Label: look.T(ctx, "page.fact.free"), Value: n(s.sum.free)},
-		{Label: look.T(ctx, "page.fact.waiting"), Value: n(int64(s.waiting)), Href: "#queue"},
+		{Label: look.T(ctx, "seatpage.fact.seats"), Value: n(s.sum.seats)},
+		{Label: look.T(ctx, "seatpage.fact.leased"), Value: n(s.sum.leased), Href: "/sessions"},
+		{Label: look.T(ctx, "seatpage.fact.lent"), Value: n(s.sum.lent), Href: "/loans"},
+		{Label: look.T(ctx, "seatpage.fact.free"), Value: n(s.sum.free)},
+		{Label: look.T(ctx, "seatpage.fact.waiting"), Value: n(int64(s.waiting)), Href: "#queue"},
 	}
 }
 
 func poolTable(ctx context.Context, pools []seats.PoolView) look.Table {
-	t := look.Table{Caption: look.T(ctx, "page.pools"), Columns: []look.Column{
-		{Title: look.T(ctx, "page.fact.product"), Main: true}, {Title: look.T(ctx, "page.fact.seats"), Number: true}, {Title: look.T(ctx, "page.fact.leased"), Number: true},
-		{Title: look.T(ctx, "page.fact.lent"), Number: true}, {Title: look.T(ctx, "page.fact.free"), Number: true}, {Title: look.T(ctx, "page.fact.waiting"), Number: true}, {Title: look.T(ctx, "page.fact.state")}}}
+	t := look.Table{Caption: look.T(ctx, "seatpage.pools"), Columns: []look.Column{
+		{Title: look.T(ctx, "seatpage.fact.product"), Main: true}, {Title: look.T(ctx, "seatpage.fact.seats"), Number: true}, {Title: look.T(ctx, "seatpage.fact.leased"), Number: true},
+		{Title: look.T(ctx, "seatpage.fact.lent"), Number: true}, {Title: look.T(ctx, "seatpage.fact.free"), Number: true}, {Title: look.T(ctx, "seatpage.fact.waiting"), Number: true}, {Title: look.T(ctx, "seatpage.fact.state")}}}
 	number := func(v int64) templ.Component { return look.Text(look.Number(ctx, v)) }
 	for _, p := range pools {
 		all, free := number(p.Seats), number(p.Free)
 		if p.Counting == string(license.Unlimited) {
-			all, free = look.Text(look.T(ctx, "page.uncounted")), look.Text(look.T(ctx, "page.uncounted"))
+			all, free = look.Text(look.T(ctx, "seatpage.uncounted")), look.Text(look.T(ctx, "seatpage.uncounted"))
 		}
 		t.Rows = append(t.Rows, look.Row{Cells: []templ.Component{poolName(p), all, number(p.Leased), number(p.Lent), free, number(int64(p.Waiting)), poolState(p)}})
 	}
@@ -1010,9 +1010,9 @@ func poolName(p seats.PoolView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var41 string
-		templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.counting."+p.Counting))
+		templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.counting."+p.Counting))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 201, Col: 110}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 201, Col: 114}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var41))
 		if templ_7745c5c3_Err != nil {
@@ -1055,18 +1055,18 @@ func poolName(p seats.PoolView) templ.Component {
 // lending says what of a license may be lent.
 func lending(ctx context.Context, p seats.PoolView) string {
 	if p.Borrow.Max == 0 || p.Borrow.Seats == 0 {
-		return look.T(ctx, "page.lending.none")
+		return look.T(ctx, "seatpage.lending.none")
 	}
-	return look.N(ctx, "page.lending", int(p.Borrow.Seats), "Longest", duration(ctx, p.Borrow.Max))
+	return look.N(ctx, "seatpage.lending", int(p.Borrow.Seats), "Longest", duration(ctx, p.Borrow.Max))
 }
 
 // duration is how long something may last, in the reader's words.
 func duration(ctx context.Context, d license.Duration) string {
 	switch {
 	case d%license.Day == 0:
-		return look.N(ctx, "page.days", int(d/license.Day))
-	case d%license.Hour == 0:
-		return look.N(ctx, "page.hours", int(d/license.Hour))
+		return look.N(ctx, "seatpage.days", int(d/license.Day))
+	case d%hour == 0:
+		return look.N(ctx, "seatpage.hours", int(d/hour))
 	}
 	return d.String()
 }
@@ -1093,7 +1093,7 @@ func poolState(p seats.PoolView) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if p.Usable && p.Until == 0 {
-			templ_7745c5c3_Err = look.Word{Tone: look.Success, Text: look.T(ctx, "page.state.usable")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Word{Tone: look.Success, Text: look.T(ctx, "seatpage.state.usable")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1135,9 +1135,9 @@ func poolState(p seats.PoolView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var46 string
-				templ_7745c5c3_Var46, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.state.until"))
+				templ_7745c5c3_Var46, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.state.until"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 235, Col: 37}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 235, Col: 41}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var46))
 				if templ_7745c5c3_Err != nil {
@@ -1160,16 +1160,16 @@ func poolState(p seats.PoolView) templ.Component {
 func stateWords(ctx context.Context, p seats.PoolView) string {
 	switch {
 	case p.Usable:
-		return look.T(ctx, "page.state.part")
+		return look.T(ctx, "seatpage.state.part")
 	case p.Until > 0:
-		return look.T(ctx, "page.state.waits")
+		return look.T(ctx, "seatpage.state.waits")
 	}
-	return look.T(ctx, "page.state.shut")
+	return look.T(ctx, "seatpage.state.shut")
 }
 
 func queueTable(ctx context.Context, queue []seats.WaiterView) look.Table {
-	t := look.Table{Caption: look.T(ctx, "page.queue"), Columns: []look.Column{{Title: look.T(ctx, "page.fact.who"), Main: true}, {Title: look.T(ctx, "page.fact.product")},
-		{Title: look.T(ctx, "page.fact.place"), Number: true}, {Title: look.T(ctx, "page.fact.address")}, {Title: look.T(ctx, "page.fact.since")}}}
+	t := look.Table{Caption: look.T(ctx, "seatpage.queue"), Columns: []look.Column{{Title: look.T(ctx, "seatpage.fact.who"), Main: true}, {Title: look.T(ctx, "seatpage.fact.product")},
+		{Title: look.T(ctx, "seatpage.fact.place"), Number: true}, {Title: look.T(ctx, "seatpage.fact.address")}, {Title: look.T(ctx, "seatpage.fact.since")}}}
 	for _, w := range queue {
 		t.Rows = append(t.Rows, look.Row{Cells: []templ.Component{who(w.Client), mono(w.Product), look.Text(look.Number(ctx, int64(w.Place))), mono(w.Address), look.Time{At: at(w.Since), Only: true}}})
 	}
@@ -1230,9 +1230,9 @@ func who(c seats.Client) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var50 string
-			templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.pid", "PID", strconv.FormatInt(c.PID, 10)))
+			templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.pid", "PID", strconv.FormatInt(c.PID, 10)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 267, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 267, Col: 72}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var50))
 			if templ_7745c5c3_Err != nil {
@@ -1249,7 +1249,7 @@ func who(c seats.Client) templ.Component {
 
 func name(ctx context.Context, text string) string {
 	if text == "" {
-		return look.T(ctx, "page.unnamed")
+		return look.T(ctx, "seatpage.unnamed")
 	}
 	return text
 }
@@ -1307,7 +1307,7 @@ func sessionsPage(v visit, l leaseList) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.place.sessions"), Lead: look.T(ctx, "page.sessions.lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var53), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.place.sessions"), Lead: look.T(ctx, "seatpage.sessions.lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var53), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1354,18 +1354,18 @@ func sessionsPage(v visit, l leaseList) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = look.Code{Text: "licet servers\nlicet servers add ADDRESS\nlicet run PRODUCT -- COMMAND", Block: true, Label: look.T(ctx, "page.command.client")}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Code{Text: "licet servers\nlicet servers add ADDRESS\nlicet run PRODUCT -- COMMAND", Block: true, Label: look.T(ctx, "seatpage.command.client")}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Empty{Icon: look.IconPerson, Title: look.T(ctx, "page.sessions.empty"), Text: look.T(ctx, "page.sessions.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var55), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Empty{Icon: look.IconPerson, Title: look.T(ctx, "seatpage.sessions.empty"), Text: look.T(ctx, "seatpage.sessions.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var55), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = look.Search{Action: "/sessions", Name: "q", Value: l.find, Label: look.T(ctx, "page.find"), Placeholder: look.T(ctx, "page.find.hint")}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Search{Action: "/sessions", Name: "q", Value: l.find, Label: look.T(ctx, "seatpage.find"), Placeholder: look.T(ctx, "seatpage.find.hint")}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1391,9 +1391,9 @@ func sessionsPage(v visit, l leaseList) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var57 string
-						templ_7745c5c3_Var57, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.find.none"))
+						templ_7745c5c3_Var57, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.find.none"))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 297, Col: 53}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 297, Col: 57}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var57))
 						if templ_7745c5c3_Err != nil {
@@ -1419,14 +1419,14 @@ func sessionsPage(v visit, l leaseList) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{Title: look.N(ctx, "page.sessions.count", l.all), Side: exports(export(ctx, "page.export.csv", "leases.csv"), export(ctx, "page.export.json", "leases.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var56), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{Title: look.N(ctx, "seatpage.sessions.count", l.all), Side: exports(export(ctx, "seatpage.export.csv", "leases.csv"), export(ctx, "seatpage.export.json", "leases.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var56), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.place.sessions"), "sessions", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var52), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.place.sessions"), "sessions", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var52), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1442,8 +1442,8 @@ func (l leaseList) pages(ctx context.Context) templ.Component {
 }
 
 func sessionTable(ctx context.Context, rows []seats.LeaseView) look.Table {
-	t := look.Table{Caption: look.T(ctx, "page.place.sessions"), Columns: []look.Column{{Title: look.T(ctx, "page.fact.who"), Main: true}, {Title: look.T(ctx, "page.fact.product")},
-		{Title: look.T(ctx, "page.fact.address")}, {Title: look.T(ctx, "page.fact.since")}, {Title: look.T(ctx, "page.fact.heard")}, {Title: look.T(ctx, "page.fact.ends")}, {Title: look.T(ctx, "page.end.do"), Hide: true}}}
+	t := look.Table{Caption: look.T(ctx, "seatpage.place.sessions"), Columns: []look.Column{{Title: look.T(ctx, "seatpage.fact.who"), Main: true}, {Title: look.T(ctx, "seatpage.fact.product")},
+		{Title: look.T(ctx, "seatpage.fact.address")}, {Title: look.T(ctx, "seatpage.fact.since")}, {Title: look.T(ctx, "seatpage.fact.heard")}, {Title: look.T(ctx, "seatpage.fact.ends")}, {Title: look.T(ctx, "seatpage.end.do"), Hide: true}}}
 	for _, s := range rows {
 		t.Rows = append(t.Rows, look.Row{Cells: []templ.Component{who(s.Client), productCell(s), mono(s.Address), look.Time{At: at(s.Since), Only: true},
 			heard(s), look.Time{At: at(s.ExpiresAt), Only: true}, endLink(s)}})
@@ -1490,7 +1490,7 @@ func productCell(l seats.LeaseView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if l.Seats > 1 {
-			templ_7745c5c3_Err = under(look.N(ctx, "page.seats.count", int(l.Seats))).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = under(look.N(ctx, "seatpage.seats.count", int(l.Seats))).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1523,9 +1523,9 @@ func heard(l seats.LeaseView) templ.Component {
 		ctx = templ.ClearChildren(ctx)
 		if l.Lingers {
 			var templ_7745c5c3_Var61 string
-			templ_7745c5c3_Var61, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.lingers"))
+			templ_7745c5c3_Var61, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.lingers"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 334, Col: 31}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 334, Col: 35}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var61))
 			if templ_7745c5c3_Err != nil {
@@ -1580,9 +1580,9 @@ func endLink(l seats.LeaseView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var64 string
-		templ_7745c5c3_Var64, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.end.link"))
+		templ_7745c5c3_Var64, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.end.link"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 342, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 342, Col: 36}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var64))
 		if templ_7745c5c3_Err != nil {
@@ -1655,7 +1655,7 @@ func endPage(v visit, l seats.LeaseView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Head{Trail: []look.Crumb{{Text: look.T(ctx, "page.place.sessions"), Href: "/sessions"}}, Title: look.T(ctx, "page.end.do")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Trail: []look.Crumb{{Text: look.T(ctx, "seatpage.place.sessions"), Href: "/sessions"}}, Title: look.T(ctx, "seatpage.end.do")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1675,23 +1675,23 @@ func endPage(v visit, l seats.LeaseView) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = look.Field{Name: "why", Label: look.T(ctx, "page.end.why"), Hint: look.T(ctx, "page.end.why.hint"), Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Field{Name: "why", Label: look.T(ctx, "seatpage.end.why"), Hint: look.T(ctx, "seatpage.end.why.hint"), Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				return nil
 			})
 			templ_7745c5c3_Err = look.Confirm{
-				Title: look.T(ctx, "page.end.ask"), Whom: sessionFacts(ctx, l), What: []string{look.T(ctx, "page.end.what.1"), look.T(ctx, "page.end.what.2")},
-				Keeps: []string{look.T(ctx, "page.end.keeps.1"), look.T(ctx, "page.end.keeps.2")}, Action: "/sessions/" + url.PathEscape(string(l.Lease)) + "/end",
-				Do: look.T(ctx, "page.end.do"), Cancel: "/sessions",
+				Title: look.T(ctx, "seatpage.end.ask"), Whom: sessionFacts(ctx, l), What: []string{look.T(ctx, "seatpage.end.what.1"), look.T(ctx, "seatpage.end.what.2")},
+				Keeps: []string{look.T(ctx, "seatpage.end.keeps.1"), look.T(ctx, "seatpage.end.keeps.2")}, Action: "/sessions/" + url.PathEscape(string(l.Lease)) + "/end",
+				Do: look.T(ctx, "seatpage.end.do"), Cancel: "/sessions",
 			}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var69), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.end.do"), "sessions", false).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var68), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.end.do"), "sessions", false).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var68), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1701,12 +1701,12 @@ func endPage(v visit, l seats.LeaseView) templ.Component {
 
 func sessionFacts(ctx context.Context, l seats.LeaseView) []look.Fact {
 	return []look.Fact{
-		{Term: look.T(ctx, "page.fact.who"), Value: who(l.Client)},
-		{Term: look.T(ctx, "page.fact.product"), Value: mono(l.Product)},
-		{Term: look.T(ctx, "page.fact.address"), Value: mono(l.Address)},
-		{Term: look.T(ctx, "page.fact.since"), Value: look.Time{At: at(l.Since)}},
-		{Term: look.T(ctx, "page.fact.client"), Value: mono(l.Client.ID)},
-		{Term: look.T(ctx, "page.fact.lease"), Value: mono(string(l.Lease))},
+		{Term: look.T(ctx, "seatpage.fact.who"), Value: who(l.Client)},
+		{Term: look.T(ctx, "seatpage.fact.product"), Value: mono(l.Product)},
+		{Term: look.T(ctx, "seatpage.fact.address"), Value: mono(l.Address)},
+		{Term: look.T(ctx, "seatpage.fact.since"), Value: look.Time{At: at(l.Since)}},
+		{Term: look.T(ctx, "seatpage.fact.client"), Value: mono(l.Client.ID)},
+		{Term: look.T(ctx, "seatpage.fact.lease"), Value: mono(string(l.Lease))},
 	}
 }
 
@@ -1743,7 +1743,7 @@ func loansPage(v visit, l leaseList) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.place.loans"), Lead: look.T(ctx, "page.loans.lead")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.place.loans"), Lead: look.T(ctx, "seatpage.loans.lead")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1764,18 +1764,18 @@ func loansPage(v visit, l leaseList) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = look.Code{Text: "licet borrow PRODUCT --for 3d", Block: true, Label: look.T(ctx, "page.command.client")}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Code{Text: "licet borrow PRODUCT --for 3d", Block: true, Label: look.T(ctx, "seatpage.command.client")}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Empty{Icon: look.IconBox, Title: look.T(ctx, "page.loans.empty"), Text: look.T(ctx, "page.loans.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var72), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Empty{Icon: look.IconBox, Title: look.T(ctx, "seatpage.loans.empty"), Text: look.T(ctx, "seatpage.loans.teach")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var72), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = look.Search{Action: "/loans", Name: "q", Value: l.find, Label: look.T(ctx, "page.find"), Placeholder: look.T(ctx, "page.find.hint")}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Search{Action: "/loans", Name: "q", Value: l.find, Label: look.T(ctx, "seatpage.find"), Placeholder: look.T(ctx, "seatpage.find.hint")}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1801,9 +1801,9 @@ func loansPage(v visit, l leaseList) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var74 string
-						templ_7745c5c3_Var74, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.find.none"))
+						templ_7745c5c3_Var74, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.find.none"))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 382, Col: 53}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 382, Col: 57}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var74))
 						if templ_7745c5c3_Err != nil {
@@ -1829,14 +1829,14 @@ func loansPage(v visit, l leaseList) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{Title: look.N(ctx, "page.loans.count", l.all), Side: exports(export(ctx, "page.export.csv", "leases.csv"), export(ctx, "page.export.json", "leases.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var73), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{Title: look.N(ctx, "seatpage.loans.count", l.all), Side: exports(export(ctx, "seatpage.export.csv", "leases.csv"), export(ctx, "seatpage.export.json", "leases.json"))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var73), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.place.loans"), "loans", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var71), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.place.loans"), "loans", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var71), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1845,15 +1845,15 @@ func loansPage(v visit, l leaseList) templ.Component {
 }
 
 func loanTable(ctx context.Context, rows []seats.LeaseView) look.Table {
-	t := look.Table{Caption: look.T(ctx, "page.place.loans"), Columns: []look.Column{{Title: look.T(ctx, "page.fact.who"), Main: true}, {Title: look.T(ctx, "page.fact.product")},
-		{Title: look.T(ctx, "page.fact.holder")}, {Title: look.T(ctx, "page.fact.since")}, {Title: look.T(ctx, "page.fact.due")}, {Title: look.T(ctx, "page.fact.state")}}}
+	t := look.Table{Caption: look.T(ctx, "seatpage.place.loans"), Columns: []look.Column{{Title: look.T(ctx, "seatpage.fact.who"), Main: true}, {Title: look.T(ctx, "seatpage.fact.product")},
+		{Title: look.T(ctx, "seatpage.fact.holder")}, {Title: look.T(ctx, "seatpage.fact.since")}, {Title: look.T(ctx, "seatpage.fact.due")}, {Title: look.T(ctx, "seatpage.fact.state")}}}
 	for _, l := range rows {
-		state := look.Word{Tone: look.Info, Text: look.T(ctx, "page.loan.sent")}
+		state := look.Word{Tone: look.Info, Text: look.T(ctx, "seatpage.loan.sent")}
 		if l.Confirmed {
-			state = look.Word{Tone: look.Success, Text: look.T(ctx, "page.loan.confirmed")}
+			state = look.Word{Tone: look.Success, Text: look.T(ctx, "seatpage.loan.confirmed")}
 		}
 		t.Rows = append(t.Rows, look.Row{Cells: []templ.Component{who(l.Client), productCell(l), mono(string(l.Holder)), look.Time{At: at(l.Since), Only: true},
-			look.Time{At: at(l.ExpiresAt), Never: look.T(ctx, "page.loan.forgood")}, state}})
+			look.Time{At: at(l.ExpiresAt), Never: look.T(ctx, "seatpage.loan.forgood")}, state}})
 	}
 	return t
 }
@@ -1891,7 +1891,7 @@ func accessPage(v visit, a accessView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.place.access"), Lead: look.T(ctx, "page.access.lead")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.place.access"), Lead: look.T(ctx, "seatpage.access.lead")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1943,7 +1943,7 @@ func accessPage(v visit, a accessView) templ.Component {
 						}
 						return nil
 					})
-					templ_7745c5c3_Err = look.Notice{Tone: look.Danger, Title: look.T(ctx, "page.rules.problem"), Text: look.T(ctx, "page.rules.problem.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var78), templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = look.Notice{Tone: look.Danger, Title: look.T(ctx, "seatpage.rules.problem"), Text: look.T(ctx, "seatpage.rules.problem.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var78), templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -1993,7 +1993,7 @@ func accessPage(v visit, a accessView) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					if a.wrong != "" {
-						templ_7745c5c3_Err = look.Errors{Wrong: []look.Wrong{{Field: "address", Text: look.T(ctx, "page.try.address.wrong")}}}.Render(ctx, templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = look.Errors{Wrong: []look.Wrong{{Field: "address", Text: look.T(ctx, "seatpage.try.address.wrong")}}}.Render(ctx, templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -2008,7 +2008,7 @@ func accessPage(v visit, a accessView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{ID: "try", Title: look.T(ctx, "page.try")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var81), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{ID: "try", Title: look.T(ctx, "seatpage.try")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var81), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2034,7 +2034,7 @@ func accessPage(v visit, a accessView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "page.rules"), Card: true}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var82), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "seatpage.rules"), Card: true}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var82), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2046,7 +2046,7 @@ func accessPage(v visit, a accessView) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.place.access"), "access", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var76), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.place.access"), "access", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var76), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -2087,7 +2087,7 @@ func tryForm(a accessView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Field{Name: "product", Label: look.T(ctx, "page.fact.product"), Hint: look.T(ctx, "page.try.product.hint"), Value: a.product, Mono: true, Max: 200, Required: true}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Field{Name: "product", Label: look.T(ctx, "seatpage.fact.product"), Hint: look.T(ctx, "seatpage.try.product.hint"), Value: a.product, Mono: true, Max: 200, Required: true}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -2095,11 +2095,11 @@ func tryForm(a accessView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Field{Name: "user", Label: look.T(ctx, "page.try.user"), Value: a.user, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Field{Name: "user", Label: look.T(ctx, "seatpage.try.user"), Value: a.user, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Field{Name: "host", Label: look.T(ctx, "page.try.host"), Value: a.host, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Field{Name: "host", Label: look.T(ctx, "seatpage.try.host"), Value: a.host, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -2107,11 +2107,11 @@ func tryForm(a accessView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Field{Name: "group", Label: look.T(ctx, "page.try.group"), Hint: look.T(ctx, "page.try.group.hint"), Value: a.group, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Field{Name: "group", Label: look.T(ctx, "seatpage.try.group"), Hint: look.T(ctx, "seatpage.try.group.hint"), Value: a.group, Optional: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Field{Name: "address", Label: look.T(ctx, "page.fact.address"), Hint: look.T(ctx, "page.try.address.hint"), Value: a.address, Error: addressError(ctx, a), Optional: true, Mono: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Field{Name: "address", Label: look.T(ctx, "seatpage.fact.address"), Hint: look.T(ctx, "seatpage.try.address.hint"), Value: a.address, Error: addressError(ctx, a), Optional: true, Mono: true, Max: 200}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -2131,7 +2131,7 @@ func tryForm(a accessView) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.try.do"), Kind: look.Primary}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.try.do"), Kind: look.Primary}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2155,7 +2155,7 @@ func addressError(ctx context.Context, a accessView) string {
 	if a.wrong == "" {
 		return ""
 	}
-	return look.T(ctx, "page.try.address.wrong")
+	return look.T(ctx, "seatpage.try.address.wrong")
 }
 
 func decision(a accessView) templ.Component {
@@ -2197,9 +2197,9 @@ func decision(a accessView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var88 string
-				templ_7745c5c3_Var88, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.try.line", "Line", strconv.Itoa(a.decision.Line)))
+				templ_7745c5c3_Var88, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.try.line", "Line", strconv.Itoa(a.decision.Line)))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 460, Col: 75}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 460, Col: 79}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var88))
 				if templ_7745c5c3_Err != nil {
@@ -2212,7 +2212,7 @@ func decision(a accessView) templ.Component {
 				var templ_7745c5c3_Var89 string
 				templ_7745c5c3_Var89, templ_7745c5c3_Err = templ.JoinStringErrs(a.decision.Rule)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 460, Col: 114}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 460, Col: 118}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var89))
 				if templ_7745c5c3_Err != nil {
@@ -2278,9 +2278,9 @@ func decisionTone(d seats.Decision) look.Tone {
 
 func decisionTitle(ctx context.Context, d seats.Decision) string {
 	if d.Allow {
-		return look.T(ctx, "page.try.yes")
+		return look.T(ctx, "seatpage.try.yes")
 	}
-	return look.T(ctx, "page.try.no")
+	return look.T(ctx, "seatpage.try.no")
 }
 
 // granted is what else a rule says.
@@ -2289,19 +2289,19 @@ func granted(ctx context.Context, d seats.Decision) (list []string) {
 		return nil
 	}
 	if d.Limit > 0 {
-		list = append(list, look.N(ctx, "page.try.limit", int(d.Limit)))
+		list = append(list, look.N(ctx, "seatpage.try.limit", int(d.Limit)))
 	}
 	if d.Reserve > 0 {
-		list = append(list, look.N(ctx, "page.try.reserve", int(d.Reserve)))
+		list = append(list, look.N(ctx, "seatpage.try.reserve", int(d.Reserve)))
 	}
 	switch {
 	case d.NoLoan:
-		list = append(list, look.T(ctx, "page.try.noloan"))
+		list = append(list, look.T(ctx, "seatpage.try.noloan"))
 	case d.Longest > 0:
-		list = append(list, look.T(ctx, "page.try.longest", "Longest", duration(ctx, d.Longest)))
+		list = append(list, look.T(ctx, "seatpage.try.longest", "Longest", duration(ctx, d.Longest)))
 	}
 	if d.Transfer {
-		list = append(list, look.T(ctx, "page.try.transfer"))
+		list = append(list, look.T(ctx, "seatpage.try.transfer"))
 	}
 	return list
 }
@@ -2333,9 +2333,9 @@ func rulesInForce(a accessView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var93 string
-			templ_7745c5c3_Var93, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.rules.none"))
+			templ_7745c5c3_Var93, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.rules.none"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 508, Col: 37}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 508, Col: 41}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var93))
 			if templ_7745c5c3_Err != nil {
@@ -2345,19 +2345,19 @@ func rulesInForce(a accessView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = look.Code{Text: "allow subnet=192.168.1.0/24\nallow group=cad product=CAD-PRO reserve=2\ndeny user=guest", Block: true, Label: look.T(ctx, "page.rules.example")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Code{Text: "allow subnet=192.168.1.0/24\nallow group=cad product=CAD-PRO reserve=2\ndeny user=guest", Block: true, Label: look.T(ctx, "seatpage.rules.example")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = look.Code{Text: a.rules.Text, Block: true, Label: look.T(ctx, "page.rules.force")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Code{Text: a.rules.Text, Block: true, Label: look.T(ctx, "seatpage.rules.force")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
 		templ_7745c5c3_Err = look.Facts{Facts: []look.Fact{
-			{Term: look.T(ctx, "page.rules.file"), Value: mono(a.rules.File)},
-			{Term: look.T(ctx, "page.rules.loaded"), Value: look.Time{At: at(a.rules.Loaded)}},
+			{Term: look.T(ctx, "seatpage.rules.file"), Value: mono(a.rules.File)},
+			{Term: look.T(ctx, "seatpage.rules.loaded"), Value: look.Time{At: at(a.rules.Loaded)}},
 		}}.Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -2367,9 +2367,9 @@ func rulesInForce(a accessView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var94 string
-		templ_7745c5c3_Var94, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.rules.change"))
+		templ_7745c5c3_Var94, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.rules.change"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 517, Col: 52}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `pages.templ`, Line: 517, Col: 56}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var94))
 		if templ_7745c5c3_Err != nil {

@@ -140,7 +140,7 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request, v visit) error {
 	next := inside(r.PostForm.Get("next"))
 	if !p.server.IsAdministrator(strings.TrimSpace(r.PostForm.Get("token"))) {
 		p.log.Warn("somebody gave a wrong token on the server's page", "address", r.RemoteAddr)
-		return p.show(w, r, http.StatusUnauthorized, signInForm(v, next, look.T(r.Context(), "page.signin.wrong")))
+		return p.show(w, r, http.StatusUnauthorized, signInForm(v, next, look.T(r.Context(), "seatpage.signin.wrong")))
 	}
 	p.sessions.begin(w, r)
 	p.log.Info("an administrator signed in on the server's page", "address", r.RemoteAddr)

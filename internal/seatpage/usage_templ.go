@@ -56,7 +56,7 @@ func usagePage(v visit, u usageView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "page.place.usage"), Lead: look.T(ctx, "page.usage.lead")}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Title: look.T(ctx, "seatpage.place.usage"), Lead: look.T(ctx, "seatpage.usage.lead")}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -65,9 +65,9 @@ func usagePage(v visit, u usageView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var3 string
-			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.usage.by"))
+			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.usage.by"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 21, Col: 64}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 21, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -78,7 +78,7 @@ func usagePage(v visit, u usageView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, by := range []string{"hour", "day", "month"} {
-				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.usage.by."+by), Href: u.href(by, u.product), Kind: chosen(by == u.by), Attributes: current(by == u.by)}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.usage.by."+by), Href: u.href(by, u.product), Kind: chosen(by == u.by), Attributes: current(by == u.by)}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -93,9 +93,9 @@ func usagePage(v visit, u usageView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var4 string
-				templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.fact.product"))
+				templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.fact.product"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 27, Col: 69}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 27, Col: 73}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 				if templ_7745c5c3_Err != nil {
@@ -105,7 +105,7 @@ func usagePage(v visit, u usageView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "page.usage.all"), Href: u.href(u.by, ""), Kind: chosen(u.product == ""), Attributes: current(u.product == "")}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Button{Text: look.T(ctx, "seatpage.usage.all"), Href: u.href(u.by, ""), Kind: chosen(u.product == ""), Attributes: current(u.product == "")}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -166,7 +166,7 @@ func usagePage(v visit, u usageView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Notice{Tone: look.Warning, Title: look.N(ctx, "page.usage.gaps", len(u.gaps)), Text: look.T(ctx, "page.usage.gaps.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Notice{Tone: look.Warning, Title: look.N(ctx, "seatpage.usage.gaps", len(u.gaps)), Text: look.T(ctx, "seatpage.usage.gaps.text")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -176,7 +176,7 @@ func usagePage(v visit, u usageView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(u.rows) == 0 {
-				templ_7745c5c3_Err = look.Empty{Icon: look.IconClock, Title: look.T(ctx, "page.usage.empty"), Text: look.T(ctx, "page.usage.teach")}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Empty{Icon: look.IconClock, Title: look.T(ctx, "seatpage.usage.empty"), Text: look.T(ctx, "seatpage.usage.teach")}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -247,9 +247,9 @@ func usagePage(v visit, u usageView) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var9 string
-						templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "page.usage.more", "Shown", look.Number(ctx, mostRows), "All", look.Number(ctx, int64(len(u.rows)))))
+						templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "seatpage.usage.more", "Shown", look.Number(ctx, mostRows), "All", look.Number(ctx, int64(len(u.rows)))))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 57, Col: 136}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `usage.templ`, Line: 57, Col: 140}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 						if templ_7745c5c3_Err != nil {
@@ -262,14 +262,14 @@ func usagePage(v visit, u usageView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "page.usage.table"), Lead: since(ctx, u.since), Side: exports(export(ctx, "page.export.csv", "usage.csv?by="+u.by), export(ctx, "page.export.json", "usage.json?by="+u.by))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "seatpage.usage.table"), Lead: since(ctx, u.since), Side: exports(export(ctx, "seatpage.export.csv", "usage.csv?by="+u.by), export(ctx, "seatpage.export.json", "usage.json?by="+u.by))}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "page.place.usage"), "usage", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = v.desk(ctx, look.T(ctx, "seatpage.place.usage"), "usage", true).With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -303,7 +303,7 @@ func since(ctx context.Context, t license.Time) string {
 	if t == 0 {
 		return ""
 	}
-	return look.T(ctx, "page.usage.since", "When", look.Exact(ctx, t.Go()))
+	return look.T(ctx, "seatpage.usage.since", "When", look.Exact(ctx, t.Go()))
 }
 
 // stretch is the name of an hour, a day or a month, short for below a picture.
@@ -319,7 +319,7 @@ func (u usageView) stretch(ctx context.Context, at time.Time, short bool) string
 	case u.by == "month":
 		return month + " " + strconv.Itoa(at.Year())
 	case short:
-		return look.T(ctx, "page.day", "Day", strconv.Itoa(at.Day()), "Month", month)
+		return look.T(ctx, "seatpage.day", "Day", strconv.Itoa(at.Day()), "Month", month)
 	}
 	return look.Date(ctx, at)
 }
@@ -342,40 +342,40 @@ func (u usageView) counted(product string) []wire.UsageRow {
 
 // peaks draws how many seats were in use at once, below how many there were.
 func (u usageView) peaks(ctx context.Context, product string) look.Chart {
-	c := look.Chart{Label: look.T(ctx, "page.usage.peak", "Product", product), Limit: look.T(ctx, "page.fact.seats"), Series: []look.Series{{Name: look.T(ctx, "page.usage.peak.name")}}}
+	c := look.Chart{Label: look.T(ctx, "seatpage.usage.peak", "Product", product), Limit: look.T(ctx, "seatpage.fact.seats"), Series: []look.Series{{Name: look.T(ctx, "seatpage.usage.peak.name")}}}
 	most, when := wire.UsageRow{}, time.Time{}
 	for n, row := range u.counted(product) {
 		c.Bars = append(c.Bars, look.Bar{Label: u.stretch(ctx, u.starts[n], true), Values: []int64{row.Peak}, Limit: row.Seats,
-			Words: look.T(ctx, "page.usage.peak.words", "When", u.stretch(ctx, u.starts[n], false), "Peak", look.Number(ctx, row.Peak), "Seats", look.Number(ctx, row.Seats))})
+			Words: look.T(ctx, "seatpage.usage.peak.words", "When", u.stretch(ctx, u.starts[n], false), "Peak", look.Number(ctx, row.Peak), "Seats", look.Number(ctx, row.Seats))})
 		if row.Peak >= most.Peak {
 			most, when = row, u.starts[n]
 		}
 	}
-	c.Words = look.T(ctx, "page.usage.peak.most", "When", u.stretch(ctx, when, false), "Peak", look.Number(ctx, most.Peak), "Seats", look.Number(ctx, most.Seats))
+	c.Words = look.T(ctx, "seatpage.usage.peak.most", "When", u.stretch(ctx, when, false), "Peak", look.Number(ctx, most.Peak), "Seats", look.Number(ctx, most.Seats))
 	return c
 }
 
 // requests draws what was granted and denied.
 func (u usageView) requests(ctx context.Context, product string) look.Chart {
-	granted, denied := look.T(ctx, "page.usage.granted"), look.T(ctx, "page.usage.denied")
-	c := look.Chart{Label: look.T(ctx, "page.usage.requests", "Product", product), Series: []look.Series{{Name: granted}, {Name: denied, Tone: look.Danger}}}
+	granted, denied := look.T(ctx, "seatpage.usage.granted"), look.T(ctx, "seatpage.usage.denied")
+	c := look.Chart{Label: look.T(ctx, "seatpage.usage.requests", "Product", product), Series: []look.Series{{Name: granted}, {Name: denied, Tone: look.Danger}}}
 	var grants, denials uint64
 	words := func(when string, grants, denials uint64) string {
-		return look.T(ctx, "page.usage.requests.words", "When", when, "Granted", look.Number(ctx, int64(grants)), "Denied", look.Number(ctx, int64(denials)))
+		return look.T(ctx, "seatpage.usage.requests.words", "When", when, "Granted", look.Number(ctx, int64(grants)), "Denied", look.Number(ctx, int64(denials)))
 	}
 	for n, row := range u.counted(product) {
 		c.Bars = append(c.Bars, look.Bar{Label: u.stretch(ctx, u.starts[n], true), Values: []int64{int64(row.Grants), int64(row.Denied)},
 			Words: words(u.stretch(ctx, u.starts[n], false), row.Grants, row.Denied)})
 		grants, denials = grants+row.Grants, denials+row.Denied
 	}
-	c.Words = words(look.T(ctx, "page.usage.inall"), grants, denials)
+	c.Words = words(look.T(ctx, "seatpage.usage.inall"), grants, denials)
 	return c
 }
 
 func (u usageView) table(ctx context.Context) look.Table {
-	t := look.Table{Caption: look.T(ctx, "page.usage.table"), Columns: []look.Column{{Title: look.T(ctx, "page.usage.when"), Main: true}, {Title: look.T(ctx, "page.fact.product")},
-		{Title: look.T(ctx, "page.usage.peak.name"), Number: true}, {Title: look.T(ctx, "page.fact.seats"), Number: true}, {Title: look.T(ctx, "page.usage.granted"), Number: true},
-		{Title: look.T(ctx, "page.usage.denied"), Number: true}, {Title: look.T(ctx, "page.usage.why")}}}
+	t := look.Table{Caption: look.T(ctx, "seatpage.usage.table"), Columns: []look.Column{{Title: look.T(ctx, "seatpage.usage.when"), Main: true}, {Title: look.T(ctx, "seatpage.fact.product")},
+		{Title: look.T(ctx, "seatpage.usage.peak.name"), Number: true}, {Title: look.T(ctx, "seatpage.fact.seats"), Number: true}, {Title: look.T(ctx, "seatpage.usage.granted"), Number: true},
+		{Title: look.T(ctx, "seatpage.usage.denied"), Number: true}, {Title: look.T(ctx, "seatpage.usage.why")}}}
 	for _, r := range u.rows[:min(len(u.rows), mostRows)] {
 		t.Rows = append(t.Rows, look.Row{Cells: []templ.Component{look.Text(u.stretch(ctx, r.From.Go().UTC(), false)), mono(r.Product), look.Text(look.Number(ctx, r.Peak)), look.Text(look.Number(ctx, r.Seats)),
 			look.Text(look.Number(ctx, int64(r.Grants))), look.Text(look.Number(ctx, int64(r.Denied))), reasons(r)}})
