@@ -265,7 +265,7 @@ func (s *stage) busyMonth() {
 	s.move(time.Hour)
 	s.Tick()
 	for n, name := range []string{"ann.hartmann", "b.roux", "carla.vance", "dmitri.k", "e.northlight"} {
-		s.move(4 * time.Minute / time.Duration(n+1))
+		s.move(50 * time.Second / time.Duration(n+1))
 		_, err := s.claim(seats.Client{Host: fmt.Sprintf("cad-%02d.example.com", n+1), User: name, PID: int64(4000 + 317*n)}, fmt.Sprintf("192.168.1.%d", 20+n), "CAD-PRO", false)
 		must(s.t, err)
 	}
