@@ -22,7 +22,7 @@ export default async ({ page, base, data, see, shot, check }) => {
   await page.getByLabel("User").fill("guest");
   await page.getByLabel("Address").fill("192.168.1.4");
   await button("Try").click();
-  check(await page.getByText("Rule 3 decides").count() > 0, "the rule that decides is not named");
+  check(await page.getByText("Line 3 decides").count() > 0, "the rule that decides is not named");
   await page.goto(`${base}/?refresh=on`);
   check(await page.getByRole("link", { name: "Stop refreshing" }).count() === 1, "refreshing cannot be stopped");
   await page.getByRole("button", { name: "Sign out" }).last().click();
