@@ -60,6 +60,11 @@ func (c *Central) Product(ctx context.Context, code string) (license.Product, er
 	return get[license.Product](ctx, c, "/products/"+url.PathEscape(code), nil)
 }
 
+// Bundles lists every bundle.
+func (c *Central) Bundles(ctx context.Context) (wire.List[license.Bundle], error) {
+	return get[wire.List[license.Bundle]](ctx, c, "/bundles", nil)
+}
+
 // CreateOrder creates or extends an order.
 func (c *Central) CreateOrder(ctx context.Context, req wire.OrderRequest) (wire.Order, error) {
 	return send[wire.Order](ctx, c, http.MethodPost, "/orders", req)

@@ -106,12 +106,11 @@ func (s *Session) Return(ctx context.Context) error {
 func (s *Session) Enable(ctx context.Context) error {
 	return s.alone(ctx, func() error {
 		s.network.off = false
-		err := s.look(ctx)
+		_ = s.look(ctx) // the verdict says what went wrong
 		v := s.judged.Load().verdict
 		if no := v.Refusal(); no != nil {
 			return no
 		}
-		_ = err // the earlier answer stands
 		return nil
 	})
 }
@@ -130,6 +129,9 @@ func (s *Session) Disable(ctx context.Context) error {
 // license servers want to be asked.
 func (s *Session) Wait(ctx context.Context) error {
 	for {
+		s.publishing.Lock()
+		news := s.news
+		s.publishing.Unlock()
 		if s.Valid() {
 			return nil
 		}
@@ -141,6 +143,9 @@ func (s *Session) Wait(ctx context.Context) error {
 		case <-s.life.Done():
 			t.Stop()
 			return ErrClosed
+		case <-news: // somebody else looked
+			t.Stop()
+			continue
 		case <-t.C:
 		}
 		if err := s.Refresh(ctx); err != nil && ctx.Err() != nil {

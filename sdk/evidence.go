@@ -109,7 +109,7 @@ func (w *witness) station() seats.Client {
 func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) {
 	var asked evidence
 	failed := errors.New("no agent")
-	if _, err := os.Lstat(filepath.Join(w.config.Home, socketName)); err == nil {
+	if w.served() {
 		patience, cancel := context.WithTimeout(ctx, agentPatience)
 		asked, failed = w.ask(patience, agent.Connect(w.config))
 		cancel()
@@ -122,6 +122,12 @@ func (w *witness) look(ctx context.Context, now license.Time) (evidence, error) 
 		return asked, nil
 	}
 	return read, err
+}
+
+// served reports whether an agent may run on this machine.
+func (w *witness) served() bool {
+	_, err := os.Lstat(filepath.Join(w.config.Home, socketName))
+	return err == nil
 }
 
 // read looks at the containers' files itself.

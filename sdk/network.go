@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 
 	"licet/client"
@@ -21,6 +22,9 @@ import (
 // releasePatience bounds what closing a session waits for its license server. A
 // seat that is not released ends by itself.
 const releasePatience = 2 * time.Second
+
+// lookPatience is what an agent may take to look for license servers.
+const lookPatience = 4 * time.Second
 
 // seat is a lease of a license server. It never changes; an extension makes
 // another. Moments are of the session's clock, which never goes back.
@@ -90,15 +94,24 @@ func newNetwork(w *witness, o options) *network {
 
 // addresses are the servers to ask, in order.
 func (n *network) addresses(ctx context.Context) []string {
+	here := agent.Open(n.witness.config)
 	list := n.named
 	if list == nil {
-		known, err := agent.Open(n.witness.config).Servers(ctx, agent.Nothing{})
-		if err != nil {
-			return nil // the list cannot be read: there is none
+		known, err := here.Servers(ctx, agent.Nothing{})
+		if err == nil && len(known.List) == 0 && !known.NoDiscovery && n.witness.served() {
+			// Where nothing is listed, an agent that runs looks around.
+			patience, cancel := context.WithTimeout(ctx, lookPatience)
+			known, err = agent.Connect(n.witness.config).Reachable(patience)
+			cancel()
 		}
-		list = known.List
+		if err == nil { // one that cannot be read is none
+			list = known.List
+		}
 	}
 	var out []string
+	if here.Sharing(ctx) {
+		out = append(out, ownServer)
+	}
 	for _, text := range list {
 		address, err := client.SeatsAddress(text)
 		if err == nil && !slices.Contains(out, address) {
@@ -108,13 +121,21 @@ func (n *network) addresses(ctx context.Context) []string {
 	return out
 }
 
+// ownServer stands for the license server of this machine, which is reached through
+// the agent's socket while it runs.
+var ownServer = "http://localhost:" + strconv.Itoa(wire.SeatsPort)
+
 // at is the client of the server at an address.
 func (n *network) at(address string) (*client.Seats, error) {
 	if s := n.servers[address]; s != nil {
 		return s, nil
 	}
+	speaks := n.witness.config.HTTP
+	if address == ownServer && agent.Open(n.witness.config).Sharing(context.Background()) {
+		speaks = agent.SocketHTTP(n.witness.config)
+	}
 	s, err := client.NewSeats(address, client.Options{
-		HTTP: n.witness.config.HTTP, Program: agent.Program, Vendor: string(n.witness.verifier.Scope().Vendor),
+		HTTP: speaks, Program: agent.Program, Vendor: string(n.witness.verifier.Scope().Vendor),
 	})
 	if err == nil {
 		n.servers[address] = s

@@ -15,6 +15,7 @@ import (
 	"licet/license"
 	"licet/sdk"
 	"licet/sdktest"
+	"licet/seats"
 )
 
 // shared are products that a license server shares.
@@ -23,6 +24,7 @@ var shared = []sdktest.Product{
 		Seats: 2, Borrow: license.Borrow{Max: 10 * license.Day, Seats: 2},
 	}},
 	{Code: "LONE", Model: license.PerpetualMulti, Terms: license.Terms{Seats: 1}},
+	{Code: "DESK", Model: license.PerpetualMulti, Terms: license.Terms{Seats: 1, Counting: license.PerStation}},
 	{Code: "KIND", Model: license.PerpetualMulti, Terms: license.Terms{Seats: 1, Grace: license.Day}},
 }
 
@@ -37,7 +39,7 @@ type office struct {
 func newOffice(t *testing.T) office {
 	t.Helper()
 	v := sdktest.New(t, shared...)
-	return office{t, v, v.Server(t, v.Ticket("NET"), v.Ticket("LONE"), v.Ticket("KIND"))}
+	return office{t, v, v.Server(t, v.Ticket("NET"), v.Ticket("LONE"), v.Ticket("KIND"), v.Ticket("DESK"))}
 }
 
 // desk is a machine that asks servers, the office's own unless others are named.
@@ -212,8 +214,7 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// TestServerMoves: a session finds its server again at another address, for it is
-// on the list.
+// TestRestartKeepsTheSeat: a session goes on where it was after its server was away.
 func TestRestartKeepsTheSeat(t *testing.T) {
 	o := newOffice(t)
 	s := o.open(o.desk(), "LONE")
@@ -342,6 +343,26 @@ func TestBorrow(t *testing.T) {
 
 func refreshed(s *sdk.Session) { _ = s.Refresh(context.Background()) } // the verdict tells
 
+// TestStations: where the vendor counts stations, every start on one is the same
+// seat, and another station needs another, whatever folder or screen they share
+// (Th22).
+func TestStations(t *testing.T) {
+	o := newOffice(t)
+	m := o.desk()
+	a, b := o.open(m, "DESK"), o.open(m, "DESK")
+	want(t, a, sdk.OK)
+	want(t, b, sdk.OK)
+	far := o.desk()
+	want(t, o.open(far, "DESK"), sdk.NoSeatFree)
+	// The same folder, used from another station.
+	elsewhere := o.open(m, "DESK", sdk.WithStation(func() seats.Client { return seats.Client{Host: "elsewhere", User: "ada"} }))
+	want(t, elsewhere, sdk.NoSeatFree)
+	a.Close()
+	want(t, o.open(far, "DESK"), sdk.NoSeatFree)
+	b.Close()
+	want(t, o.open(far, "DESK"), sdk.OK)
+}
+
 // cable is a way to a server on which answers get lost.
 type cable struct {
 	*httptest.Server
@@ -432,4 +453,34 @@ func invalid(s *sdk.Session) error {
 		return errors.New(v.String())
 	}
 	return nil
+}
+
+// TestOnTheServer runs programs on the machine of a license server: they take seats
+// like everybody, and use the license itself while no server runs.
+func TestOnTheServer(t *testing.T) {
+	v := sdktest.New(t, sdktest.Product{Code: "CAD-PRO", Terms: license.Terms{Seats: 1}})
+	server := v.Server(t, v.Ticket("CAD-PRO"))
+	here := server.Open(v.Program("CAD-PRO"))
+	if !here.Valid() {
+		t.Fatal(here.Verdict())
+	}
+	far := v.Machine(t)
+	far.Use(server)
+	there := far.Open(v.Program("CAD-PRO"))
+	if there.Valid() {
+		t.Error("one seat is used twice")
+	}
+	if second := server.Open(v.Program("CAD-PRO")); second.Valid() {
+		t.Error("one seat is used twice on the server")
+	}
+	if err := here.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Refresh(t.Context()); err != nil || !there.Valid() {
+		t.Errorf("%v %+v", err, there.Verdict())
+	}
+	server.Stop()
+	if alone := server.Open(v.Program("CAD-PRO")); !alone.Valid() {
+		t.Errorf("no server runs: %+v", alone.Verdict())
+	}
 }

@@ -23,8 +23,16 @@
 // the vendor's signed documents, and a signature over a fresh nonce by the
 // container's own key, which the license names. The package verifies all of it
 // against the root in the program's trust file; neither the agent nor the
-// machine's list of trusted vendors is believed. It needs no network, changes
-// no file, and tells nobody.
+// machine's list of trusted vendors is believed. It needs no network and tells
+// nobody.
+//
+// # The network
+//
+// Where the machine has no license that may be used, the session asks the license
+// servers of the machine's list, or of [WithServers], for a seat, keeps it while the
+// program runs, and gives it back with Close. [Session.Borrow] takes it along. No
+// network is touched while a license of the machine is valid, and no file is changed
+// but by borrowing and returning, and to note the time that passes during a loan.
 //
 // # What is blocked
 //

@@ -48,6 +48,7 @@ type Session struct {
 	publishing sync.Mutex // guards what follows and every change of judged
 	closed     bool
 	changed    chan struct{}
+	news       chan struct{} // closed at the next judgment, for Wait
 
 	life context.Context
 	stop func()
@@ -87,6 +88,7 @@ func Open(ctx context.Context, p Product, opts ...Option) (*Session, error) {
 	s := &Session{
 		witness: w, refresh: o.refresh, steady: o.agent.Now == nil, start: time.Now(),
 		looking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		news: make(chan struct{}),
 	}
 	s.network = newNetwork(&s.witness, o)
 	s.life, s.stop = context.WithCancel(context.Background())
@@ -276,12 +278,17 @@ func (n *network) settled(ctx context.Context) {
 // noteEvery is how often a session that runs on a loan notes the time.
 const noteEvery = time.Hour
 
+// notePatience is what a program waits for that, where another one writes.
+const notePatience = time.Second
+
 // noteTime notes in the loan's container that the time has passed, so that a clock
 // set back does not prolong it. An agent that runs does that by itself.
 func (s *Session) noteTime(ctx context.Context, e evidence, now license.Time) {
 	if e.loan == nil || e.loan.Until == 0 || s.noted != 0 && now < s.noted.Add(noteEvery) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, notePatience)
+	defer cancel()
 	if agent.Connect(s.witness.config).NoteTime(ctx) == nil { // else at the next look
 		s.noted = now
 	}
@@ -427,6 +434,8 @@ func (s *Session) publish(old, j *judgment) bool {
 		return !s.closed
 	}
 	s.judged.Store(j)
+	close(s.news)
+	s.news = make(chan struct{})
 	if now.differs(j) {
 		select {
 		case s.changed <- struct{}{}:

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"licet/internal/durable"
@@ -47,6 +48,9 @@ type Config struct {
 	HTTP *http.Client
 	// Station says who uses seats of license servers; nil is Station.
 	Station func() seats.Client
+	// Discover looks for license servers on the network and gives their addresses;
+	// nil finds none. What it finds is only asked, and never believed.
+	Discover func(context.Context) []string
 	// Log gets what nobody asked for and somebody may want to know; nil drops it.
 	Log *slog.Logger
 }
@@ -64,6 +68,12 @@ type Agent struct {
 	writing chan struct{}
 
 	changed chan struct{} // has room for the one word that a container was written
+
+	seen struct { // license servers that were found on the network
+		mu   sync.Mutex
+		list []string
+		at   time.Time // by the computer's clock; zero for never
+	}
 
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }

@@ -210,7 +210,7 @@ func (a *Agent) vendorWith(ctx context.Context, in BorrowRequest) (vendor, error
 		return v, err
 	}
 	several := err
-	servers, err := a.serversFor(in.Servers)
+	servers, err := a.serversFor(ctx, in.Servers)
 	if err != nil {
 		return v, err
 	}
@@ -245,9 +245,9 @@ func (a *Agent) lentTo(ctx context.Context, id seats.LeaseID) (*box, error) {
 // borrow asks the servers in turn until one lends. Silence after a request was
 // sent stops it: that server may have lent, and the next attempt asks it again.
 func (a *Agent) borrow(ctx context.Context, b *box, v vendor, wish seats.LoanWish, in BorrowRequest) (seats.LeaseID, error) {
-	servers, err := a.serversFor(in.Servers)
+	servers, err := a.serversFor(ctx, in.Servers)
 	if l, ok := b.Loans[in.Extend]; ok && len(in.Servers) == 0 {
-		servers, err = a.candidates(l.Address), nil
+		servers, err = a.candidates(ctx, l.Address), nil
 	}
 	if err != nil {
 		return "", err

@@ -18,7 +18,7 @@ import (
 // Check says whether a product may be used now. It reads, verifies and decides
 // by itself; it asks nobody and never writes.
 func (a *Agent) Check(ctx context.Context, in CheckRequest) (CheckResult, error) {
-	f, err := a.find(ctx, in, a.trusted, Blocks{})
+	f, err := a.find(ctx, in, a.trusted, Blocks{}, false)
 	return f.result, err
 }
 
@@ -65,8 +65,9 @@ type found struct {
 	closed []terms.Reason // why a container that might have done better was not seen
 }
 
-// find looks through the containers of this machine for a product.
-func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks) (found, error) {
+// find looks through the containers of this machine for a product. Shared says that a
+// license server shares their seats, so that a program has to take one.
+func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks, shared bool) (found, error) {
 	f := found{result: CheckResult{Product: in.Product}}
 	if in.Product == "" {
 		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
@@ -104,6 +105,9 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 			c := b.examine(by, id, no)
 			if err := c.block(blocked); err != nil {
 				return f, err
+			}
+			if shared && c.no == nil && c.body.Terms.Seats > 0 {
+				c.no = sharedHere(in.Product)
 			}
 			candidates = append(candidates, c)
 		}

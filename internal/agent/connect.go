@@ -54,6 +54,7 @@ var (
 	opBridgeForget = operation[BridgeCode, []Pairing]{"bridge-forget", false, (*Agent).BridgeForget}
 
 	opServers       = operation[Nothing, Servers]{"servers", false, (*Agent).Servers}
+	opReachable     = operation[Nothing, Servers]{"servers-reachable", false, (*Agent).Reachable}
 	opServersChange = operation[ServersChange, Servers]{"servers-change", true, (*Agent).ChangeServers}
 )
 
@@ -61,7 +62,7 @@ var (
 // that older ones do not know.
 var since = map[string]string{
 	opBorrow.name: LoansSince, opReturnLoan.name: LoansSince, opOffers.name: LoansSince, opNoteTime.name: LoansSince,
-	opServers.name: LoansSince, opServersChange.name: LoansSince,
+	opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
 }
 
 // Client does operations on the containers of a home folder: through the agent
@@ -335,6 +336,11 @@ func (c *Client) ReturnLoan(ctx context.Context, in ReturnRequest) (GivenBack, e
 // Offers tells for each product what this machine has and may have of it.
 func (c *Client) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, error) {
 	return opOffers.do(ctx, c, in)
+}
+
+// Reachable is the license servers to ask: the list, or those that are found.
+func (c *Client) Reachable(ctx context.Context) (Servers, error) {
+	return opReachable.do(ctx, c, Nothing{})
 }
 
 // NoteTime notes the present time in the containers, unless an agent does.

@@ -92,7 +92,7 @@ func (a *Agent) deliverReturn(ctx context.Context, b *box, v vendor, r returned,
 		return boxError(b.header.Serial, err)
 	}
 	var failed error = refusal.New(refusal.ServerUnreachable, "No license server is known here that may have lent it.")
-	for _, address := range a.candidates(append([]string{r.Address}, servers...)...) {
+	for _, address := range a.candidates(ctx, append([]string{r.Address}, servers...)...) {
 		s, err := a.seatsAt(address, v.id())
 		if err != nil {
 			return err
@@ -220,8 +220,8 @@ func (a *Agent) NoteTime(ctx context.Context, _ Nothing) (Nothing, error) {
 
 // candidates are addresses in order, without what is empty or there twice, and
 // those of the machine's list after them.
-func (a *Agent) candidates(first ...string) []string {
-	known, _ := a.Servers(context.Background(), Nothing{}) // a list that cannot be read names none
+func (a *Agent) candidates(ctx context.Context, first ...string) []string {
+	known, _ := a.Reachable(ctx, Nothing{}) // a list that cannot be read names none
 	var list []string
 	for _, text := range slices.Concat(first, known.List) {
 		address, err := client.SeatsAddress(text)

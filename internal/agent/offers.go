@@ -28,11 +28,17 @@ func (a *Agent) Offers(ctx context.Context, in OffersRequest) ([]wire.Offer, err
 	if err != nil {
 		return nil, err
 	}
-	servers, err := a.serversFor(in.Servers)
-	if refusal.Is(err, refusal.ServerUnreachable) {
-		servers, err = nil, nil
+	// To look at what is here must not take its time: only servers that are known are
+	// asked.
+	servers := in.Servers
+	if len(servers) == 0 {
+		known, err := a.Servers(ctx, Nothing{})
+		if err != nil {
+			return nil, err
+		}
+		servers = known.List
 	}
-	if err != nil {
+	if servers, err = addresses(servers); err != nil {
 		return nil, err
 	}
 	there, silent := a.askServers(ctx, in.Vendor, servers)

@@ -67,7 +67,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if len(in.Nonce) != len(container.Nonce{}) {
 		return Proof{}, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(container.Nonce{}))
 	}
-	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted, Blocks{})
+	f, err := a.find(ctx, CheckRequest{Vendor: in.Vendor, Product: in.Product, Use: in.Use}, a.trusted, Blocks{}, a.Sharing(ctx))
 	if err != nil {
 		return Proof{}, err
 	}
@@ -159,7 +159,7 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 		}, lease: func(document []byte) (seats.Lease, container.Body, error) {
 			return in.Lease(document, b.Certificates)
 		}}, nil
-	}, in.Blocks)
+	}, in.Blocks, a.Sharing(ctx))
 	if err != nil {
 		return Seen{}, err
 	}

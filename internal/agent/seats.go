@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"net/http"
+	"os"
 	"slices"
 
 	"licet/container"
 	"licet/internal/containerfile"
+	"licet/internal/durable"
 	"licet/internal/ledger"
 	"licet/license"
 	"licet/refusal"
@@ -164,6 +167,41 @@ func (a *Agent) RememberLedger(ctx context.Context, p ledger.Point, longest lice
 		return nil
 	})
 }
+
+// sharingMark is a file in the home while a license server shares the seats of the
+// licenses here.
+const sharingMark = "server/sharing"
+
+// Sharing reports whether a license server shares the seats of this home's licenses
+// now. Programs on this machine take seats too then, through the agent's socket. A
+// mark that a killed server left does not count.
+func (a *Agent) Sharing(ctx context.Context) bool {
+	if _, err := os.Lstat(a.home.path(sharingMark)); err != nil {
+		return false
+	}
+	return a.home.answers(ctx)
+}
+
+// MarkSharing says that a license server shares the seats of this home's licenses, or
+// does no longer.
+func (a *Agent) MarkSharing(on bool) error {
+	if on {
+		return storage(a.cfg.Disk.WritePath(a.home.path(sharingMark), nil, durable.PrivateFile))
+	}
+	if err := os.Remove(a.home.path(sharingMark)); err != nil && !missing(err) {
+		return storage(err)
+	}
+	return nil
+}
+
+// sharedHere says that a license of this machine is not for direct use.
+func sharedHere(product string) *refusal.Refusal {
+	return refusal.New(refusal.NoSeatFree, "The seats of %s are shared by the license server on this machine, and this program has none of them.", product).
+		Hinted("Take one: programs do so by themselves; licet sessions shows who has them.")
+}
+
+// SocketHTTP speaks to this machine's agent, for who asks its license server for seats.
+func SocketHTTP(cfg Config) *http.Client { return Connect(cfg).socket }
 
 // stillLent is what is out of a container's licenses: what its server says, and of
 // a license that the server has no more, what it said last, as loans outlast it.

@@ -202,6 +202,7 @@ func (a *Agent) handler(seats http.Handler) http.Handler {
 	offer(a, mux, opBridgeList)
 	offer(a, mux, opBridgeForget)
 	offer(a, mux, opServers)
+	offer(a, mux, opReachable)
 	offer(a, mux, opServersChange)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal.New(refusal.NotFound, "The agent has no %s %s.", r.Method, r.URL.Path))

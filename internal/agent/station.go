@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/user"
+	"time"
 
 	"licet/client"
 	"licet/refusal"
@@ -41,11 +42,30 @@ func (a *Agent) seatsAt(address, vendor string) (*client.Seats, error) {
 	return client.NewSeats(address, client.Options{HTTP: a.cfg.HTTP, Program: Program, Vendor: vendor})
 }
 
+// foundFor is how long what was found on the network is not looked for again.
+const foundFor = time.Minute
+
+// Reachable is the machine's list of license servers, or where it names none, those
+// that announce themselves on the network, unless the list forbids to look.
+func (a *Agent) Reachable(ctx context.Context, _ Nothing) (Servers, error) {
+	known, err := a.Servers(ctx, Nothing{})
+	if err != nil || len(known.List) > 0 || known.NoDiscovery || a.cfg.Discover == nil {
+		return known, err
+	}
+	a.seen.mu.Lock()
+	defer a.seen.mu.Unlock()
+	if a.seen.at.IsZero() || time.Since(a.seen.at) > foundFor {
+		a.seen.list, a.seen.at = a.cfg.Discover(ctx), time.Now()
+	}
+	known.List = append(known.List, a.seen.list...)
+	return known, nil
+}
+
 // serversFor is the servers that a caller names, or the machine's.
-func (a *Agent) serversFor(named []string) ([]string, error) {
+func (a *Agent) serversFor(ctx context.Context, named []string) ([]string, error) {
 	list := named
 	if len(list) == 0 {
-		known, err := a.Servers(context.Background(), Nothing{})
+		known, err := a.Reachable(ctx, Nothing{})
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 type Catalog struct {
 	Categories []Category        `json:"categories"`
 	Products   []license.Product `json:"products"` // in the order of the file
+	Bundles    []license.Bundle  `json:"bundles"`
 }
 
 // Category groups products for people; it has no meaning for licenses.
@@ -40,6 +41,15 @@ func (c Catalog) Category(code string) (Category, bool) {
 		return Category{}, false
 	}
 	return c.Categories[i], true
+}
+
+// Bundle finds a bundle by its code.
+func (c Catalog) Bundle(code string) (license.Bundle, bool) {
+	i := slices.IndexFunc(c.Bundles, func(b license.Bundle) bool { return b.Code == code })
+	if i < 0 {
+		return license.Bundle{}, false
+	}
+	return c.Bundles[i], true
 }
 
 // MaxSize is the largest catalog file in bytes.
@@ -72,6 +82,7 @@ type file struct {
 	problems
 	categories []categorySource
 	products   []productSource
+	bundles    []bundleSource
 }
 
 type categorySource struct {
@@ -91,6 +102,7 @@ func (f *file) read(root *node) {
 	f.mapping(root, "the catalog", fields{
 		"categories": func(n *node) { f.list(n, "categories", f.category) },
 		"products":   func(n *node) { f.list(n, "products", f.product) },
+		"bundles":    func(n *node) { f.list(n, "bundles", f.bundle) },
 	})
 }
 
@@ -226,6 +238,7 @@ func (f *file) references(known Catalog) {
 			f.add(p.line, "product %q needs itself: %s", p.Code, strings.Join(circle, " → "))
 		}
 	}
+	f.bundleReferences(known, requires)
 }
 
 func (f *file) knownCategory(p productSource, known Catalog) {
@@ -273,12 +286,15 @@ func walk(from map[string]string, end string) []string {
 }
 
 func (f *file) catalog() *Catalog {
-	c := &Catalog{Categories: []Category{}, Products: []license.Product{}}
+	c := &Catalog{Categories: []Category{}, Products: []license.Product{}, Bundles: []license.Bundle{}}
 	for _, k := range f.categories {
 		c.Categories = append(c.Categories, k.Category)
 	}
 	for _, p := range f.products {
 		c.Products = append(c.Products, p.Product)
+	}
+	for _, b := range f.bundles {
+		c.Bundles = append(c.Bundles, b.Bundle)
 	}
 	return c
 }

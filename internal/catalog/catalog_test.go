@@ -78,7 +78,7 @@ func TestTheLeast(t *testing.T) {
 		c := mustParse(t, "products: [{code: A, name: Product A, model: "+string(m)+"}]")
 		want := m.Preset()
 		want.Code, want.Name = "A", "Product A"
-		if diff := cmp.Diff(&catalog.Catalog{Categories: []catalog.Category{}, Products: []license.Product{want}}, c); diff != "" {
+		if diff := cmp.Diff(&catalog.Catalog{Categories: []catalog.Category{}, Products: []license.Product{want}, Bundles: []license.Bundle{}}, c); diff != "" {
 			t.Errorf("%s: %s", m, diff)
 		}
 	}
@@ -433,4 +433,48 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// A bundle names products that there are, as an order does, and a code means one
+// thing.
+func TestBundles(t *testing.T) {
+	c := mustParse(t, `
+products:
+  - {code: A, name: Product A, model: demo}
+  - {code: B, name: Product B, model: demo}
+bundles:
+  - {code: AB, name: Both, products: [A, B=20, ]}
+`)
+	b, ok := c.Bundle("AB")
+	if diff := cmp.Diff(license.Bundle{Code: "AB", Name: "Both", Products: []string{"A", "B=20"}}, b); !ok || diff != "" {
+		t.Error(diff)
+	}
+	item, err := catalog.ParseItem("AB=3,seats=4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := item.Positions(b)
+	if err != nil || len(list) != 2 || list[0].Name() != "AB/A=1,seats=4" || list[0].Quantity != 3 || list[1].Name() != "AB/B=1,seats=4" || list[1].Quantity != 60 {
+		t.Errorf("%+v %v", list, err)
+	}
+	item.Quantity = catalog.MaxQuantity/20 + 1
+	if _, err := item.Positions(b); err == nil {
+		t.Error("more licenses than an order may have")
+	}
+	known := *c
+	for text, want := range map[string]string{
+		"bundles: [{code: A, name: A, products: [B]}]":             `bundle "A" has the code of a product`,
+		"bundles: [{code: X, name: X, products: [C]}]":             `unknown product "C"`,
+		"bundles: [{code: X, name: X, products: [AB]}]":            `unknown product "AB"`,
+		"bundles: [{code: X, name: X, products: []}]":              "1 to 100 products",
+		"bundles: [{code: X, name: X, products: [A, A=2]}]":        "listed twice",
+		"bundles: [{code: X, name: X, products: [\"A,seats=2\"]}]": "must be a product's code",
+		"bundles: [{code: X, name: X, products: [A=0]}]":           "at least one",
+		"bundles: [{code: X, name: X}]":                            "products",
+		"products: [{code: AB, name: A, model: demo}]":             `product "AB" has the code of a bundle`,
+	} {
+		if _, err := catalog.ParseOver(known, []byte(text)); !strings.Contains(strings.Join(found(t, err), "\n"), want) {
+			t.Errorf("%s: %v does not tell %q", text, err, want)
+		}
+	}
 }

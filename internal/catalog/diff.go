@@ -18,9 +18,9 @@ const (
 	Unchanged Action = "unchanged"
 )
 
-// Change is what applying a file does to one category or product.
+// Change is what applying a file does to one category, product or bundle.
 type Change struct {
-	Kind   string        `json:"kind"` // "category" or "product"
+	Kind   string        `json:"kind"` // "category", "product" or "bundle"
 	Code   string        `json:"code"`
 	Action Action        `json:"action"`
 	Fields []FieldChange `json:"fields,omitempty"` // if changed
@@ -43,6 +43,10 @@ func Diff(old, next Catalog) []Change {
 	for _, p := range next.Products {
 		before, known := old.Product(p.Code)
 		changes = append(changes, change("product", p.Code, known, before, p))
+	}
+	for _, b := range next.Bundles {
+		before, known := old.Bundle(b.Code)
+		changes = append(changes, change("bundle", b.Code, known, before, b))
 	}
 	return changes
 }

@@ -110,6 +110,26 @@ func productCommand(env Env) *cobra.Command {
 			},
 		},
 		&cobra.Command{
+			Use: "bundles", Short: "List bundles: articles that stand for several products", Example: "  licet-central product bundles",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := central(cmd, env)
+				if err != nil {
+					return err
+				}
+				list, err := c.Bundles(cmd.Context())
+				if err != nil {
+					return asked(err)
+				}
+				return cli.Print(cmd, list, func(p *cli.Page) {
+					var rows [][]string
+					for _, x := range list.Items {
+						rows = append(rows, []string{x.Code, x.Name, strings.Join(x.Products, ", ")})
+					}
+					p.Table("No bundles yet; the catalog file creates them, under bundles.", []string{"CODE", "NAME", "PRODUCTS"}, rows)
+				})
+			},
+		},
+		&cobra.Command{
 			Use: "show CODE", Short: "Show a product with every default", Example: "  licet-central product show CAD-PRO", Args: cli.Args("CODE"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				c, err := central(cmd, env)

@@ -73,7 +73,7 @@ func model(n int) porcupine.Model {
 				return true, r.without(d.lease)
 			}
 		},
-		Equal: func(a, b any) bool { return a == b },
+		Equal:             func(a, b any) bool { return a == b },
 		DescribeOperation: func(_, output any) string { return fmt.Sprintf("%+v", output) },
 	}
 }

@@ -130,7 +130,7 @@ var rules = []rule{
 		reason: "what pages are made of is handed values; it knows no operation and no audience",
 	},
 	{
-		name: "machine side", of: own("internal/agent/...", "internal/licetcmd/...", "internal/containerfile/...", "cmd/licet"),
+		name: "machine side", of: own("internal/agent/...", "internal/licetcmd/...", "internal/containerfile/...", "internal/seatserver/...", "internal/ledger/...", "internal/discovery/...", "cmd/licet"),
 		unreached: append(own("internal/store/...", "internal/registry/...", "internal/look/..."), "database/sql/..."),
 		but:       own("internal/seatpage"),
 		reason:    "what runs on users' machines has no part of central in it",
@@ -145,6 +145,16 @@ var rules = []rule{
 		name: "the license server works without its page", of: own("internal/agent/...", "internal/seatserver/...", "client/...", "sdk/..."),
 		unreached: own("internal/look/...", "internal/seatpage/..."),
 		reason:    "programs and the agent carry no pages; only the command that serves puts the two together",
+	},
+	{
+		name: "ledger", of: own("internal/ledger/..."), never: []string{"net/..."},
+		unreached: own("seats/...", "internal/seatserver/..."),
+		reason:    "the ledger keeps records; what they mean is known above it",
+	},
+	{
+		name: "discovery", of: own("internal/discovery/..."),
+		unreached: own("internal/agent/...", "internal/seatserver/..."),
+		reason:    "strangers speak here: what they say leads to addresses and nothing else",
 	},
 	{
 		name: "registry", of: own("internal/registry/..."),

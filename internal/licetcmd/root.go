@@ -34,7 +34,10 @@ type Env struct {
 	Disk    *durable.Disk
 	HTTP    *http.Client
 	Station func() seats.Client // who uses seats of license servers
-	Streams cli.Streams
+
+	// Discover looks for license servers on the network; nil does so by DNS-SD.
+	Discover func(context.Context) []string
+	Streams  cli.Streams
 }
 
 // Main runs licet with args, without the program's name, and returns the exit
@@ -55,6 +58,9 @@ type commands struct {
 
 // Root is the command tree of licet, to be run by cli.Main.
 func Root(env Env) *cobra.Command {
+	if env.Discover == nil {
+		env.Discover = discover
+	}
 	clock := env.Now
 	if env.Now == nil {
 		env.Now = time.Now
@@ -90,7 +96,8 @@ func (c *commands) config(log *slog.Logger) agent.Config {
 	}
 	return agent.Config{
 		Home: dir, Now: c.env.Now, Random: c.env.Random, Traits: c.env.Traits,
-		Disk: c.env.Disk, HTTP: c.env.HTTP, Station: c.env.Station, Log: log,
+		Disk: c.env.Disk, HTTP: c.env.HTTP, Station: c.env.Station,
+		Discover: c.env.Discover, Log: log,
 	}
 }
 

@@ -111,6 +111,13 @@ func (c *commands) hold(cmd *cobra.Command, product string, l launch) (*sdk.Sess
 		}
 	}
 	v := first.Verdict()
+	if v.Code == sdk.NoLicense && len(l.servers) == 0 {
+		if known, err := c.client().Reachable(ctx); err == nil && len(known.List) > 0 {
+			first.Close()
+			l.servers = known.List
+			return c.hold(cmd, product, l)
+		}
+	}
 	if l.wait && v.Code == sdk.NoSeatFree && len(trusts) == 1 {
 		if err = c.waitFor(cmd, first); err == nil {
 			return first, nil

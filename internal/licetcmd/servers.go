@@ -25,6 +25,20 @@ import (
 // lookFor is how long the network is looked at for license servers.
 const lookFor = 1500 * time.Millisecond
 
+// discover finds the addresses of license servers that announce themselves. On a
+// machine without a network it finds none.
+func discover(ctx context.Context) []string {
+	found, err := discovery.Browse(ctx, lookFor)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, f := range found {
+		list = append(list, f.Addresses[0])
+	}
+	return list
+}
+
 func (c *commands) servers() *cobra.Command {
 	var noDiscovery bool
 	var vendor string

@@ -13,7 +13,7 @@ import (
 	"licet/wire"
 )
 
-// ApplyCatalog brings products and categories to what a catalog file says, and
+// ApplyCatalog brings categories, products and bundles to what a catalog file says, and
 // tells the difference. What the file does not name stays. A dry run only tells.
 func (r *Registry) ApplyCatalog(ctx context.Context, a Actor, req wire.CatalogRequest) (wire.CatalogResult, error) {
 	if err := a.may(ScopeCatalog); err != nil {
@@ -64,7 +64,10 @@ func loadCatalog(tx *store.Tx) (catalog.Catalog, error) {
 	for _, k := range categories {
 		c.Categories = append(c.Categories, catalog.Category{Code: k.Code, Name: k.Name})
 	}
-	c.Products, err = tx.Products()
+	if c.Products, err = tx.Products(); err != nil {
+		return c, err
+	}
+	c.Bundles, err = tx.Bundles()
 	return c, err
 }
 
@@ -80,20 +83,29 @@ func applyChange(tx *store.Tx, log scribe, c catalog.Change, next catalog.Catalo
 		}
 		return log.note(name, map[string]any{"name": k.Name}, about(ofCategory, k.Code))
 	}
+	if c.Kind == "bundle" {
+		b, _ := next.Bundle(c.Code)
+		return noteSpec(log, c, evBundleCreated, evBundleChanged, ofBundle, b, tx.PutBundle(b))
+	}
 	p, _ := next.Product(c.Code)
-	if err := tx.PutProduct(p); err != nil {
+	return noteSpec(log, c, evProductCreated, evProductChanged, ofProduct, p, tx.PutProduct(p))
+}
+
+// noteSpec notes what was put, by its hash, if it was.
+func noteSpec(log scribe, c catalog.Change, created, changed, kind string, thing any, err error) error {
+	if err != nil {
 		return err
 	}
-	name := evProductCreated
+	name := created
 	if c.Action == catalog.Changed {
-		name = evProductChanged
+		name = changed
 	}
-	spec, err := json.Marshal(p)
+	spec, err := json.Marshal(thing)
 	if err != nil {
 		return err
 	}
 	hash := sha256.Sum256(spec)
-	return log.note(name, map[string]any{"fields": c.Fields, "spec_hash": hex.EncodeToString(hash[:])}, about(ofProduct, c.Code))
+	return log.note(name, map[string]any{"fields": c.Fields, "spec_hash": hex.EncodeToString(hash[:])}, about(kind, c.Code))
 }
 
 func changeView(c catalog.Change) wire.CatalogChange {
@@ -129,4 +141,16 @@ func (r *Registry) Product(ctx context.Context, a Actor, code string) (p license
 		return p, notFound("product", code)
 	}
 	return p, err
+}
+
+// Bundles returns every bundle.
+func (r *Registry) Bundles(ctx context.Context, a Actor) (bundles []license.Bundle, err error) {
+	if err := a.may(ScopeRead); err != nil {
+		return nil, err
+	}
+	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		bundles, err = tx.Bundles()
+		return err
+	})
+	return bundles, err
 }

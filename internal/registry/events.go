@@ -20,6 +20,8 @@ const (
 	evCategoryChanged    = "category_changed"
 	evProductCreated     = "product_created"
 	evProductChanged     = "product_changed"
+	evBundleCreated      = "bundle_created"
+	evBundleChanged      = "bundle_changed"
 	evOrderCreated       = "order_created"
 	evOrderExtended      = "order_extended"
 	evContainerSeen      = "container_registered"
@@ -76,6 +78,8 @@ var sentences = map[string]string{
 	evCategoryChanged:    "The category was renamed to {name}.",
 	evProductCreated:     "The product was created.",
 	evProductChanged:     "The product was changed.",
+	evBundleCreated:      "The bundle was created.",
+	evBundleChanged:      "The bundle was changed.",
 	evOrderCreated:       "Order {number} of {customer} was taken and its ticket made; licenses: {added}.",
 	evOrderExtended:      "Order {number} of {customer} was extended; licenses added: {added}.",
 	evContainerSeen:      "The container was seen for the first time; its binding is {binding}.",
@@ -202,6 +206,7 @@ const (
 	ofContainer = "container"
 	ofCategory  = "category"
 	ofProduct   = "product"
+	ofBundle    = "bundle"
 	ofToken     = "token"
 	ofRecovery  = "recovery"
 	ofStaff     = "staff"

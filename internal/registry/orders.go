@@ -84,26 +84,52 @@ func orderItems(req wire.OrderRequest) ([]catalog.Item, error) {
 			return nil, err
 		}
 		item.Quantity = max(it.Quantity, 1)
-		if i := slices.IndexFunc(items, func(x catalog.Item) bool { return position(x) == position(item) }); i >= 0 {
+		if i := slices.IndexFunc(items, func(x catalog.Item) bool { return positionOf(x) == positionOf(item) }); i >= 0 {
 			items[i].Quantity += item.Quantity
 		} else {
 			items = append(items, item)
 		}
 	}
-	var total int64
-	for _, it := range items {
-		total += it.Quantity
-	}
-	if total > maxOrderLicenses {
-		return nil, refusal.New(refusal.TooLarge, "An order may add %d licenses at once; this one asks for %d.", maxOrderLicenses, total)
-	}
 	return items, nil
 }
 
-// position names an order position: the product and its overrides.
-func position(i catalog.Item) string {
-	i.Quantity = 1
-	return i.String()
+// positionOf names the position of an item that was not sold by a bundle.
+func positionOf(i catalog.Item) string { return catalog.Position{Item: i}.Name() }
+
+// position is a position of an order, and the product that it is of.
+type position struct {
+	catalog.Position
+	product license.Product
+}
+
+// positions are what the items of an order stand for, bundles taken apart.
+func positions(tx *store.Tx, items []catalog.Item) (list []position, err error) {
+	var total int64
+	for _, it := range items {
+		parts := []catalog.Position{{Item: it}}
+		if b, err := tx.Bundle(it.Code); err == nil {
+			parts, err = it.Positions(b)
+			if err != nil {
+				return nil, err
+			}
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		for _, part := range parts {
+			p, err := tx.Product(part.Code)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil, refusal.New(refusal.ProductUnknown, "There is no product %s.", part.Code)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if total += part.Quantity; total > maxOrderLicenses {
+				return nil, refusal.New(refusal.TooLarge, "An order may add %d licenses at once; this one asks for more.", maxOrderLicenses)
+			}
+			list = append(list, position{part, p})
+		}
+	}
+	return list, nil
 }
 
 // fillOrder adds the licenses that an order lacks, and its ticket. It returns the
@@ -117,25 +143,23 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 	subjects := []store.Subject{about(ofOrder, o.ID), about(ofTicket, t.ID)}
 	var added []store.License
 	var what []map[string]any
-	for _, it := range items {
-		p, err := tx.Product(it.Code)
-		if errors.Is(err, store.ErrNotFound) {
-			return t, nil, refusal.New(refusal.ProductUnknown, "There is no product %s.", it.Code)
-		}
-		if err != nil {
-			return t, nil, err
-		}
+	wanted, err := positions(tx, items)
+	if err != nil {
+		return t, nil, err
+	}
+	for _, it := range wanted {
+		p := it.product
 		terms, features, err := it.Resolve(p)
 		if err != nil {
 			return t, nil, err
 		}
-		have, err := tx.CountItem(o.ID, position(it))
+		have, err := tx.CountItem(o.ID, it.Name())
 		if err != nil {
 			return t, nil, err
 		}
 		made := make([]store.License, 0, max(it.Quantity-have, 0))
 		for range max(it.Quantity-have, 0) {
-			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: position(it),
+			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: it.Name(),
 				Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: now}
 			made = append(made, l)
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
@@ -144,7 +168,7 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 		if err := tx.InsertLicenses(made); err != nil {
 			return t, nil, err
 		}
-		what = append(what, map[string]any{"product": p.Code, "position": position(it), "had": have, "asked": it.Quantity, "terms": terms, "features": features})
+		what = append(what, map[string]any{"product": p.Code, "position": it.Name(), "had": have, "asked": it.Quantity, "terms": terms, "features": features})
 	}
 	name := evOrderExtended
 	if created {
@@ -329,7 +353,7 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 			if v.State == license.Gone {
 				continue // no longer on the ticket; the order's history has it
 			}
-			w, err := joinedView(tx, v)
+			w, err := r.joinedView(tx, v)
 			if err != nil {
 				return err
 			}

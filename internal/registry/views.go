@@ -64,21 +64,22 @@ func (r *Registry) License(ctx context.Context, a Actor, id license.ID) (out wir
 		if err != nil {
 			return err
 		}
-		out, err = joinedView(tx, v)
+		out, err = r.joinedView(tx, v)
 		return err
 	})
 	return out, err
 }
 
 // joinedView is the view of a license that was read with all that is shown of it.
-func joinedView(tx *store.Tx, v store.LicenseView) (wire.License, error) {
+func (r *Registry) joinedView(tx *store.Tx, v store.LicenseView) (wire.License, error) {
 	w := licenseView(v.License, v.Order, v.Product)
 	if v.Earmarks {
 		if err := addPending(tx, &w); err != nil {
 			return w, err
 		}
 	}
-	w.Blocked = blockedView(store.Container{Blocked: v.Blocked, Closed: v.Closed})
+	w.Blocked = blockedView(v.Box)
+	w.Lent = lentOf(v.Box, v.License, license.At(r.cfg.Now()))
 	return w, nil
 }
 

@@ -176,9 +176,10 @@ func (h *host) environment(in io.Reader) (env licetcmd.Env, out, errs *bytes.Buf
 	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
 	return licetcmd.Env{
 		Now: h.clock, Traits: h.present, Disk: h.disk,
-		Station: func() seats.Client { return seats.Client{Host: h.name, User: "ada"} },
-		HTTP:    &http.Client{Transport: h.net, Timeout: 30 * time.Second},
-		Streams: cli.Streams{In: in, Out: out, Err: errs, Getenv: func(string) string { return "" }},
+		Station:  func() seats.Client { return seats.Client{Host: h.name, User: "ada"} },
+		Discover: func(context.Context) []string { return nil },
+		HTTP:     &http.Client{Transport: h.net, Timeout: 30 * time.Second},
+		Streams:  cli.Streams{In: in, Out: out, Err: errs, Getenv: func(string) string { return "" }},
 	}, out, errs
 }
 
@@ -276,7 +277,7 @@ type network struct {
 
 	unplugged bool // no license server is reached
 	unheard   bool // and here its answers are lost
-	sent []byte
+	sent      []byte
 }
 
 // isSeats reports whether a path is a license server's.

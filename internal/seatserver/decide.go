@@ -168,6 +168,9 @@ func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
 	now := s.clock()
 	s.anchor.lent = true // the vendor is to hear of it at the next contact
 	a, records := s.engine.Lend(now, who, wish.Serial, wish.Identity.SigningKey, wish.Wish, s.mint)
+	if w := wish.Wish; w.Product != "" && (a.Granted != nil || a.Refused != nil) {
+		s.usage.claimed(w.Product, a.Refused)
+	}
 	var item *grant
 	var group *ledger.Group
 	if a.Granted != nil {

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"licet/internal/agent"
@@ -230,8 +231,14 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, who asker) {
 		s.refuse(w, err)
 		return
 	}
-	write(w, http.StatusCreated, appendLease(make([]byte, 0, 512+len(g.source.text)), g, true))
+	buffer := answers.Get().(*[]byte)
+	*buffer = appendLease((*buffer)[:0], g, true)
+	write(w, http.StatusCreated, *buffer)
+	answers.Put(buffer) // what was written is copied
 }
+
+// answers are buffers for answers that bring a document.
+var answers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
 
 func (s *Server) lend(w http.ResponseWriter, r *http.Request, who asker) {
 	file, err := web.ReadBody(w, r, maxFile)

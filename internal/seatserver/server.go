@@ -90,6 +90,9 @@ func (s *Server) Open(ctx context.Context) error {
 	if err := s.openUsage(); err != nil {
 		return err
 	}
+	if err := s.agent.MarkSharing(true); err != nil {
+		return err
+	}
 	for _, p := range s.engine.Pools(s.clock()) {
 		s.log.Info("sharing", "product", p.Product, "license", p.License, "seats", p.Seats, "code", p.Code)
 	}
@@ -189,6 +192,9 @@ func (s *Server) broken() bool {
 
 // close makes durable what is to be, and lets go of the files.
 func (s *Server) close(ctx context.Context) {
+	if err := s.agent.MarkSharing(false); err != nil {
+		s.log.Warn("programs on this machine take the license server for one that runs", "error", err)
+	}
 	s.mu.Lock()
 	s.saveUsage()
 	s.stopped = refusal.New(refusal.ServerUnreachable, "The license server is stopping.").Hinted("Ask again in a moment, or ask another server.")

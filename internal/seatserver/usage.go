@@ -82,7 +82,7 @@ func (u *usage) product(name string) *seal.UsageProduct {
 	return p
 }
 
-// claimed counts one claim.
+// claimed counts one claim or wish for a loan.
 func (u *usage) claimed(product string, no *refusal.Refusal) {
 	p := u.product(product)
 	u.dirty = true
@@ -93,8 +93,8 @@ func (u *usage) claimed(product string, no *refusal.Refusal) {
 	}
 }
 
-// usageTick looks at how many seats are in use, and ends the hour that is over. The
-// caller holds mu.
+// usageTick counts the seats in use, and ends the hour that is over. The caller holds
+// mu.
 func (s *Server) usageTick() {
 	now, u := s.clock(), &s.usage
 	from := now - now%hour
@@ -105,6 +105,15 @@ func (s *Server) usageTick() {
 		s.endHour()
 		u.open = openHour{From: from}
 	}
+	s.usageSample(now)
+	if u.ticks++; u.ticks >= usageSave {
+		s.saveUsage()
+	}
+}
+
+// usageSample looks at how many seats are in use now. The caller holds mu.
+func (s *Server) usageSample(now license.Time) {
+	u := &s.usage
 	inUse := map[string][2]int64{}
 	for _, p := range s.engine.Pools(now) {
 		sum := inUse[p.Product]
@@ -115,9 +124,6 @@ func (s *Server) usageTick() {
 		if n[0] > p.Peak || n[1] > p.Seats {
 			p.Peak, p.Seats, u.dirty = max(p.Peak, n[0]), max(p.Seats, n[1]), true
 		}
-	}
-	if u.ticks++; u.ticks >= usageSave {
-		s.saveUsage()
 	}
 }
 
@@ -252,8 +258,18 @@ func (u *usage) replay(record []byte, keepers map[license.Serial]*keeper) error 
 
 // Usage is the use of seats, by hour, day or month, for administrators.
 func (s *Server) Usage(by string) (wire.UsageView, error) {
+	if _, _, ok := period(0, by); !ok {
+		return wire.UsageView{}, refusal.New(refusal.InvalidInput, "Use is shown by hour, day or month, not by %q.", shorten(by))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopped == nil {
+		now := s.clock()
+		if s.usage.open.From == 0 {
+			s.usage.open.From = now - now%hour
+		}
+		s.usageSample(now)
+	}
 	hours := make([]seal.UsageHour, 0, len(s.usage.kept)+1)
 	gaps := gapsIn(s.usage.kept)
 	for _, k := range s.usage.kept {

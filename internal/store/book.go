@@ -82,6 +82,9 @@ const (
 	categoryUpsert   = `insert into categories (code, name) values ($1, $2) on conflict (code) do update set name = excluded.name, version = categories.version + 1`
 	productsSelect   = `select spec from products order by code`
 	productSelect    = `select spec from products where code = $1`
+	bundlesSelect    = `select spec from bundles order by code`
+	bundleSelect     = `select spec from bundles where code = $1`
+	bundleUpsert     = `insert into bundles (code, spec) values ($1, $2) on conflict (code) do update set spec = excluded.spec, version = bundles.version + 1`
 	productUpsert    = `insert into products (code, spec) values ($1, $2) on conflict (code) do update set spec = excluded.spec, version = products.version + 1`
 )
 
@@ -109,6 +112,7 @@ type decoded[T any] struct {
 
 var (
 	decodedProducts decoded[license.Product]
+	decodedBundles  decoded[license.Bundle]
 	decodedFeatures decoded[[]string]
 	decodedTerms    decoded[license.Terms]
 )
@@ -141,6 +145,36 @@ func (tx *Tx) Products() ([]license.Product, error) {
 		}
 		return decodedProducts.of(spec)
 	}, productsSelect)
+}
+
+// Bundles returns every bundle by code.
+func (tx *Tx) Bundles() ([]license.Bundle, error) {
+	return collect(tx, func(scan func(...any) error) (license.Bundle, error) {
+		var spec string
+		if err := scan(&spec); err != nil {
+			return license.Bundle{}, err
+		}
+		return decodedBundles.of(spec)
+	}, bundlesSelect)
+}
+
+// Bundle returns one bundle.
+func (tx *Tx) Bundle(code string) (license.Bundle, error) {
+	var spec string
+	if err := tx.QueryRow(bundleSelect, code).Scan(&spec); err != nil {
+		return license.Bundle{}, err
+	}
+	return decodedBundles.of(spec)
+}
+
+// PutBundle creates or changes a bundle.
+func (tx *Tx) PutBundle(b license.Bundle) error {
+	spec, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(bundleUpsert, b.Code, string(spec))
+	return err
 }
 
 // Product returns one product.

@@ -62,14 +62,22 @@ func scanContainer(scan func(...any) error) (Container, error) {
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
 		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent)
-	if err == nil && lent != "" {
-		err = json.Unmarshal([]byte(lent), &c.Lent)
+	if err == nil {
+		c.Lent, err = readLent(lent)
 	}
 	copy(c.IssuedPlan[:], plan)
 	copy(c.AckedLife[:], life)
 	copy(c.Flag.Life[:], flagLife)
 	c.Flag.Acceptable, c.Closed = acceptable != 0, closed != 0
 	return c, err
+}
+
+// readLent reads what a container's latest report said of its seats.
+func readLent(text string) (lent []container.Lent, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	return lent, json.Unmarshal([]byte(text), &lent)
 }
 
 // InsertContainer registers a container with its first step.

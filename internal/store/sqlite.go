@@ -60,12 +60,14 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 			e.close()
 		}
 	}()
-	if err := migrateSQLite(ctx, path); err != nil {
-		return nil, err
-	}
+	// Before the connection that migrates, which so is never the last to close: that
+	// one would copy the log into the file, and nobody would hear if it failed.
 	l, err := openLite(path, writerSettings...)
 	if err != nil {
 		return nil, err
+	}
+	if err := migrateSQLite(ctx, path); err != nil {
+		return nil, errors.Join(err, l.close())
 	}
 	e.writer = startWriter(&conn{link: l})
 	if err := e.openReaders(path, min(max(runtime.GOMAXPROCS(0), 4), 16)); err != nil {

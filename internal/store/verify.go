@@ -152,7 +152,7 @@ type RawToken struct {
 	Created, Expires, Revoked int64
 }
 
-// RawSpec is a row of products, or of categories with their name.
+// RawSpec is a row of products or bundles, or of categories with their name.
 type RawSpec struct{ Code, Spec string }
 
 // RawProof is a row of proofs.
@@ -266,6 +266,7 @@ const (
 	rawCounts     = `select order_id, item, state, count(*) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
 	rawTokens     = `select id, name, scopes, created, expires, revoked from tokens where id > $1 order by id limit $2`
 	rawSpecs      = `select code, spec from products where code > $1 order by code limit $2`
+	rawBundles    = `select code, spec from bundles where code > $1 order by code limit $2`
 	rawCategories = `select code, name from categories where code > $1 order by code limit $2`
 	rawProofs     = `select id, container, report, time from proofs where id > $1 order by id limit $2`
 	rawAnswers    = `select container, nonce, report, hash, answer, issued, time from answers where (container, nonce) > ($1, $2) order by container, nonce limit $3`
@@ -368,6 +369,13 @@ func (tx *Tx) RawSpecs(after string, limit int) ([]RawSpec, error) {
 	return collect(tx, func(scan func(...any) error) (s RawSpec, err error) {
 		return s, scan(&s.Code, &s.Spec)
 	}, rawSpecs, after, limit)
+}
+
+// RawBundles reads bundles by code.
+func (tx *Tx) RawBundles(after string, limit int) ([]RawSpec, error) {
+	return collect(tx, func(scan func(...any) error) (s RawSpec, err error) {
+		return s, scan(&s.Code, &s.Spec)
+	}, rawBundles, after, limit)
 }
 
 // RawCategories reads categories by code.

@@ -12,16 +12,15 @@ type LicenseView struct {
 	License
 	Order    Order
 	Product  license.Product
-	Earmarks bool    // orders of the vendor concern it
-	Blocked  Blocked // why its holder is blocked
-	Closed   bool    // whether its holder is locked
+	Earmarks bool      // orders of the vendor concern it
+	Box      Container // its holder, of which only Blocked, Closed and Lent are read
 }
 
 const (
 	licenseViewColumns = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, ` +
 		`o.id, o.number, o.customer, o.created, p.spec, ` +
 		`case when exists (select 1 from earmarks e where e.license = l.id) or exists (select 1 from earmarks e where e.with_license = l.id and e.with_license <> '') then 1 else 0 end, ` +
-		`coalesce(c.block_reason, ''), coalesce(c.block_time, 0), coalesce(c.closed, 0)`
+		`coalesce(c.block_reason, ''), coalesce(c.block_time, 0), coalesce(c.closed, 0), coalesce(c.lent, '')`
 	licenseViewTables = ` from licenses l join orders o on o.id = l.order_id join products p on p.code = l.product left join containers c on c.serial = l.holder `
 	licenseView       = licenseViewColumns + licenseViewTables + `where l.id = $1`
 	ticketViews       = licenseViewColumns + `, t.created` + licenseViewTables + `join tickets t on t.id = l.ticket_id where t.lookup = $1`
@@ -29,14 +28,17 @@ const (
 
 func scanLicenseView(scan func(...any) error, behind ...any) (LicenseView, error) {
 	var v LicenseView
-	var spec string
+	var spec, lent string
 	var earmarks, closed int64
 	l, err := scanLicenseAnd(scan, append([]any{&v.Order.ID, &v.Order.Number, &v.Order.Customer, &v.Order.Created, &spec, &earmarks,
-		&v.Blocked.Reason, &v.Blocked.Time, &closed}, behind...)...)
+		&v.Box.Blocked.Reason, &v.Box.Blocked.Time, &closed, &lent}, behind...)...)
+	if err == nil {
+		v.Box.Lent, err = readLent(lent)
+	}
 	if err != nil {
 		return v, err
 	}
-	v.License, v.Earmarks, v.Closed = l, earmarks != 0, closed != 0
+	v.License, v.Earmarks, v.Box.Closed = l, earmarks != 0, closed != 0
 	v.Product, err = decodedProducts.of(spec)
 	return v, err
 }

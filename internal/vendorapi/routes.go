@@ -23,7 +23,7 @@ const (
 // says; the registry checks it.
 func routes(api huma.API, reg *registry.Registry) {
 	add(api, route{"PUT", "/catalog", "catalog", "Catalog", "applyCatalog", "Apply a catalog file",
-		"Creates and changes products and categories; what the file does not name stays. The same file again changes nothing."},
+		"Creates and changes categories, products and bundles; what the file does not name stays. The same file again changes nothing."},
 		func(ctx context.Context, a registry.Actor, in *body[wire.CatalogRequest]) (wire.CatalogResult, error) {
 			return reg.ApplyCatalog(ctx, a, in.Body)
 		})
@@ -37,6 +37,11 @@ func routes(api huma.API, reg *registry.Registry) {
 			Code string `path:"code" maxLength:"200" doc:"Product code."`
 		}) (license.Product, error) {
 			return reg.Product(ctx, a, in.Code)
+		})
+	add(api, route{"GET", "/bundles", "read", "Catalog", "listBundles", "List bundles", "Articles that stand for licenses of several products."},
+		func(ctx context.Context, a registry.Actor, _ *struct{}) (wire.List[license.Bundle], error) {
+			bundles, err := reg.Bundles(ctx, a)
+			return wire.List[license.Bundle]{Items: bundles}, err
 		})
 
 	add(api, route{"POST", "/orders", "orders", "Orders", "createOrder", "Create or extend an order",

@@ -129,6 +129,7 @@ var table = []struct {
 }{
 	{"PUT /catalog", "catalog", "", `{"yaml":"products: []"}`, 200},
 	{"GET /products", "read", "", "", 200},
+	{"GET /bundles", "read", "", "", 200},
 	{"GET /products/{code}", "read", "/products/CAD-PRO", "", 200},
 	{"POST /orders", "orders", "", `{"number":"7","customer":"Ada","items":[{"product":"CAD-PRO"}]}`, 201},
 	{"GET /orders", "read", "", "", 200},

@@ -30,6 +30,8 @@ type book struct {
 const catalogYAML = `
 categories:
   - {code: DESIGN, name: Design}
+bundles:
+  - {code: BOTH, name: Both, products: [CAD, TEAM=2]}
 products:
   - code: CAD
     name: CAD Professional

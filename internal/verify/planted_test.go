@@ -203,6 +203,8 @@ var planted = []struct {
 	{name: "a category renamed", sql: `update categories set name = 'x'`, want: "categories DESIGN name"},
 	{name: "a product deleted", sql: `delete from products where code = 'SPARE'`, want: "products SPARE"},
 	{name: "a product inserted", sql: `insert into products (code, spec) select 'FREE', spec from products where code = 'CAD'`, want: "products FREE"},
+	{name: "a bundle changed behind the catalog", sql: `update bundles set spec = replace(spec, 'TEAM=2', 'TEAM=9')`, want: "bundles BOTH spec"},
+	{name: "a bundle deleted", sql: `delete from bundles`, want: "bundles BOTH"},
 	{name: "a token's scopes widened", sql: `update tokens set scopes = 'admin' where id = '{shop}'`, want: "tokens {shop} scopes"},
 	{name: "a revoked token revived", sql: `update tokens set revoked = 0 where id = '{gone}'`, want: "tokens {gone} revoked"},
 	{name: "a token inserted", sql: `insert into tokens (id, name, scopes, hash, created) values ('tok_00', 'thief', 'admin', $1, 1)`, args: []any{[]byte("h")}, want: "tokens tok_00"},
@@ -345,7 +347,7 @@ func matches(f verify.Finding, want string) bool {
 }
 
 // kept are the tables in an order in which rows can be put in.
-var kept = []string{"vendor", "keys", "categories", "products", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
+var kept = []string{"vendor", "keys", "categories", "products", "bundles", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
 	"earmarks", "restores", "restore_grants", "recoveries", "recovery_licenses", "recovery_notes", "blocks", "order_words",
 	"tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints"}
 

@@ -169,16 +169,20 @@ func (v *run) vendorEvents() error {
 	return events.err
 }
 
-// catalog checks products and categories against the newest event about each.
+// catalog checks products, bundles and categories against the newest event about
+// each.
 func (v *run) catalog() error {
-	err := v.specs("products", "product", v.tx.RawSpecs, func(e store.SubjectEvent) string {
+	spec := func(e store.SubjectEvent) string {
 		var d struct {
 			Hash string `json:"spec_hash"`
 		}
 		v.details(e, &d)
 		return d.Hash
-	})
-	if err != nil {
+	}
+	if err := v.specs("products", "product", v.tx.RawSpecs, spec); err != nil {
+		return err
+	}
+	if err := v.specs("bundles", "bundle", v.tx.RawBundles, spec); err != nil {
 		return err
 	}
 	return v.specs("categories", "category", v.tx.RawCategories, func(e store.SubjectEvent) string {
@@ -220,7 +224,7 @@ func (v *run) specs(table, kind string, load func(after string, limit int) ([]st
 		if is := sha256.Sum256([]byte(row.Spec)); last == "" {
 			v.find(table, code, "", "", "", "no event tells of it")
 		} else {
-			column := map[string]string{"products": "spec", "categories": "name"}[table]
+			column := map[string]string{"products": "spec", "bundles": "spec", "categories": "name"}[table]
 			v.same(table, code, column, "hash "+hex.EncodeToString(is[:]), "hash "+want, "event %s", last)
 		}
 	}

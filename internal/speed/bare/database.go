@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the product's own driver
+	_ "modernc.org/sqlite" // the library that the product speaks to directly, through database/sql
 )
 
 // Database is a SQLite file with one writer that commits for all who wait.
