@@ -19,6 +19,7 @@ type waiter struct {
 	who      Caller
 	claim    Claim
 	decision Decision
+	since    license.Time // running time of its first claim
 	until    license.Time // running time to which the place is kept
 }
 
@@ -101,7 +102,7 @@ func (e *Engine) wait(now license.Time, a ask, why *refusal.Refusal) *refusal.Re
 				Hinted("Try again later.")
 		}
 		i = len(q.waiting)
-		q.waiting = append(q.waiting, &waiter{})
+		q.waiting = append(q.waiting, &waiter{since: e.up(now)})
 	}
 	w := q.waiting[i]
 	w.who, w.claim, w.decision = a.who, *a.claim, *a.decision

@@ -58,6 +58,16 @@ func TestQueue(t *testing.T) {
 		b.got(cem, waits) // bob did not ask again
 		b.waiting(bob, 1)
 	})
+	t.Run("administrators see who waits, in order", func(t *testing.T) {
+		b := newBench(t, l, source(1))
+		b.got(ann)
+		b.waiting(bob, 1)
+		b.waiting(cem, 2)
+		q := b.e.Queue(b.now)
+		if len(q) != 2 || q[0].Client.User != bob.Client.User || q[0].Place != 1 || q[1].Client.User != cem.Client.User || q[1].Place != 2 || q[0].Since != b.now || q[0].Until <= b.now {
+			t.Errorf("%+v", q)
+		}
+	})
 	t.Run("who no longer waits makes room", func(t *testing.T) {
 		b := newBench(t, l, source(1))
 		g := b.got(ann)

@@ -33,6 +33,16 @@ type LeaseView struct {
 	Lingers   bool           `json:"lingers,omitempty"`   // released, and taken until ExpiresAt
 }
 
+// WaiterView is who waits for a seat of a product.
+type WaiterView struct {
+	Product string       `json:"product"`
+	Place   int          `json:"place"` // 1 is next
+	Client  Client       `json:"client"`
+	Address string       `json:"address,omitempty"` // where the claim came from
+	Since   license.Time `json:"since"`
+	Until   license.Time `json:"until"` // the place is kept, unless its owner asks again
+}
+
 // PoolView is the seats of one license.
 type PoolView struct {
 	License  license.ID     `json:"license"`
@@ -121,6 +131,25 @@ func (e *Engine) Leases() []LeaseView {
 	}
 	slices.SortFunc(views, func(a, b LeaseView) int {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Lease, b.Lease))
+	})
+	return views
+}
+
+// Queue is who waits, product by product in the order of the places.
+func (e *Engine) Queue(now license.Time) []WaiterView {
+	views := []WaiterView{}
+	for product, q := range e.queues {
+		q.purge(e.up(now))
+		for i, w := range q.waiting {
+			v := WaiterView{Product: product, Place: i + 1, Client: w.who.Client, Since: w.since + e.skew, Until: w.until + e.skew}
+			if w.who.Address.IsValid() {
+				v.Address = w.who.Address.String()
+			}
+			views = append(views, v)
+		}
+	}
+	slices.SortFunc(views, func(a, b WaiterView) int {
+		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Place, b.Place))
 	})
 	return views
 }

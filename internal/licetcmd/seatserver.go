@@ -15,6 +15,7 @@ import (
 
 	"licet/internal/agent"
 	"licet/internal/discovery"
+	"licet/internal/seatpage"
 	"licet/internal/seatserver"
 	"licet/license"
 	"licet/seats"
@@ -71,6 +72,11 @@ func (f *seatFlags) sharing(a *agent.Agent, c *commands, log *slog.Logger) (*sha
 		return nil, nil
 	}
 	s := &sharing{server: seatserver.New(a, c.config(log), f.limits()), announce: !f.noDiscovery, log: log}
+	pages, err := seatpage.New(s.server, c.env.Now, log)
+	if err != nil {
+		return nil, err
+	}
+	s.server.ShowPages(pages)
 	for _, address := range f.listen {
 		l, err := seatserver.Listen(address)
 		if err != nil {

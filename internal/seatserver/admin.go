@@ -25,6 +25,9 @@ func (t adminToken) is(text string) bool {
 	return t != adminToken{} && subtle.ConstantTimeCompare(hash[:], t[:]) == 1
 }
 
+// IsAdministrator reports whether a text is the administrators' token.
+func (s *Server) IsAdministrator(token string) bool { return s.admin.is(token) }
+
 // loadToken reads the administrators' token, or draws one at the first start.
 func (s *Server) loadToken() error {
 	dir, err := os.OpenRoot(s.cfg.Home)

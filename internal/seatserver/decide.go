@@ -292,6 +292,20 @@ func (s *Server) Leases() []seats.LeaseView {
 	return s.engine.Leases()
 }
 
+// Queue is who waits for a seat, for administrators.
+func (s *Server) Queue() []seats.WaiterView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine.Queue(s.clock())
+}
+
+// Stopped is why nothing is given or taken; nil while all is well.
+func (s *Server) Stopped() *refusal.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
+
 // Products is what a caller may have; of one vendor unless that is "".
 func (s *Server) Products(who seats.Caller, vendor string) []seats.ProductView {
 	s.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -47,9 +46,17 @@ func limits(now func() time.Time) web.Limits {
 func (s *Server) Handler(plain bool) http.Handler {
 	limited := web.NewLimiter(limits(s.cfg.Now)).Or(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
+		forPeople := s.pages != nil && !strings.HasPrefix(r.URL.Path, "/v1/")
+		if forPeople {
+			secure(w.Header())
+		}
 		if plain && !ownHost(r.Host) {
 			s.refuse(w, refusal.New(refusal.Forbidden, "The license server of this machine is not asked by the name %q.", shorten(r.Host)).
 				Hinted("Use localhost or 127.0.0.1."))
+			return
+		}
+		if forPeople {
+			s.pages.ServeHTTP(w, r)
 			return
 		}
 		s.route(w, r, asker{address: addressOf(r.RemoteAddr), local: plain})
@@ -397,20 +404,6 @@ func (s *Server) decide(r *http.Request) (any, error) {
 
 func clientOf(host, user string, groups []string) seats.Client {
 	return seats.Client{Host: host, User: user, Groups: groups}
-}
-
-// ownHost reports whether a Host header names this machine to itself. A page whose
-// name was made to point here has another one.
-func ownHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }
 
 // shorten keeps long and odd texts out of answers.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -37,6 +38,7 @@ type Server struct {
 	instance string
 	admin    adminToken
 	dir      *os.Root
+	pages    http.Handler // what browsers are shown; nil for nothing
 
 	mu      sync.Mutex // guards what follows; what is decided under it enters the ledger under it
 	engine  *seats.Engine

@@ -1,15 +1,12 @@
 package seatserver
 
 import (
-	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -368,43 +365,6 @@ func period(t license.Time, by string) (from, until license.Time, ok bool) {
 		return 0, 0, false
 	}
 	return license.At(start), license.At(end), true
-}
-
-// UsageCSV writes rows as a table for a spreadsheet.
-func UsageCSV(rows []wire.UsageRow) []byte {
-	var codes []string
-	for _, r := range rows {
-		for code := range r.Denials {
-			if !slices.Contains(codes, string(code)) {
-				codes = append(codes, string(code))
-			}
-		}
-	}
-	slices.Sort(codes)
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	head := []string{"from", "until", "product", "grants", "denied", "peak", "seats"}
-	_ = w.Write(append(head, codes...)) // a buffer takes everything
-	for _, r := range rows {
-		line := []string{
-			r.From.String(), r.Until.String(), formula(r.Product), strconv.FormatUint(r.Grants, 10), strconv.FormatUint(r.Denied, 10),
-			strconv.FormatInt(r.Peak, 10), strconv.FormatInt(r.Seats, 10),
-		}
-		for _, code := range codes {
-			line = append(line, strconv.FormatUint(r.Denials[refusal.Code(code)], 10))
-		}
-		_ = w.Write(line)
-	}
-	w.Flush()
-	return b.Bytes()
-}
-
-// formula keeps a spreadsheet from computing what a stranger called a product.
-func formula(text string) string {
-	if strings.IndexAny(text, "=+-@\t\r") == 0 {
-		return "'" + text
-	}
-	return text
 }
 
 func (s *Server) usageOf(r *http.Request) (any, error) {
