@@ -183,7 +183,7 @@ func TestBindings(t *testing.T) {
 
 	ask(1, "No license for CAD-PRO", "licet activate", "render: no")
 	order := w.licet(0, "licet-central", "order", "create", "--customer", "Ada", "--item", "CAD-PRO", "--json")
-	w.licet(0, "licet", "activate", field(t, order, "ticket"))
+	w.licet(0, "licet", "activate", field(t, order, "ticket"), "--central", w.address)
 	ask(0, "render: yes", "export: no")
 	w.licet(0, "licet", "deactivate", field(t, w.licet(0, "licet", "list", "--json"), "id"))
 	ask(1, "No license for CAD-PRO", "render: no")
@@ -213,7 +213,7 @@ func (w *world) licenseServer() string {
 		return cmd
 	}
 	order := w.licet(0, "licet-central", "order", "create", "--customer", "Ada", "--item", "NET", "--json")
-	for _, args := range [][]string{{"trust", "add", w.path("central/vendor.trust")}, {"activate", field(w.t, order, "ticket")}} {
+	for _, args := range [][]string{{"trust", "add", w.path("central/vendor.trust")}, {"activate", field(w.t, order, "ticket"), "--central", w.address}} {
 		if out, err := there(args...).CombinedOutput(); err != nil {
 			w.t.Fatalf("licet %s: %v\n%s", strings.Join(args, " "), err, out)
 		}

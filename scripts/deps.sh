@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings what the tests need besides Go: the PostgreSQL server programs, for the
-# race detector a C compiler, and to look at pages a browser with Node and two
-# npm packages. Asks nothing. Where it cannot install, it says exactly what is
-# missing and exits 1.
+# race detector a C compiler, to look at pages a browser with Node and two npm
+# packages, and Python and Node for the libraries in their languages. Asks
+# nothing. Where it cannot install, it says exactly what is missing and exits 1.
 set -euo pipefail
 
 postgres_bin() {
@@ -33,6 +33,11 @@ npm_packages() {
   fi
 }
 
+all_npm_packages() {
+  npm_packages internal/browser
+  npm_packages bindings/node
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if ! command -v go >/dev/null 2>&1; then
@@ -46,8 +51,9 @@ c_compiler || want+=(gcc libc6-dev)
 browser || want+=(chromium)
 command -v node >/dev/null 2>&1 || want+=(nodejs)
 command -v npm >/dev/null 2>&1 || want+=(npm)
+command -v python3 >/dev/null 2>&1 || want+=(python3)
 if [ "${#want[@]}" -eq 0 ]; then
-  npm_packages internal/browser
+  all_npm_packages
   exit 0
 fi
 
@@ -55,9 +61,9 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   {
     echo "The tests need these, which are not here: ${want[*]}"
     echo "  Debian, Ubuntu:  sudo apt-get install -y ${want[*]}"
-    echo "  Fedora:          sudo dnf install -y postgresql-server gcc chromium nodejs npm"
+    echo "  Fedora:          sudo dnf install -y postgresql-server gcc chromium nodejs npm python3"
     echo "  others:          any PostgreSQL with initdb and postgres in one folder of PATH,"
-    echo "                   a C compiler, Chromium (LICET_CHROMIUM names it), Node 20 or newer and npm"
+    echo "                   a C compiler, Chromium (LICET_CHROMIUM names it), Node 20 or newer, npm and Python 3"
     echo "No database has to be set up or running: the tests start their own in a temporary folder."
   } >&2
   exit 1
@@ -78,4 +84,4 @@ if ! postgres_bin; then
   exit 1
 fi
 
-npm_packages internal/browser
+all_npm_packages

@@ -50,6 +50,9 @@ type product struct {
 	Features  []string  `json:"features"`
 	Home      string    `json:"home"`
 	Refresh   string    `json:"refresh"`
+	Servers   *[]string `json:"servers"` // nil leaves it to the machine's own list
+	Wait      bool      `json:"wait"`
+	Reduced   bool      `json:"reduced"`
 }
 
 func open(trust []byte, text string) (*sdk.Session, error) {
@@ -72,6 +75,15 @@ func open(trust []byte, text string) (*sdk.Session, error) {
 			return nil, errors.New(`licet: refresh is not a time such as "5m"`)
 		}
 		opts = append(opts, sdk.WithRefresh(every))
+	}
+	if p.Servers != nil {
+		opts = append(opts, sdk.WithServers(*p.Servers...))
+	}
+	if p.Wait {
+		opts = append(opts, sdk.WithWait())
+	}
+	if p.Reduced {
+		opts = append(opts, sdk.Reduced())
 	}
 	return sdk.Open(context.Background(), sdk.Product{
 		Trust: trust, Code: p.Code, Version: p.Version, BuildDate: p.BuildDate, Features: p.Features,
@@ -164,8 +176,9 @@ func licet_sentences(number C.uint64_t) *C.char {
 	return say(s.Verdict().String())
 }
 
-//export licet_refresh
-func licet_refresh(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+// within does something with a session for a bounded time, and tells the caller
+// what came of it.
+func within(number C.uint64_t, milliseconds C.int64_t, out **C.char, do func(*sdk.Session, context.Context) error) C.int32_t {
 	if out != nil {
 		*out = nil
 	}
@@ -176,11 +189,44 @@ func licet_refresh(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.in
 	}
 	ctx, cancel := bounded(milliseconds)
 	defer cancel()
-	if err := s.Refresh(ctx); err != nil {
+	if err := do(s, ctx); err != nil {
 		fail(out, err)
 		return 0
 	}
 	return 1
+}
+
+//export licet_refresh
+func licet_refresh(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, (*sdk.Session).Refresh)
+}
+
+//export licet_wait
+func licet_wait(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, (*sdk.Session).Wait)
+}
+
+//export licet_enable
+func licet_enable(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, (*sdk.Session).Enable)
+}
+
+//export licet_disable
+func licet_disable(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, (*sdk.Session).Disable)
+}
+
+//export licet_return
+func licet_return(number C.uint64_t, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, (*sdk.Session).Return)
+}
+
+//export licet_borrow
+func licet_borrow(number C.uint64_t, seconds, milliseconds C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, func(s *sdk.Session, ctx context.Context) error {
+		const most = int64(100 * 365 * 24 * time.Hour / time.Second)
+		return s.Borrow(ctx, time.Duration(min(max(int64(seconds), 0), most))*time.Second)
+	})
 }
 
 //export licet_changed
