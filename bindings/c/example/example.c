@@ -4,8 +4,6 @@
  *   ./example vendor.trust CAD-PRO render
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "licet.h"
 
@@ -13,7 +11,7 @@ static unsigned char trust[1 << 16];
 
 int main(int argc, char **argv) {
     if (argc < 3) {
-        fprintf(stderr, "usage: %s TRUST-FILE PRODUCT [FEATURE]\n", argv[0]);
+        fprintf(stderr, "usage: %s TRUST-FILE PRODUCT [FEATURE...]\n", argv[0]);
         return 2;
     }
     /* A real program carries the trust file in itself. */
@@ -40,8 +38,8 @@ int main(int argc, char **argv) {
     char *words = licet_sentences(session);
     printf("%s\n", words);
     licet_free(words);
-    if (argc > 3) {
-        printf("%s: %s\n", argv[3], licet_feature(session, argv[3]) ? "yes" : "no");
+    for (int i = 3; i < argc; i++) {
+        printf("%s: %s\n", argv[i], licet_feature(session, argv[i]) ? "yes" : "no");
     }
     licet_close(session);
     return valid ? 0 : 1;
