@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Brings what the tests need besides Go: the PostgreSQL server programs, for the
 # race detector a C compiler, to look at pages a browser with Node and two npm
-# packages, and Python and Node for the libraries in their languages. Asks
-# nothing. Where it cannot install, it says exactly what is missing and exits 1.
+# packages, Python and Node for the libraries in their languages, and ip to make
+# networks of its own. Asks nothing. Where it cannot install, it says exactly what
+# is missing and exits 1.
 set -euo pipefail
 
 postgres_bin() {
@@ -52,6 +53,7 @@ browser || want+=(chromium)
 command -v node >/dev/null 2>&1 || want+=(nodejs)
 command -v npm >/dev/null 2>&1 || want+=(npm)
 command -v python3 >/dev/null 2>&1 || want+=(python3)
+command -v ip >/dev/null 2>&1 || [ -x /usr/sbin/ip ] || [ "$(uname)" != Linux ] || want+=(iproute2)
 if [ "${#want[@]}" -eq 0 ]; then
   all_npm_packages
   exit 0

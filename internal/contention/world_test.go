@@ -60,6 +60,7 @@ type host struct {
 	args     []string
 	verifier *seal.Verifier
 	scope    seal.Scope
+	trust    []byte // the vendor's trust file
 	cmd      *exec.Cmd
 	http     *http.Client
 }
@@ -78,7 +79,7 @@ func newHost(t testing.TB, n int64, args ...string) *host {
 	v := vendortest.New(t, "Example Software", func() license.Time { return license.At(time.Now()) })
 	trust, err := seal.ParseTrust(v.Trust)
 	must(t, err)
-	h.scope = trust.Scope
+	h.scope, h.trust = trust.Scope, v.Trust
 	h.verifier, err = seal.NewVerifier(trust)
 	must(t, err)
 	cl := agent.Connect(agent.Config{Home: h.home})
