@@ -129,7 +129,7 @@ var sentences = map[string]string{
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
-	string(license.DropIssued):    "Returned: the removal of {product} was issued in step {step}; its receipt is awaited.",
+	string(license.DropIssued):    "The removal of {product} was issued in step {step}; its receipt is awaited.",
 	string(license.DropConfirmed): "The container confirmed that {product} is removed; it is free to be activated again.",
 	string(license.TakenBack):     "The withdrawn {product} was removed; it is gone.",
 	string(license.Withdrawn):     "{product} was withdrawn by the vendor.",
