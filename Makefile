@@ -11,7 +11,7 @@ STATIC := CGO_ENABLED=0
 .PHONY: build demo deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
 
 build: ## static programs in bin/
-	$(STATIC) $(GO) build -trimpath -o bin/ $(PROGRAMS)
+	$(STATIC) $(GO) build -trimpath -ldflags "-s -w" -o bin/ $(PROGRAMS)
 
 demo: ## the main job from start to end, each step printed
 	$(GO) run ./cmd/licet-central demo

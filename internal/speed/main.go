@@ -100,7 +100,7 @@ func (s *stage) run(only []string, dir, out string) (err error) {
 	if s.self, err = os.Executable(); err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.dir+"/", "./cmd/licet", "./cmd/licet-central")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", s.dir+"/", "./cmd/licet", "./cmd/licet-central")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the programs, from the repository's folder: %w: %s", err, text)
