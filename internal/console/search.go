@@ -89,18 +89,19 @@ func (f auditForm) error(field string) string {
 func (c *console) audit(w http.ResponseWriter, r *http.Request, m member) error {
 	ctx, q := r.Context(), r.URL.Query()
 	f := auditForm{Actor: strings.TrimSpace(q.Get("actor")), Event: q.Get("event"), Kind: q.Get("kind"), ID: strings.TrimSpace(q.Get("id")), Since: q.Get("since"), Until: q.Get("until")}
-	day := func(field, text string) license.Time {
-		if text == "" {
+	day := func(field string, text *string) license.Time {
+		if *text == "" {
 			return 0
 		}
-		at, err := time.Parse(time.DateOnly, text)
+		at, err := time.Parse(time.DateOnly, *text)
 		if err != nil || at.Year() < 1971 || at.Year() > 9000 {
 			f.wrong = append(f.wrong, look.Wrong{Field: field, Text: look.T(ctx, "console.audit.day")})
+			*text = "" // a field for days takes nothing else
 			return 0
 		}
 		return license.At(at)
 	}
-	filter := wire.Trail{Actor: actorFilter(f.Actor), Event: f.Event, Since: day("since", f.Since), Until: day("until", f.Until), Before: q.Get("after")}
+	filter := wire.Trail{Actor: actorFilter(f.Actor), Event: f.Event, Since: day("since", &f.Since), Until: day("until", &f.Until), Before: q.Get("after")}
 	if filter.Until != 0 {
 		filter.Until = filter.Until.Add(24 * time.Hour) // the whole day
 	}

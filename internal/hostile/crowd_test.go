@@ -316,7 +316,7 @@ func TestNoRoute(t *testing.T) {
 		ask("GET", path+"x/none", 401, 404)
 	}
 	for _, path := range []string{
-		"/", "/gateway/", "/gateway/v1", "/gateway/v2/program", "/gateway/v1/program/", "/GATEWAY/v1/program", "/gateway/v1/program%00",
+		"/none", "/gateway/", "/gateway/v1", "/gateway/v2/program", "/gateway/v1/program/", "/GATEWAY/v1/program", "/gateway/v1/program%00",
 		"/gateway/v1/%2e%2e/program", "/api", "/api/v2/orders", "/api/v1/", "/admin", "/debug/pprof/", "/metrics", "/.git/config", "/.env",
 		"/docs/assets/..%2f..%2fsecret.key", "/docs/assets/none", "/secret.key", "/licet.db", "/%ff%fe", "/" + strings.Repeat("a", 20_000),
 	} {
