@@ -119,11 +119,15 @@ func (m *Machine) Update() {
 	}
 }
 
+// Options are what a call of package sdk needs to be made on this machine.
+func (m *Machine) Options() []sdk.Option {
+	return []sdk.Option{sdk.WithHome(m.home), sdk.WithClock(m.now), sdk.WithTraits(m.traitsNow), sdk.WithStation(m.station)}
+}
+
 // Open opens a program's session on this machine. It is closed with the test.
 func (m *Machine) Open(p sdk.Product, opts ...sdk.Option) *sdk.Session {
 	m.t.Helper()
-	opts = append([]sdk.Option{sdk.WithHome(m.home), sdk.WithClock(m.now), sdk.WithTraits(m.traitsNow), sdk.WithStation(m.station)}, opts...)
-	s, err := sdk.Open(m.t.Context(), p, opts...)
+	s, err := sdk.Open(m.t.Context(), p, append(m.Options(), opts...)...)
 	m.must(err)
 	m.t.Cleanup(func() { _ = s.Close() }) // never fails
 	return s

@@ -168,6 +168,14 @@ func (v *Vendor) Ticket(product string, overrides ...string) string {
 	return string(order.Ticket)
 }
 
+// Answer is what the vendor's page answers to a request file that was carried there.
+func (v *Vendor) Answer(request []byte) (update []byte) {
+	v.t.Helper()
+	update, err := v.book.Program(v.t.Context(), request)
+	v.must(err)
+	return update
+}
+
 // Trust is the vendor's trust file, which a program embeds.
 func (v *Vendor) Trust() []byte { return v.trust }
 
