@@ -105,10 +105,10 @@ func recoveries() templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = look.Table{Caption: "Recoveries that wait for a decision", Columns: []look.Column{{Title: "Customer", Main: true}, {Title: "Number"}, {Title: "Lost"}, {Title: "Value", Number: true}, {Title: "Reported"}, {Title: "State"}}, Rows: []look.Row{
-					{Href: "/console/recoveries/1042", Cells: cells(text("Hartmann Precision Ltd"), look.Code{Text: "R-1042"}, text("New machine"), text("€4,180.00"), look.Time{At: ago(2 * day), Only: true}, look.Badge{State: look.Waiting})},
-					{Href: "/console/recoveries/1043", Cells: cells(text("Northlight Dental Laboratories and Prosthetics"), look.Code{Text: "R-1043"}, text("Same machine"), text("€890.00"), look.Time{At: ago(5 * time.Hour), Only: true}, look.Badge{State: look.Waiting, Text: "Question asked"})},
-					{Href: "/console/recoveries/1044", Cells: cells(text("Ilse Brandt"), look.Code{Text: "R-1044"}, text("Damaged"), text("€21,600.00"), look.Time{At: ago(12 * time.Minute), Only: true}, look.Badge{State: look.Flagged, Text: "Third in a year"})},
+				templ_7745c5c3_Err = look.Table{Caption: "Recoveries that wait for a decision", Columns: []look.Column{{Title: "Customer", Main: true}, {Title: "Number"}, {Title: "Lost"}, {Title: "Reported"}, {Title: "State"}}, Rows: []look.Row{
+					{Href: "/console/recoveries/1042", Cells: cells(text("Hartmann Precision Ltd"), look.Code{Text: "R-1042"}, text("New machine"), look.Time{At: ago(2 * day), Only: true}, look.Badge{State: look.Waiting})},
+					{Href: "/console/recoveries/1043", Cells: cells(text("Northlight Dental Laboratories and Prosthetics"), look.Code{Text: "R-1043"}, text("Same machine"), look.Time{At: ago(5 * time.Hour), Only: true}, look.Badge{State: look.Waiting, Text: "Question asked"})},
+					{Href: "/console/recoveries/1044", Cells: cells(text("Ilse Brandt"), look.Code{Text: "R-1044"}, text("Damaged"), look.Time{At: ago(12 * time.Minute), Only: true}, look.Badge{State: look.Flagged, Text: "Third in a year"})},
 				}}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -144,9 +144,9 @@ func recoveries() templ.Component {
 				}
 				ctx = templ.InitializeContext(ctx)
 				templ_7745c5c3_Err = look.Table{Caption: "Recoveries that were decided", Columns: []look.Column{{Title: "Customer", Main: true}, {Title: "Number"}, {Title: "Decision"}, {Title: "Licenses", Number: true}, {Title: "When"}}, Rows: []look.Row{
-					{Href: "/console/recoveries/1042", Cells: cells(text("Atelier Roux"), look.Code{Text: "R-1041"}, text("Granted by policy"), text("1"), look.Time{At: ago(3 * day)})},
-					{Href: "/console/recoveries/1042", Cells: cells(text("Kestrel Robotics"), look.Code{Text: "R-1040"}, text("Refused: the machine still reports"), text("3"), look.Time{At: ago(4 * day)})},
-					{Href: "/console/recoveries/1042", Cells: cells(text("Studio Vance"), look.Code{Text: "R-1039"}, text("Granted by Jonas Weil"), text("1"), look.Time{At: ago(9 * day)})},
+					{Href: "/console/recoveries/1042", Cells: cells(text("Atelier Roux"), look.Code{Text: "R-1041"}, text("Granted by policy"), text("1"), look.Time{At: ago(3 * day), Only: true})},
+					{Href: "/console/recoveries/1042", Cells: cells(text("Kestrel Robotics"), look.Code{Text: "R-1040"}, text("Refused: the machine still reports"), text("3"), look.Time{At: ago(4 * day), Only: true})},
+					{Href: "/console/recoveries/1042", Cells: cells(text("Studio Vance"), look.Code{Text: "R-1039"}, text("Granted by Jonas Weil"), text("1"), look.Time{At: ago(9 * day), Only: true})},
 				}}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
