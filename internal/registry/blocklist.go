@@ -289,7 +289,7 @@ func (r *Registry) decideContainer(ctx context.Context, a Actor, serial license.
 		return out, refusal.New(refusal.InvalidInput, "No reason was given.").Hinted("Say why; the histories keep it.")
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return r.once(tx, a, onceOf(ctx), &out, func() error {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
 			d := r.desk(tx, a, reason)
 			if err := d.lock(nil, serial); err != nil {
 				return err

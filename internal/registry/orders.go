@@ -38,7 +38,7 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 	now := r.cfg.Now()
 	var out wire.Order
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return r.once(tx, a, once, &out, func() error {
+		return answerOnce(r, tx, a, once, &out, func() error {
 			o := store.Order{ID: r.newID("ord", now), Number: req.Number, Customer: strings.TrimSpace(req.Customer), Created: license.At(now)}
 			if o.Number == "" {
 				o.Number = strings.ToUpper(strings.TrimPrefix(o.ID, "ord_"))
@@ -222,9 +222,14 @@ func findTicket[T any](r *Registry, text license.Ticket, find func(lookup []byte
 	return t, err
 }
 
-// once runs fn unless the same call was answered before; then that answer is
+// answerOnce runs fn unless the same call was answered before; then that answer is
 // given again. The answer is kept encrypted, since it may hold a secret.
-func (r *Registry) once(tx *store.Tx, a Actor, o Once, answer any, fn func() error) error {
+//
+// The answer begins empty: a transaction that is run again after a conflict may
+// have left parts in it that share memory with what all calls read, a product of
+// the catalog for one, and a decoder writes into the memory it finds.
+func answerOnce[T any](r *Registry, tx *store.Tx, a Actor, o Once, answer *T, fn func() error) error {
+	*answer = *new(T)
 	if o.Key == "" {
 		return fn()
 	}

@@ -123,7 +123,7 @@ func (r *Registry) decideRecovery(ctx context.Context, a Actor, n uint64, reason
 		return out, err
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return r.once(tx, a, onceOf(ctx), &out, func() error {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
 			rec, err := tx.LockRecovery(n)
 			if errors.Is(err, store.ErrNotFound) {
 				return notFound("recovery", number(n))
@@ -349,7 +349,7 @@ func (r *Registry) EnableRestore(ctx context.Context, a Actor, ids []license.ID,
 	}
 	ids = distinct(ids)
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return r.once(tx, a, onceOf(ctx), &out, func() (err error) {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() (err error) {
 			out.Items, err = r.desk(tx, a, reason).enable(ids, count)
 			return err
 		})

@@ -571,7 +571,7 @@ func (d *desk) restore(l store.License, how restoring) error {
 // can no longer be proven to be removed, so its generation ends
 // (docs/protocol.md R17).
 func (r *Registry) DeclareLost(ctx context.Context, a Actor, id license.ID, reason string) (out wire.License, err error) {
-	err = r.hand(ctx, a, reason, false, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, false, &out, func(d *desk) error {
 		if err := d.lock([]license.ID{id}); err != nil {
 			return err
 		}

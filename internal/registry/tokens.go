@@ -97,7 +97,7 @@ func (r *Registry) CreateToken(ctx context.Context, a Actor, req wire.TokenReque
 	now := r.cfg.Now()
 	var out wire.Token
 	err := r.write(ctx, func(tx *store.Tx) error {
-		return r.once(tx, a, once, &out, func() error {
+		return answerOnce(r, tx, a, once, &out, func() error {
 			var err error
 			out, err = r.insertToken(tx, req.Name, req.Scopes, now, req.TTL.Go())
 			if err != nil {

@@ -20,7 +20,7 @@ var errDryRun = fmt.Errorf("registry: dry run")
 // hand runs decisions of the vendor about licenses in one transaction; on a dry
 // run nothing of it stays. What do leaves in answer is kept for a call that is
 // repeated.
-func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool, answer any, do func(*desk) error) error {
+func hand[T any](ctx context.Context, r *Registry, a Actor, reason string, dryRun bool, answer *T, do func(*desk) error) error {
 	if err := a.may(ScopeLicenses); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool
 			}
 			return errDryRun
 		}
-		return r.once(tx, a, onceOf(ctx), answer, func() error { return do(r.desk(tx, a, reason)) })
+		return answerOnce(r, tx, a, onceOf(ctx), answer, func() error { return do(r.desk(tx, a, reason)) })
 	})
 	if dryRun && err == errDryRun {
 		return nil
@@ -47,7 +47,7 @@ func (r *Registry) hand(ctx context.Context, a Actor, reason string, dryRun bool
 // that may not go is named with the reason; the others go.
 func (r *Registry) Withdraw(ctx context.Context, a Actor, ids []license.ID, reason string, dryRun bool) (out wire.Ordered, err error) {
 	ids = distinct(ids)
-	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun}
 		there, unknown, err := d.known(ids)
 		if err != nil {
@@ -92,7 +92,7 @@ func distinct(ids []license.ID) []license.ID {
 
 // CancelOrder withdraws every license of an order that is not gone yet.
 func (r *Registry) CancelOrder(ctx context.Context, a Actor, number, reason string, dryRun bool) (out wire.Ordered, err error) {
-	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun}
 		o, err := findOrder(d.tx, number)
 		if err != nil {
@@ -265,7 +265,7 @@ func (r *Registry) Replace(ctx context.Context, a Actor, id license.ID, with, re
 	if err != nil {
 		return out, err
 	}
-	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
 		if err := d.lock([]license.ID{id}); err != nil {
 			return err
@@ -389,7 +389,7 @@ func mayEnter(c store.Container, l container.Candidate, held []container.Candida
 // Assign sends a license to a container, which gets it at its next contact with
 // no ticket. Until then nobody else gets it; the tie ends when it is returned.
 func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial license.Serial, reason string, dryRun bool) (out wire.Ordered, err error) {
-	err = r.hand(ctx, a, reason, dryRun, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, dryRun, &out, func(d *desk) error {
 		out = wire.Ordered{DryRun: dryRun, Done: []wire.OrderedLicense{}, Refused: []wire.RefusedLicense{}}
 		if err := d.lock([]license.ID{id}, serial); err != nil {
 			return err
@@ -432,7 +432,7 @@ func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial li
 // CancelPending takes back what was ordered for a license, as long as no update
 // that carries it was issued.
 func (r *Registry) CancelPending(ctx context.Context, a Actor, id license.ID, reason string) (out wire.License, err error) {
-	err = r.hand(ctx, a, reason, false, &out, func(d *desk) error {
+	err = hand(ctx, r, a, reason, false, &out, func(d *desk) error {
 		if err := d.lock([]license.ID{id}); err != nil {
 			return err
 		}
