@@ -7,6 +7,8 @@ package license
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,6 +36,39 @@ const (
 
 // Kinds lists every kind of container.
 var Kinds = []Kind{Machine, Token, Cloud}
+
+// KindSet is a set of kinds of container that can be compared: their names in the
+// order of Kinds, joined by "+". Where it restricts something, "" restricts
+// nothing.
+type KindSet string
+
+// KindsOf makes the set of these kinds; those that are not in Kinds are left out.
+func KindsOf(kinds ...Kind) KindSet {
+	var names []string
+	for _, k := range Kinds {
+		if slices.Contains(kinds, k) {
+			names = append(names, string(k))
+		}
+	}
+	return KindSet(strings.Join(names, "+"))
+}
+
+// List is the kinds of the set; none where it restricts nothing.
+func (s KindSet) List() []Kind {
+	kinds := []Kind{}
+	for name := range strings.SplitSeq(string(s), "+") {
+		if name != "" {
+			kinds = append(kinds, Kind(name))
+		}
+	}
+	return kinds
+}
+
+// Allows reports whether a restriction to this set leaves k.
+func (s KindSet) Allows(k Kind) bool { return s == "" || slices.Contains(s.List(), k) }
+
+// String is the names for people.
+func (s KindSet) String() string { return strings.ReplaceAll(string(s), "+", ", ") }
 
 // Tolerance says how much a machine may change before a license no longer opens.
 type Tolerance string

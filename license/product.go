@@ -54,6 +54,9 @@ type Borrow struct {
 	// Out says what happens when the license is to be returned while seats are on
 	// loan; "" is OutWait.
 	Out Out `json:"out,omitzero"`
+	// Containers are the kinds of container that seats may be lent into; "" is every
+	// kind.
+	Containers KindSet `json:"containers,omitzero"`
 }
 
 // Out says whether a license can be returned while seats of it are on loan.

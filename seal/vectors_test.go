@@ -325,6 +325,14 @@ func writeVectors(t *testing.T) {
 	// Licenses.
 	hexBody := fmt.Sprintf("%x", body)
 	write("license-ok", "license", "ok", "as it should be", signed, "body", hexBody, "payload-sha256", sum(body))
+	lending := w.body()
+	lending.Terms.Borrow.Out, lending.Terms.Borrow.Containers = license.OutAllow, license.KindsOf(license.Machine, license.Token)
+	bodyOfLending, hashOfLending, err := EncodeBody(lending)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stepOfLending := w.step(hashOfLending)
+	write("license-lending-ok", "license", "ok", "lends into two kinds of container", must(SignStep(w.scope, w.issuing, &stepOfLending)), "body", fmt.Sprintf("%x", bodyOfLending), "payload-sha256", sum(bodyOfLending))
 	write("license-body-bit", "license", "bad_signature", "a bit of the body is turned", signed, "body", fmt.Sprintf("%x", flip(body, 200)))
 	generation := w.body()
 	generation.Generation = 2

@@ -104,11 +104,11 @@ func BenchmarkBorrowAndReturn(b *testing.B) {
 			for b.Loop() {
 				i++
 				w := loan(fmt.Sprint(i), day)
-				a, _ := e.Lend(start+license.Time(s.out+i), who, "laptop", []byte("key"), w, mint)
+				a, _ := e.Lend(start+license.Time(s.out+i), who, seats.Borrower{Container: "laptop", Key: []byte("key"), Kind: license.Machine}, w, mint)
 				if a.Granted == nil {
 					b.Fatal(a.Refused)
 				}
-				e.Lend(start+license.Time(s.out+i), who, "laptop", []byte("key"), seats.LoanWish{Returned: []seats.LeaseID{a.Granted.Lease.ID}}, mint)
+				e.Lend(start+license.Time(s.out+i), who, seats.Borrower{Container: "laptop", Key: []byte("key"), Kind: license.Machine}, seats.LoanWish{Returned: []seats.LeaseID{a.Granted.Lease.ID}}, mint)
 			}
 		})
 	}

@@ -610,7 +610,7 @@ func (x *explorer) lend(w *world, i, k int) {
 		x.record(w, records)
 		f.Session, f.Token, f.Product = "", "", "P"
 	}
-	a, records := w.e.Lend(w.wall(), x.caller(i), holder(i), []byte("key"), f, w.mint(fmt.Sprintf("%s%d", holder(i), k+1)))
+	a, records := w.e.Lend(w.wall(), x.caller(i), Borrower{holder(i), []byte("key"), license.Machine}, f, w.mint(fmt.Sprintf("%s%d", holder(i), k+1)))
 	x.record(w, records)
 	r := boxReply{file: k + 1}
 	for _, id := range a.Returned {
@@ -631,7 +631,7 @@ func (x *explorer) foreign(w *world) {
 	if !x.holder {
 		who = holder(0)
 	}
-	a, records := w.e.Lend(w.wall(), x.caller(1), who, []byte("key"), LoanWish{Nonce: "f", Returned: []LeaseID{w.box[0].loan}}, w.mint("x"))
+	a, records := w.e.Lend(w.wall(), x.caller(1), Borrower{who, []byte("key"), license.Machine}, LoanWish{Nonce: "f", Returned: []LeaseID{w.box[0].loan}}, w.mint("x"))
 	if len(records) > 0 || len(a.Returned) > 0 && w.e.leases[w.box[0].loan] != nil {
 		x.record(w, records)
 		w.fail("somebody returned another's loan")
@@ -639,7 +639,7 @@ func (x *explorer) foreign(w *world) {
 	if who = holder(1); !x.extendIsHers {
 		who = holder(0)
 	}
-	a, records = w.e.Lend(w.wall(), x.caller(1), who, []byte("key"), LoanWish{Nonce: "g", Kind: Loan, For: lendFor, Extend: w.box[0].loan}, w.mint("x"))
+	a, records = w.e.Lend(w.wall(), x.caller(1), Borrower{who, []byte("key"), license.Machine}, LoanWish{Nonce: "g", Kind: Loan, For: lendFor, Extend: w.box[0].loan}, w.mint("x"))
 	if a.Granted != nil {
 		x.record(w, records)
 		w.fail("somebody extended another's loan")

@@ -25,15 +25,24 @@ func ParseToken(text string) (t Token, ok bool) {
 	return Token(b), true
 }
 
-// Lend decides a wish that the container holder signed with holderKey. Its parts
-// stand by themselves; see LoanAnswer.
+// Borrower is the container that asks for a loan or transfer, as its request proves
+// it. Its kind is what it says itself: the serial is no hash of that.
+type Borrower struct {
+	Container license.Serial
+	Key       []byte // public, that signed the request
+	Kind      license.Kind
+}
+
+// Lend decides a wish that a container signed. Its parts stand by themselves; see
+// LoanAnswer.
 //
 // A wish that was granted before gets the same loan again, in place of a second
 // one. When that loan is over or returned, the wish is refused: an old file, found
 // or kept, takes no seat (docs/protocol.md R26).
-func (e *Engine) Lend(now license.Time, who Caller, holder license.Serial, holderKey []byte, w LoanWish, mint Mint) (LoanAnswer, []Record) {
+func (e *Engine) Lend(now license.Time, who Caller, by Borrower, w LoanWish, mint Mint) (LoanAnswer, []Record) {
 	who.Client = w.Client
-	b := borrowing{now: now, who: who, holder: holder, key: holderKey, wish: &w, mint: mint}
+	b := borrowing{now: now, who: who, by: by, wish: &w, mint: mint}
+	holder := by.Container
 	if len(w.Returned) > maxHeld || len(w.Holds) > maxHeld {
 		return LoanAnswer{Refused: refusal.New(refusal.InvalidInput, "The request mentions more than %d loans.", maxHeld)}, nil
 	}
@@ -75,12 +84,11 @@ func (e *Engine) Lend(now license.Time, who Caller, holder license.Serial, holde
 
 // borrowing is one wish with who asks.
 type borrowing struct {
-	now    license.Time
-	who    Caller
-	holder license.Serial
-	key    []byte
-	wish   *LoanWish
-	mint   Mint
+	now  license.Time
+	who  Caller
+	by   Borrower
+	wish *LoanWish
+	mint Mint
 }
 
 // lend decides what is to be borrowed, extended or transferred.
@@ -89,7 +97,7 @@ func (e *Engine) lend(b borrowing) (*Record, *Grant, *refusal.Refusal) {
 	if r := b.invalid(); r != nil {
 		return nil, nil, r
 	}
-	if before, ok := e.answered[wishOf(string(b.holder), w.Nonce)]; ok {
+	if before, ok := e.answered[wishOf(string(b.by.Container), w.Nonce)]; ok {
 		l := e.leases[before.lease]
 		if l == nil {
 			return nil, nil, refusal.New(refusal.LeaseLost, "This request was granted before, as the loan %s, which was returned or has ended.", before.lease).
@@ -102,7 +110,7 @@ func (e *Engine) lend(b borrowing) (*Record, *Grant, *refusal.Refusal) {
 	switch {
 	case w.Extend != "":
 		l = e.leases[w.Extend]
-		if l == nil || l.kind != Loan || l.loan.holder != b.holder || l.until <= b.now {
+		if l == nil || l.kind != Loan || l.loan.holder != b.by.Container || l.until <= b.now {
 			return nil, nil, refusal.New(refusal.LeaseLost, "The license server knows no loan %s of this container that could last longer.", w.Extend).
 				With("lease", w.Extend).Hinted("Borrow again.")
 		}
@@ -147,7 +155,7 @@ func (b *borrowing) invalid() *refusal.Refusal {
 	switch {
 	case w.Nonce == "":
 		return refusal.New(refusal.InvalidInput, "The request has no nonce.")
-	case b.holder == "" || len(b.key) == 0 || len(b.key) > maxText || len(b.holder) > maxName:
+	case b.by.Container == "" || len(b.by.Key) == 0 || len(b.by.Key) > maxText || len(b.by.Container) > maxName:
 		return refusal.New(refusal.InvalidInput, "The request names no container with its key.")
 	case w.Kind != Loan && w.Kind != Transfer:
 		return refusal.New(refusal.InvalidInput, "The request is for neither a loan nor a transfer.")
@@ -198,6 +206,11 @@ func (e *Engine) mayLend(b borrowing, p *pool, d *Decision) *refusal.Refusal {
 	if borrow.Max <= 0 || borrow.Seats <= 0 {
 		return refusal.New(refusal.BorrowNotAllowed, "The vendor does not let seats of %s be lent.", p.src.Product)
 	}
+	if !borrow.Containers.Allows(b.by.Kind) {
+		return refusal.New(refusal.BorrowNotAllowed, "The vendor lets seats of %s be lent into containers of the kind %s alone, and this one is of the kind %s.", p.src.Product, borrow.Containers, orNobody(string(b.by.Kind))).
+			With("containers", borrow.Containers.List()).With("kind", b.by.Kind).
+			Hinted("Use a seat over the network, or borrow into such a container.")
+	}
 	if longest := e.longest(p, d); b.wish.For > longest {
 		return refusal.New(refusal.BorrowTooLong, "A loan of %s lasts at most %s here, and %s were asked for.", p.src.Product, longest, b.wish.For).
 			With("longest", longest)
@@ -239,7 +252,7 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 	var seats int64
 	var why *refusal.Refusal
 	for _, p := range e.products[product] {
-		if b.wish.Server != "" && b.wish.Server != p.key.container || session != nil && session.pool != p || p.key.container == b.holder {
+		if b.wish.Server != "" && b.wish.Server != p.key.container || session != nil && session.pool != p || p.key.container == b.by.Container {
 			continue
 		}
 		n, r := e.loanSeats(b, p, &d, session)
@@ -287,7 +300,7 @@ func (b *borrowing) grant(p *pool, id LeaseID, seats int64, fence uint64) *Recor
 		Lease: Lease{
 			ID: id, Kind: b.wish.Kind, Server: p.key.container, License: p.key.license, Generation: p.src.Generation,
 			Product: p.src.Product, Seats: max(1, seats), Client: b.wish.Client, Nonce: b.wish.Nonce,
-			From: b.now, Until: until, Fence: fence, Holder: b.holder, HolderKey: b.key,
+			From: b.now, Until: until, Fence: fence, Holder: b.by.Container, HolderKey: b.by.Key,
 		},
 	}
 	return rec

@@ -105,6 +105,59 @@ func TestBorrowRefusals(t *testing.T) {
 	}
 }
 
+// TestKindsOfBorrower: the vendor says into which kinds of container seats are lent.
+func TestKindsOfBorrower(t *testing.T) {
+	into := func(kinds ...license.Kind) func(*license.Terms) {
+		return func(t *license.Terms) {
+			t.Borrow.Containers, t.Transfer = license.KindsOf(kinds...), license.MovesSeats
+		}
+	}
+	b := newBench(t, seats.Limits{}, lendable(9, 9, into(license.Token, license.Cloud))).rule("allow transfer=yes")
+	r := b.lend("laptop", loan("n1", hour)).Refused
+	b.isRefusal(r, refusal.BorrowNotAllowed)
+	if kinds, _ := r.Details["containers"].([]license.Kind); !slices.Equal(kinds, []license.Kind{license.Token, license.Cloud}) || r.Details["kind"] != license.Machine {
+		t.Errorf("%v", r.Details)
+	}
+	b.isRefusal(b.lendInto("", "laptop", loan("n1", hour)).Refused, refusal.BorrowNotAllowed)
+	for _, k := range []license.Kind{license.Token, license.Cloud} {
+		a := b.lendInto(k, license.Serial(k), loan("n1", hour))
+		if a.Granted == nil {
+			t.Fatal(k, a.Refused)
+		}
+		longer := loan("n2", day)
+		longer.Product, longer.Extend = "", a.Granted.Lease.ID
+		b.isRefusal(b.lend(license.Serial(k), longer).Refused, refusal.BorrowNotAllowed)
+		if a := b.lendInto(k, license.Serial(k), longer); a.Granted == nil {
+			t.Error(k, a.Refused)
+		}
+	}
+	b.counts(7, 0, 2)
+	move := loan("n3", 0)
+	move.Kind, move.Seats = seats.Transfer, 1
+	b.lent("laptop", move) // it is about loans
+
+	for name, c := range map[string]struct {
+		sources []seats.Source
+		want    license.KindSet
+	}{
+		"one":         {[]seats.Source{lendable(1, 1, into(license.Token))}, "token"},
+		"every kind":  {[]seats.Source{lendable(1, 1)}, ""},
+		"of two":      {[]seats.Source{lendable(1, 1, into(license.Token)), another(lendable(1, 1, into(license.Machine)))}, "machine+token"},
+		"of two, all": {[]seats.Source{lendable(1, 1, into(license.Token)), another(lendable(1, 1))}, ""},
+		"lends none":  {[]seats.Source{lendable(1, 1, into(license.Token)), another(lendable(1, 0, into(license.Machine)))}, "token"},
+	} {
+		b := newBench(t, seats.Limits{}, c.sources...)
+		if v := b.e.Products(b.now, local("ann"), "")[0]; !v.Borrow || v.Into != c.want {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
+func another(s seats.Source) seats.Source {
+	s.License = "lic-2"
+	return s
+}
+
 // TestLoanEndsWithItsLicense is Inv34.
 func TestLoanEndsWithItsLicense(t *testing.T) {
 	end := plus(start, 2*day)

@@ -149,7 +149,12 @@ func (b *bench) extend(g seats.Grant) seats.Grant {
 }
 
 func (b *bench) lend(holder license.Serial, w seats.LoanWish, who ...seats.Caller) seats.LoanAnswer {
-	a, records := b.e.Lend(b.now, append(who, local("ann"))[0], holder, []byte("key of "+holder), w, b.mint)
+	return b.lendInto(license.Machine, holder, w, who...)
+}
+
+func (b *bench) lendInto(kind license.Kind, holder license.Serial, w seats.LoanWish, who ...seats.Caller) seats.LoanAnswer {
+	by := seats.Borrower{Container: holder, Key: []byte("key of " + holder), Kind: kind}
+	a, records := b.e.Lend(b.now, append(who, local("ann"))[0], by, w, b.mint)
 	b.ledger = append(b.ledger, records...)
 	return a
 }

@@ -72,6 +72,7 @@ type ProductView struct {
 	Free    int64            `json:"free"`
 	Seats   int64            `json:"seats"`
 	Borrow  bool             `json:"borrow"`
+	Into    license.KindSet  `json:"into,omitzero"`    // kinds of container it is lent into; "" for every kind
 	Longest license.Duration `json:"longest,omitzero"` // loan
 	Code    refusal.Code     `json:"code"`
 	Reason  string           `json:"reason,omitempty"`
@@ -208,7 +209,13 @@ func (e *Engine) Products(now license.Time, who Caller, vendor string) []Product
 			v.Free = min(v.Free, max(0, d.Limit-e.used[usedKey{d.rule, p.src.Product}]))
 		}
 		if e.lendable(now, p) > 0 && !d.NoLoan && !e.limits.NoLoans {
-			v.Borrow, v.Longest = true, max(v.Longest, e.longest(p, &d))
+			into := p.src.Terms.Borrow.Containers
+			if v.Borrow && (v.Into == "" || into == "") {
+				into = ""
+			} else if v.Borrow {
+				into = license.KindsOf(append(v.Into.List(), into.List()...)...)
+			}
+			v.Borrow, v.Into, v.Longest = true, into, max(v.Longest, e.longest(p, &d))
 		}
 	}
 	views := make([]ProductView, 0, len(byName))

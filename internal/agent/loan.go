@@ -147,6 +147,10 @@ func (b *box) takeIn(l seats.Lease, body container.Body, document []byte, addres
 		return false, refusal.New(refusal.UnsupportedVersion, "The loan has the tolerance %q, which this program does not know. Nothing was changed.", body.Tolerance).
 			Hinted("Install a newer version of licet, then run the command again.")
 	}
+	if into := body.Terms.Borrow.Containers; l.Kind == seats.Loan && !into.Allows(b.kind()) {
+		return false, refusal.New(refusal.BorrowNotAllowed, "The vendor lets seats of %s be lent into containers of the kind %s alone, and this one is of the kind %s. Nothing was changed.", l.Product, into, b.kind()).
+			With("containers", into.List()).With("kind", b.kind())
+	}
 	old, had := b.Loans[l.ID]
 	kept, whole := b.bodies[bodyOf(l.ID)]
 	if had && whole && !kept.Reissue && old.Until >= l.Until {

@@ -7,7 +7,11 @@ import (
 	"slices"
 	"testing"
 
+	"licet/container"
+	"licet/internal/containerfile"
+	"licet/license"
 	"licet/refusal"
+	"licet/seats"
 )
 
 // TestReachable: the machine's list counts alone; where it names none, the network is
@@ -42,6 +46,23 @@ func TestReachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach("localhost")
+}
+
+// TestLentIntoAnotherKind: a loan that the vendor lets into other kinds of container
+// is not taken in, whatever its server says.
+func TestLentIntoAnotherKind(t *testing.T) {
+	for kinds, want := range map[license.KindSet]refusal.Code{"": "", "machine+token": "", "token+cloud": refusal.BorrowNotAllowed} {
+		b := &box{header: containerfile.Header{Kind: string(license.Machine)}, bodies: map[license.ID]containerfile.Body{}}
+		b.Loans = map[seats.LeaseID]loan{}
+		body := container.Body{Tolerance: license.Medium, Terms: license.Terms{Borrow: license.Borrow{Containers: kinds}}}
+		took, err := b.takeIn(seats.Lease{ID: "one", Kind: seats.Loan}, body, nil, "")
+		if no, _ := refusal.As(err); took != (want == "") || want != "" && (no == nil || no.Code != want) || len(b.Loans) == 1 != took {
+			t.Errorf("%q: %v, %v", kinds, took, err)
+		}
+		if took, err := b.takeIn(seats.Lease{ID: "two", Kind: seats.Transfer}, body, nil, ""); !took || err != nil {
+			t.Errorf("%q, for good: %v, %v", kinds, took, err)
+		}
+	}
 }
 
 // TestOldAgent: an agent that is too old for an operation is told apart from one that

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"licet/license"
 	"licet/refusal"
 	"licet/wire"
 )
@@ -142,7 +143,7 @@ func (a *Agent) askServers(ctx context.Context, vendor string, servers []string)
 		for _, p := range list {
 			o := wire.Offer{
 				Product: p.Product, Name: p.Name, Vendor: p.Vendor, State: wire.OfferNetwork, Code: p.Code, Reason: p.Reason,
-				Where: servers[i], Free: p.Free, Seats: p.Seats, Borrow: p.Borrow, Longest: p.Longest,
+				Where: servers[i], Free: p.Free, Seats: p.Seats, Borrow: p.Borrow && p.Into.Allows(license.Machine), Longest: p.Longest,
 			}
 			old, known := found[keyOf(o)]
 			if known && (old.Code == refusal.Valid || o.Code != refusal.Valid) {

@@ -159,7 +159,10 @@ func (f *file) product(n *node) {
 
 	p.Terms = f.override(p.Terms, given)
 	if model != "" {
-		f.coherent(termsLine, model, p.Terms)
+		f.coherent(termsLine, *p, p.Terms)
+		if b := p.Terms.Borrow; b.Containers != "" && b.Max == 0 && b.Seats == 0 {
+			f.add(termsLine, "borrow has containers, but no max and seats: nothing could be borrowed")
+		}
 		f.coherentRestore(restoreLine, *p)
 	}
 	if p.Code == "" {
@@ -187,8 +190,9 @@ func (f *file) kind(n *node, p *license.Product) {
 
 var tolerances = []license.Tolerance{license.Loose, license.Medium, license.Tight}
 
-// coherent checks what terms must be as a whole.
-func (p *problems) coherent(line int, m license.Model, t license.Terms) {
+// coherent checks what terms of a product must be as a whole.
+func (p *problems) coherent(line int, product license.Product, t license.Terms) {
+	m := product.Model
 	if t.Seats > 1 && !m.MultiSeat() {
 		p.add(line, "seats is %d, but model %s has one seat", t.Seats, m)
 	}
@@ -197,6 +201,11 @@ func (p *problems) coherent(line int, m license.Model, t license.Terms) {
 	}
 	if (t.Borrow.Max == 0) != (t.Borrow.Seats == 0) {
 		p.add(line, "borrow needs both max and seats")
+	}
+	for _, k := range t.Borrow.Containers.List() {
+		if !slices.Contains(product.Containers, k) {
+			p.add(line, "borrow.containers has %s, which is not among the containers of the product", k)
+		}
 	}
 	p.coherentSeats(line, m, t)
 }

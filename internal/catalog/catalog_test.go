@@ -195,6 +195,15 @@ func TestProblems(t *testing.T) {
 		{"counting no text", product("demo", "terms: {counting: 1}"), []string{`line 5: counting must be one of start, station, exclusive, unlimited, not "1"`}},
 		{"unknown transfer", product("demo", "terms: {transfer: all}"), []string{`line 5: transfer: "all" is not one of whole, seats`}},
 		{"unknown out", product("demo", "terms: {borrow: {max: 1d, seats: 1, out: always}}"), []string{`line 5: borrow.out: "always" is not one of wait, allow`}},
+		{"lent into an unknown kind", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: [machine, tokn]}}"), []string{`line 5: borrow.containers: "tokn" is not one of machine, token, cloud; did you mean "token"?`}},
+		{"lent into a kind twice", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: [token, token]}}"), []string{`line 5: borrow.containers: "token" is listed twice`}},
+		{"lent into no kind", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: []}}"), []string{`line 5: borrow.containers: the list is empty; leave it out to allow every kind`}},
+		{"lent into one word", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: machine+token}}"), []string{`line 5: borrow.containers must be a list of words out of machine, token, cloud, not "machine+token"`}},
+		{"lent into two kinds in one", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: [machine+token]}}"), []string{`line 5: borrow.containers must be a list of words out of machine, token, cloud, not a list`}},
+		{"lent into a list", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: [[token]]}}"), []string{`line 5: borrow.containers must be a list of words out of machine, token, cloud, not a list`}},
+		{"lent into what the product does not go into", product("demo", "terms: {borrow: {max: 1d, seats: 1, containers: [machine, cloud]}}", "containers: [machine, token]"),
+			[]string{"line 5: borrow.containers has cloud, which is not among the containers of the product"}},
+		{"kinds, and nothing lent", product("demo", "terms: {borrow: {containers: [machine]}}"), []string{"line 5: borrow has containers, but no max and seats: nothing could be borrowed"}},
 		{"linger no duration", product("demo", "terms: {linger: 5}"), []string{`line 5: linger: "5" is not a duration; write a whole number and one unit, s, m, h or d, such as 90s, 12h or 7d`}},
 		{"single, unlimited", product("perpetual_single", "terms: {counting: unlimited}"), []string{"line 5: counting is unlimited, but model perpetual_single has one seat"}},
 		{"single, exclusive", product("perpetual_single", "terms: {counting: exclusive}"), []string{"line 5: counting is exclusive, but model perpetual_single has one seat"}},
@@ -202,7 +211,7 @@ func TestProblems(t *testing.T) {
 		{"exclusive, lent", product("demo", "terms: {counting: exclusive, borrow: {max: 1d, seats: 1}}"), []string{"line 5: counting is exclusive, so that no single seats can be borrowed"}},
 		{"exclusive, moved in parts", product("demo", "terms: {counting: exclusive, transfer: seats}"), []string{"line 5: counting is exclusive, so that transfer can only be whole"}},
 		{"unlimited, moved in parts", product("demo", "terms: {counting: unlimited, transfer: seats}"), []string{"line 5: counting is unlimited, so that transfer can only be whole"}},
-		{"seats for a network", product("demo", "terms: {seats: 10, counting: station, linger: 5m, transfer: seats, borrow: {max: 7d, seats: 3, out: allow}}"), nil},
+		{"seats for a network", product("demo", "terms: {seats: 10, counting: station, linger: 5m, transfer: seats, borrow: {max: 7d, seats: 3, out: allow, containers: [token, machine]}}"), nil},
 		{"expires before valid", product("demo", "terms: {valid_from: 2027-01-02, expires_at: 2027-01-01}"),
 			[]string{"line 5: the license would expire (2027-01-01T00:00:00Z) before it is valid (2027-01-02T00:00:00Z)"}},
 		{"hybrid without number", product("demo", "restore: {license: {mode: hybrid}}"),
@@ -281,7 +290,7 @@ func TestDiff(t *testing.T) {
 categories: [{code: c, name: Cee}]
 products:
 - {code: B, name: B, model: demo}
-- {code: A, name: A, model: nfr, category: c, features: [x, y], terms: {expires_at: 2027-06-30, seats: 5, borrow: {max: 12h, seats: 1}}}
+- {code: A, name: A, model: nfr, category: c, features: [x, y], terms: {expires_at: 2027-06-30, seats: 5, borrow: {max: 12h, seats: 1, containers: [token, machine]}}}
 - {code: D, name: D, model: demo}`)
 	want := []string{
 		"category c: changed\n" + `  name: "C" → "Cee"`,
@@ -296,6 +305,7 @@ products:
   terms.expires_in: 30d → none
   terms.borrow.max: none → 12h
   terms.borrow.seats: none → 1
+  terms.borrow.containers: none → machine, token
   restore.license.mode: never → manual
   restore.container.same_hardware: never → manual
   restore.container.new_hardware: never → manual

@@ -125,18 +125,32 @@ func (i Item) String() string {
 }
 
 // Resolve gives the terms and features that licenses of this item get: the
-// product's with the item's overrides. Overrides that are not acceptable, alone
+// product's with the item's overrides, and the product's kinds of container where
+// they do not say into which seats may be lent. Overrides that are not acceptable, alone
 // or together with the product, are refused with InvalidInput.
 func (i Item) Resolve(product license.Product) (license.Terms, []string, error) {
 	var p problems
 	resolved, features := i.apply(&p, product)
 	if len(p.found) == 0 {
-		p.coherent(0, product.Model, resolved)
+		p.coherent(0, product, resolved)
+		resolved.Borrow.Containers = lendsInto(resolved.Borrow, product)
 	}
 	if err := p.refusal("item " + strconv.Quote(i.Code)); err != nil {
 		return license.Terms{}, nil, err
 	}
 	return resolved, features, nil
+}
+
+// lendsInto is the kinds of container that seats of a license may be lent into: by
+// default those that the product's licenses may be activated into.
+func lendsInto(b license.Borrow, product license.Product) license.KindSet {
+	switch {
+	case b.Seats == 0:
+		return ""
+	case b.Containers == "" && len(product.Containers) < len(license.Kinds):
+		return license.KindsOf(product.Containers...)
+	}
+	return b.Containers
 }
 
 // apply puts the overrides on the product's terms and features.

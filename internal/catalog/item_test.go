@@ -82,6 +82,13 @@ func TestResolve(t *testing.T) {
 	single.Features = []string{"render"}
 	multi := license.SubscriptionMulti.Preset()
 	multi.Terms.Borrow = license.Borrow{Max: 7 * day, Seats: 5}
+	few := multi
+	few.Containers = []license.Kind{license.Token, license.Machine}
+	narrow := few
+	narrow.Terms.Borrow.Containers = license.KindsOf(license.Machine)
+	lent := func(into license.KindSet) license.Terms {
+		return license.Terms{Seats: 1, ExpiresIn: 365 * day, Borrow: license.Borrow{Max: 7 * day, Seats: 5, Containers: into}}
+	}
 	date, _ := license.ParseTime("2027-06-30")
 	tests := []struct {
 		arg      string
@@ -99,6 +106,12 @@ func TestResolve(t *testing.T) {
 		{"A,borrow.max=0s,borrow.seats=0", multi, license.Terms{Seats: 1, ExpiresIn: 365 * day}, []string{}, nil},
 		{"A,seats=10,counting=station,linger=5m,transfer=seats,borrow.out=allow", multi, license.Terms{Seats: 10, ExpiresIn: 365 * day,
 			Borrow: license.Borrow{Max: 7 * day, Seats: 5, Out: license.OutAllow}, Counting: license.PerStation, Linger: license.Duration(5 * time.Minute), Transfer: license.MovesSeats}, []string{}, nil},
+		{"A", multi, lent(""), []string{}, nil},
+		{"A", few, lent("machine+token"), []string{}, nil},
+		{"A", narrow, lent("machine"), []string{}, nil},
+		{"A,borrow.containers=token+machine", narrow, lent("machine+token"), []string{}, nil},
+		{"A,borrow.max=0s,borrow.seats=0", narrow, license.Terms{Seats: 1, ExpiresIn: 365 * day}, []string{}, nil},
+		{"A,borrow.containers=cloud", few, license.Terms{}, nil, []string{"borrow.containers has cloud, which is not among the containers of the product"}},
 		{"A,counting=exclusive", multi, license.Terms{}, nil, []string{"counting is exclusive, so that no single seats can be borrowed"}},
 		{"A,seats=10", single, license.Terms{}, nil, []string{"seats is 10, but model subscription_single has one seat"}},
 		{"A,borrow.max=0s", multi, license.Terms{}, nil, []string{"borrow needs both max and seats"}},

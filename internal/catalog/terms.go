@@ -21,7 +21,7 @@ type setting struct {
 // read it. A name with a dot stands in a mapping of its own in files.
 type termField struct {
 	key  string
-	tags []string // YAML types that it may be written as
+	tags []string // YAML types that it may be written as; none for a list of words, which orders join by "+"
 	want string   // what it must be, in a message
 	set  func(t *license.Terms, text string) error
 }
@@ -41,6 +41,7 @@ var termFields = []termField{
 	length("borrow.max", func(t *license.Terms) *license.Duration { return &t.Borrow.Max }),
 	count("borrow.seats", maxSeats, func(t *license.Terms) *int64 { return &t.Borrow.Seats }),
 	choice("borrow.out", license.Outs, func(t *license.Terms) *license.Out { return &t.Borrow.Out }),
+	kinds("borrow.containers", func(t *license.Terms) *license.KindSet { return &t.Borrow.Containers }),
 	choice("counting", license.Countings, func(t *license.Terms) *license.Counting { return &t.Counting }),
 	length("linger", func(t *license.Terms) *license.Duration { return &t.Linger }),
 	choice("transfer", license.AllMoves, func(t *license.Terms) *license.Moves { return &t.Transfer }),
@@ -100,6 +101,31 @@ func choice[T ~string](key string, allowed []T, in func(*license.Terms) *T) term
 	}}
 }
 
+// kinds is a term that is a list of kinds of container.
+func kinds(key string, in func(*license.Terms) *license.KindSet) termField {
+	words := make([]string, len(license.Kinds))
+	for i, k := range license.Kinds {
+		words[i] = string(k)
+	}
+	return termField{key, nil, "a list of words out of " + strings.Join(words, ", "), func(t *license.Terms, text string) error {
+		if text == "" {
+			return refusal.New(refusal.InvalidInput, "the list is empty.").Hinted("Leave it out to allow every kind.")
+		}
+		var given []license.Kind
+		for word := range strings.SplitSeq(text, "+") {
+			switch {
+			case !slices.Contains(words, word):
+				return refusal.New(refusal.InvalidInput, "%q is not one of %s%s.", shorten(word), strings.Join(words, ", "), didYouMean(word, words))
+			case slices.Contains(given, license.Kind(word)):
+				return refusal.New(refusal.InvalidInput, "%q is listed twice.", word)
+			}
+			given = append(given, license.Kind(word))
+		}
+		*in(t) = license.KindsOf(given...)
+		return nil
+	}}
+}
+
 func setMinVersion(t *license.Terms, text string) error {
 	_, err := terms.ParseVersion(text)
 	return assign(&t.MinVersion)(text, err)
@@ -143,11 +169,12 @@ func (p *problems) settings(n *node, what string) []setting {
 	groups := map[string]fields{}
 	for _, f := range termFields {
 		take := func(n *node) {
-			if !n.is(f.tags...) {
+			text, ok := n.termText(f.tags)
+			if !ok {
 				p.add(n.Line, "%s must be %s, not %s", f.key, f.want, n.shown())
 				return
 			}
-			given = append(given, setting{f.key, n.Value, n.Line})
+			given = append(given, setting{f.key, text, n.Line})
 		}
 		group, key, nested := strings.Cut(f.key, ".")
 		switch {
@@ -162,6 +189,24 @@ func (p *problems) settings(n *node, what string) []setting {
 	}
 	p.mapping(n, what, known)
 	return given
+}
+
+// termText is a value as an order would give it; ok is false if it is of none of
+// these YAML types.
+func (n *node) termText(tags []string) (text string, ok bool) {
+	if len(tags) > 0 {
+		return n.Value, n.is(tags...)
+	}
+	if n.Kind != sequence {
+		return "", false
+	}
+	words := make([]string, len(n.Content))
+	for i, c := range n.Content {
+		if words[i] = c.Value; c.Kind != scalar || strings.Contains(c.Value, "+") {
+			return "", false
+		}
+	}
+	return strings.Join(words, "+"), true
 }
 
 // override returns base with what is given; a value that is not acceptable is a

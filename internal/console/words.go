@@ -395,6 +395,13 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 			out = license.OutWait
 		}
 		word("borrow_out", string(out))
+		if kinds := t.Borrow.Containers.List(); len(kinds) > 0 {
+			names := make([]string, len(kinds))
+			for i, k := range kinds {
+				names[i] = look.T(ctx, "console.kind."+string(k))
+			}
+			add("borrow_into", strings.Join(names, ", "))
+		}
 	}
 	word("counting", string(t.Counting))
 	long("linger", t.Linger)

@@ -236,10 +236,12 @@ func TestShown(t *testing.T) {
 	v.ask(http.MethodGet, "/", nil, func(r *http.Request) { r.Header.Set("Accept-Language", "de") }).is(t, http.StatusOK, "Noch keine Lizenz mit Plätzen")
 
 	many := container.Body{Product: "VIEW", Name: "Viewer", Terms: license.Terms{Seats: 1, Counting: license.Unlimited}}
-	s = newStage(t, cad(8), many)
+	into := cad(8)
+	into.Terms.Borrow.Containers = license.KindsOf(license.Machine, license.Token)
+	s = newStage(t, into, many)
 	s.busyMonth()
 	v = s.visitor()
-	v.get("/").is(t, http.StatusOK, "CAD Professional", "8 seats may be on loan at once, for 10 days at most", "karl.waits", "not counted", "192.168.1.77")
+	v.get("/").is(t, http.StatusOK, "CAD Professional", "8 seats may be on loan at once, for 10 days at most, into computers, tokens", "karl.waits", "not counted", "192.168.1.77")
 	v.get("/sessions").is(t, http.StatusOK, "ann.hartmann", "cad-01.example.com", "process 4000", "6 sessions")
 	v.get("/sessions?q=ROUX").is(t, http.StatusOK, "b.roux", "1 session")
 	v.get("/sessions?q=zebra").is(t, http.StatusOK, "Nothing fits")

@@ -167,7 +167,7 @@ func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
 	wish.Wish.Server = k.serial
 	now := s.clock()
 	s.anchor.lent = true // the vendor is to hear of it at the next contact
-	a, records := s.engine.Lend(now, who, wish.Serial, wish.Identity.SigningKey, wish.Wish, s.mint)
+	a, records := s.engine.Lend(now, who, seats.Borrower{Container: wish.Serial, Key: wish.Identity.SigningKey, Kind: wish.Identity.Kind}, wish.Wish, s.mint)
 	if w := wish.Wish; w.Product != "" && (a.Granted != nil || a.Refused != nil) {
 		s.usage.claimed(w.Product, a.Refused)
 	}
