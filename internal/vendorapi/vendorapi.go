@@ -40,20 +40,21 @@ func DefaultLimits() web.Limits {
 // New is the interface's handler, with its description and guide.
 func New(reg *registry.Registry, log *slog.Logger, limits web.Limits) http.Handler {
 	mux := http.NewServeMux()
-	description := describe(mux, reg)
+	api := describe(mux, reg)
+	description := sync.OnceValue(func() []byte { return render(api) })
 	mux.HandleFunc("GET "+PathDescription, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(description) // a connection that broke is the caller's
+		_, _ = w.Write(description()) // a connection that broke is the caller's
 	})
 	guide(mux)
 	return web.Observe(log, web.NewLimiter(limits).Handler(web.Mux(mux)))
 }
 
 // Description is the interface as OpenAPI 3.1.
-func Description() []byte { return describe(http.NewServeMux(), nil) }
+func Description() []byte { return render(describe(http.NewServeMux(), nil)) }
 
 // describe puts every route on mux and returns the description.
-func describe(mux *http.ServeMux, reg *registry.Registry) []byte {
+func describe(mux *http.ServeMux, reg *registry.Registry) *huma.OpenAPI {
 	ownErrors()
 	config := huma.DefaultConfig("Licet management", "1")
 	config.CreateHooks = nil // $schema would trust the Host header
@@ -81,7 +82,7 @@ func describe(mux *http.ServeMux, reg *registry.Registry) []byte {
 	api := humago.NewWithPrefix(mux, Prefix, config)
 	api.UseMiddleware(authenticate(reg))
 	routes(api, reg)
-	return render(api.OpenAPI())
+	return api.OpenAPI()
 }
 
 // render writes the description in the form that docs/openapi.json has.
