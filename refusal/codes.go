@@ -86,6 +86,7 @@ const (
 	AlreadyInitialized Code = "already_initialized"
 	AuditBroken        Code = "audit_broken"
 	VerifyFailed       Code = "verify_failed"
+	NotInOrder         Code = "not_in_order"
 	AgentUnreachable   Code = "agent_unreachable"
 	Internal           Code = "internal"
 )
@@ -175,6 +176,7 @@ var Codes = []Entry{
 	{AlreadyInitialized, "The folder or database is in use already; it was not touched.", "Choose another folder.", 409},
 	{AuditBroken, "The audit trail does not prove whole.", "Keep the database as it is and look at the rows named.", 409},
 	{VerifyFailed, "Rows of the database are not what the signed steps and the events make of them.", "Keep a copy of the database as it is, and look at the rows named.", 409},
+	{NotInOrder, "Something about the server is not as it should be.", "Do what the report says.", 409},
 	{AgentUnreachable, "The agent of this machine does not answer.", "Start it with licet serve, or stop what holds its lock.", 503},
 	{Internal, "Something failed inside the program.", "Try again; if it stays, send the report of licet doctor or the server's log to support.", 500},
 }

@@ -19,8 +19,10 @@ import (
 	"licet/internal/console"
 	"licet/internal/gateway"
 	"licet/internal/look"
+	"licet/internal/meter"
 	"licet/internal/portal"
 	"licet/internal/registry"
+	"licet/internal/tracing"
 	"licet/internal/vendorapi"
 	"licet/internal/web"
 	"licet/refusal"
@@ -140,14 +142,23 @@ func serve(cmd *cobra.Command, env Env) error {
 	if env.Serving != nil {
 		env.Serving(url)
 	}
+	version := cli.ThisBuild("licet-central").Version
+	if tracing.Configured() {
+		stop, err := tracing.Start(ctx, version, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	handler := Handler(reg, site, meter.New(reg, version, env.Now, log), log)
 	stopped := sequenceUntil(ctx, reg, log)
-	err = web.Serve(ctx, listener, Handler(reg, site, log), log)
+	err = web.Serve(ctx, listener, handler, log)
 	stopped()
 	return err
 }
 
 // Handler is everything the server answers: what has no path of its own is a page.
-func Handler(reg *registry.Registry, site *look.Site, log *slog.Logger) http.Handler {
+func Handler(reg *registry.Registry, site *look.Site, m *meter.Meter, log *slog.Logger) http.Handler {
 	machines := gateway.New(reg, log, gateway.DefaultLimits())
 	staff := vendorapi.New(reg, log, vendorapi.DefaultLimits())
 	mux := http.NewServeMux()
@@ -162,7 +173,12 @@ func Handler(reg *registry.Registry, site *look.Site, log *slog.Logger) http.Han
 	mux.Handle(console.Prefix, desk)
 	mux.Handle(console.Prefix+"/", desk)
 	mux.Handle("/", portal.New(reg, site, portal.DefaultLimits()))
-	return web.Observe(log, web.Mux(mux))
+	mux.Handle("GET "+meter.Path, m.Handler())
+	answered := func(ctx context.Context, a web.Answered) {
+		m.Answered(ctx, a)
+		tracing.Answered(ctx, a)
+	}
+	return tracing.Handler(web.ObserveAnd(log, answered, web.Mux(mux)))
 }
 
 // sequenceUntil takes events into the audit log until ctx ends; the function it

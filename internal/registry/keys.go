@@ -225,6 +225,9 @@ func (r *Registry) WellKnown() wire.WellKnown {
 	return wire.WellKnown{Vendor: r.vendor.Name, VendorID: r.vendor.ID, Environment: r.vendor.Environment, Trust: string(r.vendor.Trust)}
 }
 
+// HasRoot reports whether the root key is on this server.
+func (r *Registry) HasRoot() bool { return r.keys.root != nil }
+
 // ExportRoot returns the root key, to be kept offline, and removes it from the
 // server if asked to. The server works on with its issuing key.
 func (r *Registry) ExportRoot(ctx context.Context, a Actor, remove bool) ([]byte, error) {

@@ -30,6 +30,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // DB is one database, for use by any number of goroutines.
@@ -112,7 +116,24 @@ func (db *DB) ReadOne(ctx context.Context, fn func(tx *Tx) error) error {
 // Other errors are fn's own, ErrClosed, that of ctx or that of the database; all
 // of them mean that nothing was changed.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	if trace.SpanFromContext(ctx).IsRecording() {
+		return traced(ctx, db.engine, fn)
+	}
 	return db.engine.write(ctx, fn)
+}
+
+// traced runs a transaction within a span that says how often it was run and
+// what came of it.
+func traced(ctx context.Context, e engine, fn func(tx *Tx) error) error {
+	ctx, span := otel.Tracer("licet/store").Start(ctx, "transaction")
+	defer span.End()
+	runs := 0
+	err := e.write(ctx, func(tx *Tx) error {
+		runs++
+		return fn(tx)
+	})
+	span.SetAttributes(attribute.Int("licet.runs", runs), attribute.Bool("licet.committed", err == nil))
+	return err
 }
 
 // Ping reports whether the database answers and takes changes: after a disk that

@@ -23,6 +23,20 @@ const requestTimeout = 45 * time.Second
 // path, because people do put secrets into paths. A request that is observed
 // already is passed on.
 func Observe(log *slog.Logger, next http.Handler) http.Handler {
+	return ObserveAnd(log, func(context.Context, Answered) {}, next)
+}
+
+// Answered is what is known of a request once it is answered.
+type Answered struct {
+	ID            string // of the request
+	Method, Route string // a route of a ServeMux; "" if none fits
+	Status        int
+	Took          time.Duration
+}
+
+// ObserveAnd is Observe that also tells of each request, on the request's own
+// goroutine.
+func ObserveAnd(log *slog.Logger, tell func(context.Context, Answered), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if observed(r.Context()) != nil {
 			next.ServeHTTP(w, r)
@@ -39,7 +53,9 @@ func Observe(log *slog.Logger, next http.Handler) http.Handler {
 			defer recovered(sw, r)
 			next.ServeHTTP(sw, r)
 		}()
-		o.write(log, r, sw, time.Since(start))
+		took := time.Since(start)
+		o.write(log, r, sw, took)
+		tell(ctx, Answered{ID: o.id, Method: method(r), Route: r.Pattern, Status: sw.status, Took: took})
 		if sw.broken {
 			panic(http.ErrAbortHandler) // the answer had begun: cut it, so that nobody takes it for whole
 		}
@@ -88,6 +104,14 @@ func Fault(ctx context.Context, err error) {
 		o.fault = errors.Join(o.fault, err)
 		o.mu.Unlock()
 	}
+}
+
+// method is a request's method, if it is one that there is.
+func method(r *http.Request) string {
+	if m := known(r.Method); m == r.Method {
+		return m
+	}
+	return "other"
 }
 
 // ActedAs names who made the request, for its line in the log.
