@@ -12,13 +12,16 @@ RACE := -race -gcflags='modernc.org/...=-race=false'
 STATIC := CGO_ENABLED=0
 
 .DEFAULT_GOAL := build
-.PHONY: build demo deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
+.PHONY: build demo image deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
 
 build: ## static programs in bin/
 	$(STATIC) $(GO) build -trimpath -ldflags "-s -w" -o bin/ $(PROGRAMS)
 
 demo: ## the main job from start to end, each step printed
 	$(GO) run ./cmd/licet-central demo
+
+image: build ## a container image of the server, with buildah, podman or docker
+	$(firstword $(wildcard /usr/bin/podman /usr/bin/buildah) docker) build -f deploy/Containerfile -t licet-central .
 
 deps: ## what the tests need besides Go (PostgreSQL, a C compiler, a browser)
 	@./scripts/deps.sh
