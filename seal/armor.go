@@ -52,18 +52,14 @@ func lookupKind(k Kind) fileKind {
 // armor writes a file.
 func armor(k Kind, raw []byte) []byte {
 	f := lookupKind(k)
-	text := base64.StdEncoding.EncodeToString(raw)
-	var b bytes.Buffer
-	b.Grow(len(text) + len(text)/armorLine + 80)
-	b.WriteString(armorBegin + f.label + armorTail)
-	for len(text) > 0 {
-		n := min(len(text), armorLine)
-		b.WriteString(text[:n])
-		b.WriteByte('\n')
-		text = text[n:]
+	b := make([]byte, 0, base64.StdEncoding.EncodedLen(len(raw))*(armorLine+1)/armorLine+80)
+	b = append(append(append(b, armorBegin...), f.label...), armorTail...)
+	for len(raw) > 0 {
+		n := min(len(raw), armorLine/4*3)
+		b = append(base64.StdEncoding.AppendEncode(b, raw[:n]), '\n')
+		raw = raw[n:]
 	}
-	b.WriteString(armorEnd + f.label + armorTail)
-	return b.Bytes()
+	return append(append(append(b, armorEnd...), f.label...), armorTail...)
 }
 
 // dearmor reads a file of one of the wanted kinds.

@@ -364,7 +364,7 @@ func (w *world) payloads() []payload {
 		}},
 		{"lease document", leaseDocument, func(b []byte) error { _, _, err := w.verifier.Lease(b); return err }},
 		{"loan request", of(unarmored(w.loanRequestFile())), func(b []byte) error {
-			_, err := openLoanRequest(w.scope, must(sign(forLoanRequest, w.scope, w.borrower.signing, b)))
+			_, err := openLoanRequest(&w.scope, must(sign(forLoanRequest, w.scope, w.borrower.signing, b)))
 			return err
 		}},
 		{"loan", of(unarmored(w.loanFile())), func(b []byte) error {

@@ -303,7 +303,7 @@ func (w *world) verifiers() map[string]func([]byte) error {
 			_, err := OpenLeaseHead(w.scope, w.keys.Identity("").SigningKey, b)
 			return err
 		},
-		"loan-request": func(b []byte) error { _, err := openLoanRequest(w.scope, b); return err },
+		"loan-request": func(b []byte) error { _, err := openLoanRequest(&w.scope, b); return err },
 		"loan":         func(b []byte) error { _, err := v.openLoanAnswer(b, w.borrower); return err },
 	}
 }

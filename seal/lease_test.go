@@ -272,7 +272,7 @@ func TestLoanRequest(t *testing.T) {
 	w := home
 	file := w.loanRequestFile()
 	got, err := OpenLoanRequest(w.scope, file)
-	want := SignedLoanWish{Identity: w.borrower.Identity(license.Machine), Serial: w.borrower.Serial(), Wish: w.wish(), Hash: sha256.Sum256(unarmored(file))}
+	want := SignedLoanWish{Scope: w.scope, Identity: w.borrower.Identity(license.Machine), Serial: w.borrower.Serial(), Wish: w.wish(), Hash: sha256.Sum256(unarmored(file))}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
@@ -321,7 +321,7 @@ func TestLoanRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		change(&r)
-		_, err = openLoanRequest(w.scope, must(sign(forLoanRequest, w.scope, w.borrower.signing, mustEncode(r))))
+		_, err = openLoanRequest(&w.scope, must(sign(forLoanRequest, w.scope, w.borrower.signing, mustEncode(r))))
 		if err == nil {
 			t.Errorf("%s: taken", name)
 		}

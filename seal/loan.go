@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"unicode/utf8"
 
 	"licet/container"
 	"licet/license"
@@ -30,6 +31,7 @@ func (r loanRequest) scope() Scope { return Scope{Vendor: r.Vendor, Environment:
 // SignedLoanWish is a loan request that was opened: what the owner of the
 // identity's keys asked for.
 type SignedLoanWish struct {
+	Scope    Scope // whose the request is
 	Identity container.Identity
 	Serial   license.Serial
 	Wish     seats.LoanWish
@@ -69,16 +71,30 @@ func OpenLoanRequest(s Scope, file []byte) (SignedLoanWish, error) {
 	if err != nil {
 		return SignedLoanWish{}, err
 	}
-	return openLoanRequest(s, raw)
+	return openLoanRequest(&s, raw)
 }
 
-func openLoanRequest(s Scope, raw []byte) (SignedLoanWish, error) {
+// OpenAnyLoanRequest is OpenLoanRequest for a server of several vendors: the caller
+// looks at the Scope that comes out.
+func OpenAnyLoanRequest(file []byte) (SignedLoanWish, error) {
+	_, raw, err := dearmor(file, LoanRequest)
+	if err != nil {
+		return SignedLoanWish{}, err
+	}
+	return openLoanRequest(nil, raw)
+}
+
+// openLoanRequest checks a request of this scope, or of the one that it names.
+func openLoanRequest(wanted *Scope, raw []byte) (SignedLoanWish, error) {
 	m, r, err := peekLoanRequest(raw)
 	if err != nil {
 		return SignedLoanWish{}, err
 	}
-	if err := inScope("loan request", s, r.scope()); err != nil {
-		return SignedLoanWish{}, err
+	s := r.scope()
+	if wanted != nil {
+		if err := inScope("loan request", *wanted, s); err != nil {
+			return SignedLoanWish{}, err
+		}
 	}
 	key, ok := newPublicKey(r.Identity.SigningKey)
 	if !ok {
@@ -90,7 +106,7 @@ func openLoanRequest(s Scope, raw []byte) (SignedLoanWish, error) {
 	if err := checkLoanRequest(r); err != nil {
 		return SignedLoanWish{}, err
 	}
-	return SignedLoanWish{Identity: r.Identity, Serial: SerialOf(r.Identity), Wish: r.Wish, Hash: sha256.Sum256(raw)}, nil
+	return SignedLoanWish{Scope: s, Identity: r.Identity, Serial: SerialOf(r.Identity), Wish: r.Wish, Hash: sha256.Sum256(raw)}, nil
 }
 
 // peekLoanRequest reads a loan request whose signature nobody has looked at yet.
@@ -172,7 +188,7 @@ func SignLoanAnswer(s Scope, keys *ContainerKeys, kind license.Kind, to SignedLo
 	if err := checkLoanAnswer(answer); err != nil {
 		return nil, fault("%v", err)
 	}
-	payload, err := encode("loan", MaxLoan, answer)
+	payload, err := answer.encoded()
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +197,20 @@ func SignLoanAnswer(s Scope, keys *ContainerKeys, kind license.Kind, to SignedLo
 		return nil, err
 	}
 	return asFile(LoanFile, raw)
+}
+
+// encoded writes the answer. A server writes many that only say that it was done:
+// of those the few texts alone could make that nobody reads them.
+func (a loanAnswer) encoded() ([]byte, error) {
+	odd := !utf8.ValidString(a.Nonce) || !utf8.ValidString(string(a.Holder)) ||
+		slices.ContainsFunc(a.Confirmed, func(id seats.LeaseID) bool { return !utf8.ValidString(string(id)) }) ||
+		slices.ContainsFunc(a.Outcomes, func(o container.Outcome) bool {
+			return o.Message != "" || o.Hint != "" || len(o.Details) > 0 || !utf8.ValidString(o.Wish) || !utf8.ValidString(string(o.Code))
+		})
+	if odd {
+		return encode("loan", MaxLoan, a)
+	}
+	return write("loan", MaxLoan, a)
 }
 
 // OpenLoanAnswer checks the answer of a license server to the container with

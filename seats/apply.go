@@ -89,7 +89,9 @@ func (e *Engine) applyGrant(r *Record) error {
 		p.count++
 		e.takeSession(p, l)
 		if l.nonce != "" {
-			l.wish = wishOf(l.client.ID, l.client.Host, l.client.User, l.nonce, r.Lease.Product)
+			if l.wish = r.Wish; l.wish == (Wish{}) { // it was read
+				l.wish = wishOf(l.client.ID, l.client.Host, l.client.User, l.nonce, r.Lease.Product)
+			}
 			e.wishes[l.wish] = l
 		}
 		return nil

@@ -30,7 +30,8 @@ func (e *Engine) Claim(now license.Time, who Caller, c Claim, mint Mint) (Grant,
 			records = e.expire(now, p, records)
 		}
 	}
-	if l := e.granted(&who, &c); l != nil && l.pool.halted(now) == nil {
+	wish := c.wish(&who)
+	if l := e.wishes[wish]; l != nil && l.pool.halted(now) == nil {
 		g, r := e.extend(now, l, c.Nonce)
 		g.Repeated = true
 		return g, records, r
@@ -50,7 +51,7 @@ func (e *Engine) Claim(now license.Time, who Caller, c Claim, mint Mint) (Grant,
 		return Grant{}, records, e.wait(now, a, e.explain(now, a, choice, why, &t))
 	}
 	e.leave(who, c.Product)
-	rec, r := e.grantSession(now, a, choice, mint)
+	rec, r := e.grantSession(now, a, choice, wish, mint)
 	if r != nil {
 		return Grant{}, records, r
 	}
@@ -58,17 +59,16 @@ func (e *Engine) Claim(now license.Time, who Caller, c Claim, mint Mint) (Grant,
 	return Grant{Lease: rec.Lease, Token: rec.Token, TTL: between(rec.Lease.From, rec.Lease.Until)}, records, nil
 }
 
-// granted is the running session that this very claim was granted.
-func (e *Engine) granted(who *Caller, c *Claim) *lease {
+// wish names a claim; none has the zero value, which a claim without a nonce gets.
+func (c *Claim) wish(who *Caller) Wish {
 	if c.Nonce == "" {
-		return nil
+		return Wish{}
 	}
-	return e.wishes[wishOf(who.Client.ID, who.Client.Host, who.Client.User, c.Nonce, c.Product)]
+	return wishOf(who.Client.ID, who.Client.Host, who.Client.User, c.Nonce, c.Product)
 }
 
 // invalid says what of a claim or wish nobody can mean.
 func invalid(who Caller, nonce, product string, features []string) *refusal.Refusal {
-	names := append([]string{who.Client.ID, who.Client.Host, who.Client.User, product}, who.Client.Groups...)
 	switch {
 	case product == "":
 		return refusal.New(refusal.InvalidInput, "The request names no product.")
@@ -79,12 +79,28 @@ func invalid(who Caller, nonce, product string, features []string) *refusal.Refu
 	case who.Client.PID < 0:
 		return refusal.New(refusal.InvalidInput, "The process number is negative.")
 	}
-	for _, n := range append(append(names, nonce), features...) {
-		if len(n) > maxName || !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl) {
-			return refusal.New(refusal.InvalidInput, "A name in the request is longer than %d bytes or has characters that cannot be printed.", maxName)
-		}
+	names := [...]string{who.Client.ID, who.Client.Host, who.Client.User, product, nonce}
+	if slices.ContainsFunc(names[:], badName) || slices.ContainsFunc(who.Client.Groups, badName) || slices.ContainsFunc(features, badName) {
+		return refusal.New(refusal.InvalidInput, "A name in the request is longer than %d bytes or has characters that cannot be printed.", maxName)
 	}
 	return nil
+}
+
+func badName(n string) bool {
+	if len(n) <= maxName && plain(n) {
+		return false
+	}
+	return len(n) > maxName || !utf8.ValidString(n) || strings.ContainsFunc(n, unicode.IsControl)
+}
+
+// plain reports whether a text has printable ASCII alone, as nearly all have.
+func plain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func denied(who Caller, product string, d Decision) *refusal.Refusal {
@@ -296,7 +312,7 @@ func (e *Engine) freeOf(now license.Time, product string, t *tally) (free int64)
 }
 
 // grantSession makes a session so.
-func (e *Engine) grantSession(now license.Time, a ask, c choice, mint Mint) (Record, *refusal.Refusal) {
+func (e *Engine) grantSession(now license.Time, a ask, c choice, wish Wish, mint Mint) (Record, *refusal.Refusal) {
 	id, token := mint()
 	if e.leases[id] != nil || id == "" {
 		return Record{}, refusal.New(refusal.Internal, "The license server drew a name for the seat that is taken.")
@@ -308,7 +324,7 @@ func (e *Engine) grantSession(now license.Time, a ask, c choice, mint Mint) (Rec
 	}
 	r := Record{
 		Kind: Granted, Time: now, Vendor: p.src.Vendor, Address: a.who.Address.WithZone(""), Local: a.who.Local, Token: token, TTL: ttl,
-		Takes:   c.takes,
+		Takes: c.takes, Wish: wish,
 		Station: p.counting() == license.PerStation && !a.claim.Exclusive,
 		Lease: Lease{
 			ID: id, Kind: Session, Server: p.key.container, License: p.key.license, Generation: p.src.Generation,

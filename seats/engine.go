@@ -370,7 +370,7 @@ func (e *Engine) certain(now license.Time, p *pool) license.Time {
 // wishOf hashes what names a wish; each part with its length, so that no two
 // wishes are spelled alike.
 func wishOf(parts ...string) (w Wish) {
-	var b []byte
+	b := make([]byte, 0, 512) // most fit, and need no memory of their own
 	for _, p := range parts {
 		b = binary.AppendUvarint(b, uint64(len(p)))
 		b = append(b, p...)

@@ -65,7 +65,7 @@ type Record struct {
 	Replaces LeaseID          // ended by the same fact
 	How      How
 	By, Why  string // administrator
-	Wish     Wish
+	Wish     Wish   // in Answered; in Granted of a session it need not be there, and is not written
 }
 
 // Wish is a hash of what names a wish.

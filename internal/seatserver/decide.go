@@ -68,7 +68,7 @@ func (s *Server) issue(g seats.Grant, records []seats.Record) (*grant, *ledger.G
 		s.note(records) // the engine has it so
 		return nil, nil, err
 	}
-	return item, s.ledger.Append(item, s.encode(records)...), nil
+	return item, s.ledger.Append(item, s.lines.of(records)...), nil
 }
 
 // wait waits for the ledger before anything is said that rests on it, and answers no,
@@ -145,11 +145,7 @@ func (s *Server) change(do func(now license.Time) ([]seats.Record, *refusal.Refu
 
 // Lend answers a loan request. The answer is a file too.
 func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
-	info, err := seal.Inspect(file)
-	if err != nil {
-		return nil, err
-	}
-	wish, err := seal.OpenLoanRequest(info.Scope, file)
+	wish, err := seal.OpenAnyLoanRequest(file)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +155,7 @@ func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
 		defer s.mu.Unlock()
 		return nil, s.stopped
 	}
-	k, err := s.lender(info.Scope, wish.Wish)
+	k, err := s.lender(wish.Scope, wish.Wish)
 	if err != nil {
 		s.mu.Unlock()
 		return nil, err

@@ -173,7 +173,7 @@ func (s *Server) administrator(w http.ResponseWriter, r *http.Request, who asker
 func (s *Server) lease(w http.ResponseWriter, r *http.Request, who asker, id seats.LeaseID) {
 	switch r.Method {
 	case http.MethodPut:
-		body, err := readBody(w, r)
+		body, err := readBody(w, r, maxBody)
 		if err != nil {
 			s.refuse(w, err)
 			return
@@ -216,7 +216,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, who asker, id sea
 }
 
 func (s *Server) claim(w http.ResponseWriter, r *http.Request, who asker) {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		s.refuse(w, err)
 		return
@@ -241,7 +241,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, who asker) {
 var answers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
 
 func (s *Server) lend(w http.ResponseWriter, r *http.Request, who asker) {
-	file, err := web.ReadBody(w, r, maxFile)
+	file, err := readBody(w, r, maxFile)
 	if err != nil {
 		s.refuse(w, err)
 		return
@@ -279,12 +279,17 @@ func appendLease(b []byte, g granted, token bool) []byte {
 
 const second = license.Duration(time.Second)
 
+// buffered is how long an answer may be of which net/http finds the length itself.
+const buffered = 2 << 10
+
 var jsonType = []string{"application/json"}
 
 func write(w http.ResponseWriter, status int, b []byte) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	if len(b) > buffered {
+		h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // a connection that broke is the client's
 }
@@ -357,10 +362,11 @@ func (s *Server) authorize(r *http.Request, who asker) error {
 		Hinted("Send the token of %s in the header Authorization: Bearer TOKEN, or use licet sessions on the server's machine.", tokenName)
 }
 
-// readBody reads a small body. Most say how long they are.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength < 0 || r.ContentLength > maxBody {
-		return web.ReadBody(w, r, maxBody)
+// readBody reads a body. Most say how long they are; those that say that they are
+// long get no memory before they come.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > min(limit, maxBody) {
+		return web.ReadBody(w, r, limit)
 	}
 	body := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, body); err != nil {
@@ -371,7 +377,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // readEnd reads an EndRequest; an empty body is one that says nothing.
 func readEnd(w http.ResponseWriter, r *http.Request) (in wire.EndRequest, err error) {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil || len(body) == 0 {
 		return in, err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -111,20 +110,6 @@ func TestLimits(t *testing.T) {
 	}
 	if w := get("10.0.0.2:1"); w.Code != http.StatusOK {
 		t.Errorf("another address: %d", w.Code)
-	}
-	conns := &counted{by: map[netip.Addr]int{}}
-	one := netip.MustParseAddr("10.0.0.1")
-	for range mostPerAddress {
-		if !conns.enter(one) {
-			t.Fatal("too few connections")
-		}
-	}
-	if conns.enter(one) || !conns.enter(netip.MustParseAddr("10.0.0.2")) {
-		t.Error("connections are not counted by address")
-	}
-	conns.leave(one)
-	if !conns.enter(one) {
-		t.Error("a connection that ended still counts")
 	}
 }
 

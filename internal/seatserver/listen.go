@@ -30,9 +30,6 @@ const (
 	idlePatience   = 2 * time.Minute
 	stopPatience   = 10 * time.Second
 	maxHeader      = 8 << 10
-
-	mostConnections = 8192 // at the same time
-	mostPerAddress  = 1024
 )
 
 // Listener is a place where seats are asked for.
@@ -62,7 +59,7 @@ func Listen(address string) (Listener, error) {
 			Hinted("Another program may have the port, or the address is not one of this machine.")
 	}
 	at, ok := l.Addr().(*net.TCPAddr)
-	return Listener{&counted{Listener: l, by: map[netip.Addr]int{}}, ok && at.IP.IsLoopback()}, nil
+	return Listener{newCounted(l), ok && at.IP.IsLoopback()}, nil
 }
 
 // Serve answers on listeners until ctx ends.
@@ -114,60 +111,6 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-}
-
-// counted bounds how many connections there are, in total and of one address. Who
-// has too many is let go of at once.
-type counted struct {
-	net.Listener
-	mu  sync.Mutex // guards what follows
-	all int
-	by  map[netip.Addr]int
-}
-
-func (c *counted) Accept() (net.Conn, error) {
-	for {
-		conn, err := c.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		from := addressOf(conn.RemoteAddr().String())
-		if c.enter(from) {
-			return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { c.leave(from) })}, nil
-		}
-		conn.Close()
-	}
-}
-
-func (c *counted) enter(from netip.Addr) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// The last eighth is for addresses that have few.
-	if c.all >= mostConnections || c.by[from] >= mostPerAddress || c.all >= mostConnections/8*7 && c.by[from] >= 8 {
-		return false
-	}
-	c.all++
-	c.by[from]++
-	return true
-}
-
-func (c *counted) leave(from netip.Addr) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all--
-	if c.by[from]--; c.by[from] == 0 {
-		delete(c.by, from)
-	}
-}
-
-type countedConn struct {
-	net.Conn
-	leave func()
-}
-
-func (c *countedConn) Close() error {
-	c.leave()
-	return c.Conn.Close()
 }
 
 // addressOf is the address of who is connected; the zero value where there is none.

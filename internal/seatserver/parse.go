@@ -3,6 +3,7 @@ package seatserver
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"licet/license"
@@ -24,7 +25,7 @@ const (
 func readClaim(body []byte) (seats.Client, seats.Claim, error) {
 	var c seats.Claim
 	var client seats.Client
-	r := reader{rest: body}
+	r := newReader(body)
 	r.object(func(key string) {
 		switch key {
 		case "product":
@@ -97,7 +98,7 @@ func readExtend(body []byte) (wire.LeaseExtend, error) {
 	if len(body) == 0 {
 		return e, nil
 	}
-	r := reader{rest: body}
+	r := newReader(body)
 	r.object(func(key string) {
 		switch key {
 		case "token":
@@ -118,15 +119,19 @@ func readExtend(body []byte) (wire.LeaseExtend, error) {
 // reader reads the JSON of requests: objects with known keys, each at most once,
 // texts, whole numbers, truths and lists of texts. The first problem ends it.
 type reader struct {
-	rest    []byte
+	rest    string
+	long    bool // texts must not keep the whole of it in memory
 	problem string
 }
+
+// newReader reads a body. The texts of a short one are parts of one string.
+func newReader(body []byte) reader { return reader{rest: string(body), long: len(body) > 512} }
 
 func (r *reader) fail(problem string) {
 	if r.problem == "" {
 		r.problem = problem
 	}
-	r.rest = nil
+	r.rest = ""
 }
 
 // next is the first byte that is no space, without taking it.
@@ -208,7 +213,7 @@ func (r *reader) null() bool {
 }
 
 func (r *reader) word(w string) bool {
-	if r.next(); len(r.rest) < len(w) || string(r.rest[:len(w)]) != w {
+	if r.next(); !strings.HasPrefix(r.rest, w) {
 		r.fail("it is no JSON")
 		return false
 	}
@@ -255,13 +260,13 @@ func (r *reader) text(limit int) string {
 	return ""
 }
 
-func (r *reader) checked(raw []byte, plain bool, limit int) string {
-	text := ""
-	if plain {
-		text = string(raw)
-	} else if json.Unmarshal(append(append([]byte{'"'}, raw...), '"'), &text) != nil {
-		r.fail("a text is no JSON")
-		return ""
+func (r *reader) checked(raw string, plain bool, limit int) string {
+	text := raw
+	switch {
+	case !plain:
+		text = r.unescaped(raw)
+	case r.long:
+		text = strings.Clone(raw)
 	}
 	switch {
 	case !utf8.ValidString(text):
@@ -277,6 +282,13 @@ func (r *reader) checked(raw []byte, plain bool, limit int) string {
 	}
 	if r.problem != "" {
 		return ""
+	}
+	return text
+}
+
+func (r *reader) unescaped(raw string) (text string) {
+	if json.Unmarshal([]byte(`"`+raw+`"`), &text) != nil {
+		r.fail("a text is no JSON")
 	}
 	return text
 }
@@ -312,7 +324,7 @@ func (r *reader) number() int64 {
 	for n < len(r.rest) && (r.rest[n] >= '0' && r.rest[n] <= '9' || n == 0 && r.rest[n] == '-') {
 		n++
 	}
-	text := string(r.rest[:n])
+	text := r.rest[:n]
 	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || len(text) > 1 && text[0] == '0' || v < 0 || text == "-0" {
 		r.fail("a whole number belongs here")

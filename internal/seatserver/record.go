@@ -34,23 +34,37 @@ func (s *Server) note(records []seats.Record) *ledger.Group {
 	if len(records) == 0 {
 		return s.ledger.Pending()
 	}
-	return s.ledger.Note(s.encode(records)...)
+	return s.ledger.Note(s.lines.of(records)...)
 }
 
-func (s *Server) encode(records []seats.Record) [][]byte {
-	list := make([][]byte, len(records))
-	for i, r := range records {
-		b, err := r.MarshalBinary()
-		if err != nil {
+// lines is records as the ledger keeps them, in memory that is used again.
+type lines struct {
+	all  []byte
+	list [][]byte
+}
+
+// keptLines is how much of that memory is kept; rarely is there more at once.
+const keptLines = 64 << 10
+
+// of spells records. What it answers counts until it is called again.
+func (l *lines) of(records []seats.Record) [][]byte {
+	if cap(l.all) > keptLines {
+		*l = lines{}
+	}
+	l.all, l.list = l.all[:0], l.list[:0]
+	for i := range records {
+		from := len(l.all)
+		var err error
+		if l.all, err = records[i].AppendBinary(append(l.all, recordSeats)); err != nil {
 			panic(fmt.Errorf("seatserver: a record of the engine has no spelling: %w", err))
 		}
-		list[i] = append(append(make([]byte, 0, len(b)+1), recordSeats), b...)
+		l.list = append(l.list, l.all[from:len(l.all):len(l.all)])
 	}
-	return list
+	return l.list
 }
 
 // snapshot is the ledger's content in short. The caller holds mu.
-func (s *Server) snapshot() [][]byte { return s.encode(s.engine.Snapshot()) }
+func (s *Server) snapshot() [][]byte { return new(lines).of(s.engine.Snapshot()) }
 
 // past is what a ledger says of the time before.
 type past struct {
@@ -139,7 +153,7 @@ func (s *Server) lost(shared []agent.Shared, why error) error {
 	s.share(shared)
 	now := s.clock()
 	p.engine.SetSources(now, s.list(shared))
-	l, err := ledger.Create(s.dir, ledgerName, filler(s.cfg.Random), s.options(p.heads), s.encode(p.engine.Uncertain(now, s.longest)))
+	l, err := ledger.Create(s.dir, ledgerName, filler(s.cfg.Random), s.options(p.heads), new(lines).of(p.engine.Uncertain(now, s.longest)))
 	if err != nil {
 		return storage(err)
 	}

@@ -43,6 +43,7 @@ type Server struct {
 	mu      sync.Mutex // guards what follows; what is decided under it enters the ledger under it
 	engine  *seats.Engine
 	ledger  *ledger.Ledger[*grant]
+	lines   lines // for records on their way into it
 	sources map[sourceKey]*source
 	keepers map[license.Serial]*keeper
 	rules   rules

@@ -56,7 +56,7 @@ type grant struct {
 
 // document appends a lease document in the spelling of JSON.
 func (g *grant) document(b []byte) []byte {
-	tail := make([]byte, 0, len(g.source.rest)+len(g.statement)+8)
+	tail := make([]byte, 0, 1<<10) // most fit, and need no memory of their own
 	tail = append(tail, g.source.rest...)
 	tail = seal.AppendStatement(tail, g.statement)
 	return base64.StdEncoding.AppendEncode(append(b, g.source.text...), tail)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"licet/internal/speed/bare"
 	"licet/license"
 	"licet/seal"
 	"licet/seats"
@@ -242,9 +244,13 @@ func bareSeats(p *process, clients, n int) (c seatCycle, err error) {
 }
 
 // seatLoans measures loans: the request is signed by the borrower, the answer by the
-// server. The bare one signs a document.
+// server. The bare one verifies a signature and signs a document.
 func (s *stage) seatLoans(ours, b *process, v *vendor, clients, size, n int) error {
 	mine, theirs := make([][]byte, n), make([][]byte, n)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
 	for i := range mine {
 		keys, err := seal.NewContainerKeys(rand.Reader)
 		if err != nil {
@@ -258,7 +264,8 @@ func (s *stage) seatLoans(ours, b *process, v *vendor, clients, size, n int) err
 			return err
 		}
 		mine[i] = request("POST", wire.PathLoans, "Content-Type: "+wire.MediaFile+"\r\n", string(file))
-		theirs[i] = request("POST", "/loans/"+rand.Text(), "", "")
+		name := rand.Text()
+		theirs[i] = request("POST", "/loans/"+name, "", string(bare.BorrowRequest(key, name)))
 	}
 	l, err := run(ours, clients, mine, true, false)
 	if err != nil {
@@ -267,11 +274,11 @@ func (s *stage) seatLoans(ours, b *process, v *vendor, clients, size, n int) err
 	if text := string(l.Answers[n-1]); !strings.Contains(text, "LOAN") {
 		return fmt.Errorf("no loan: %.300s", text)
 	}
-	bare, err := run(b, clients, theirs, false, false)
+	other, err := run(b, clients, theirs, false, false)
 	if err != nil {
 		return err
 	}
-	s.seatRows("loan", clients, size, l, bare, aimSeatRate)
+	s.seatRows("loan", clients, size, l, other, aimSeatRate)
 	return nil
 }
 

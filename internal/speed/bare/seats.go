@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -128,9 +130,21 @@ func (s *Seats) release(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// borrow is a claim whose answer is signed for the borrower.
+// BorrowRequest is the body of a loan: the borrower's public key, and its signature
+// over the name.
+func BorrowRequest(key ed25519.PrivateKey, name string) []byte {
+	return append(slices.Clone(key[ed25519.SeedSize:]), ed25519.Sign(key, []byte(name))...)
+}
+
+// borrow is a claim that the borrower has signed, and whose answer is signed for it.
 func (s *Seats) borrow(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
+	var request [ed25519.PublicKeySize + ed25519.SignatureSize]byte
+	if _, err := io.ReadFull(r.Body, request[:]); err != nil ||
+		!ed25519.Verify(request[:ed25519.PublicKeySize], []byte(name), request[ed25519.PublicKeySize:]) {
+		http.Error(w, "who asks?", http.StatusForbidden)
+		return
+	}
 	number, ok := s.take(name, 1<<62)
 	if !ok {
 		http.Error(w, "none is free", http.StatusConflict)
