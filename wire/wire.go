@@ -76,6 +76,7 @@ type OrderRequest struct {
 	Number   string      `json:"number,omitempty" maxLength:"100" doc:"The shop's own order number; one is made if absent."`
 	Customer string      `json:"customer" minLength:"1" maxLength:"200" doc:"Name of the customer."`
 	Items    []OrderItem `json:"items" minItems:"1" maxItems:"1000"`
+	DryRun   bool        `json:"dry_run,omitempty" doc:"Say what would be added, and add nothing."`
 }
 
 // Order is an order with its ticket and licenses.
@@ -85,7 +86,9 @@ type Order struct {
 	Customer string         `json:"customer"`
 	Created  license.Time   `json:"created_at"`
 	Ticket   license.Ticket `json:"ticket,omitempty"`
-	Added    int            `json:"added"` // licenses that this call added
+	Added    int            `json:"added"`         // licenses that this call added
+	New      bool           `json:"new,omitempty"` // this call made the order
+	DryRun   bool           `json:"dry_run,omitempty"`
 	Licenses []License      `json:"licenses"`
 }
 

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,14 @@ func (i Item) has(key string) bool {
 func isTerm(key string) bool {
 	_, ok := termNamed(key)
 	return ok
+}
+
+// ItemKey says what is wrong with the key of an override: nil if it is known.
+func ItemKey(key string) error {
+	if key == featuresKey || isTerm(key) {
+		return nil
+	}
+	return fmt.Errorf("no term has this name%s", didYouMean(key, itemKeys()))
 }
 
 func itemKeys() []string {

@@ -23,7 +23,8 @@ const maxOrderLicenses = 100_000
 // CreateOrder takes an order, or extends the one with the same number: the
 // request states how many licenses of each position the order has in all, so
 // sending it again adds nothing (docs/decisions/0005). One ticket stands for the
-// whole order.
+// whole order. A dry run says how many licenses would be added, and names no
+// ticket and no license, as none of them is there.
 func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderRequest, once Once) (wire.Order, error) {
 	if err := a.may(ScopeOrders); err != nil {
 		return wire.Order{}, err
@@ -37,6 +38,9 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 	}
 	now := r.cfg.Now()
 	var out wire.Order
+	if req.DryRun {
+		once = Once{} // what did not happen is not kept
+	}
 	err = r.write(ctx, func(tx *store.Tx) error {
 		return answerOnce(r, tx, a, once, &out, func() error {
 			o := store.Order{ID: r.newID("ord", now), Number: req.Number, Customer: strings.TrimSpace(req.Customer), Created: license.At(now)}
@@ -60,10 +64,16 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 			default:
 				out, err = r.orderView(tx, order, true)
 			}
-			out.Added = len(made)
+			out.Added, out.New = len(made), created
+			if err == nil && req.DryRun {
+				return errDryRun
+			}
 			return err
 		})
 	})
+	if err == errDryRun {
+		out.DryRun, out.Ticket, out.Licenses, err = true, "", []wire.License{}, nil
+	}
 	return out, err
 }
 
