@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"zombiezen.com/go/sqlite"
+
+	"licet/refusal"
 )
 
 var (
@@ -38,8 +40,16 @@ func classify(err error) error {
 		return nil
 	case isUnique(err):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case postgresCode(err) == "22021":
+		return errText()
 	}
 	return err
+}
+
+// errText refuses text that no database takes. It is the caller's: nothing of
+// ours makes such text, and only here is all of it seen.
+func errText() error {
+	return refusal.New(refusal.InvalidInput, "A text holds a zero byte, or is not UTF-8.").Hinted("Nothing was changed. Leave the character out.")
 }
 
 func isUnique(err error) bool {

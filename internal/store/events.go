@@ -90,7 +90,7 @@ func (e *Event) check() error {
 	}
 	for _, s := range texts {
 		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-			return fmt.Errorf("store: event %q holds text that is not UTF-8 or has a zero byte", e.ID)
+			return errText()
 		}
 	}
 	if e.ID == "" || e.Name == "" {

@@ -30,7 +30,7 @@ func routes(api huma.API, reg *registry.Registry) {
 	add(api, route{"GET", "/products", "read", "Catalog", "listProducts", "List products", "Every default filled in."},
 		func(ctx context.Context, a registry.Actor, _ *struct{}) (wire.List[license.Product], error) {
 			products, err := reg.Products(ctx, a)
-			return wire.List[license.Product]{Items: products}, err
+			return wire.List[license.Product]{Items: append([]license.Product{}, products...)}, err
 		})
 	add(api, route{"GET", "/products/{code}", "read", "Catalog", "getProduct", "Show a product", ""},
 		func(ctx context.Context, a registry.Actor, in *struct {
@@ -41,7 +41,7 @@ func routes(api huma.API, reg *registry.Registry) {
 	add(api, route{"GET", "/bundles", "read", "Catalog", "listBundles", "List bundles", "Articles that stand for licenses of several products."},
 		func(ctx context.Context, a registry.Actor, _ *struct{}) (wire.List[license.Bundle], error) {
 			bundles, err := reg.Bundles(ctx, a)
-			return wire.List[license.Bundle]{Items: bundles}, err
+			return wire.List[license.Bundle]{Items: append([]license.Bundle{}, bundles...)}, err
 		})
 
 	add(api, route{"POST", "/orders", "orders", "Orders", "createOrder", "Create or extend an order",
@@ -213,7 +213,7 @@ func operation(r route) huma.Operation {
 		Extensions: map[string]any{"x-licet-scope": r.scope},
 		Errors:     []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests},
 	}
-	if strings.Contains(r.path, "{") {
+	if strings.Contains(r.path, "{") || r.method != http.MethodGet { // bodies name things too
 		op.Errors = append(op.Errors, http.StatusNotFound)
 	}
 	if r.method != http.MethodGet {

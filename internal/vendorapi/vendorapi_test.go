@@ -43,7 +43,12 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "licet.db"))
+	return newServerOn(t, "sqlite:"+filepath.Join(t.TempDir(), "licet.db"))
+}
+
+func newServerOn(t *testing.T, address string) *server {
+	t.Helper()
+	db, err := store.Open(t.Context(), address)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	s := &server{t: t, log: &bytes.Buffer{}}
