@@ -111,6 +111,8 @@ const guideText = `Management of a Licet server: products, orders, licenses, con
 
 **Retries.** Send ` + "`Idempotency-Key`" + ` with a POST that creates or decides something: the same key with the same request gets the first answer again.
 
+**Limits.** Every answer says what is left of your address's account, in ` + "`RateLimit: \"address\";r=LEFT;t=SECONDS`" + ` and ` + "`RateLimit-Policy`" + `. Status 429 says in ` + "`Retry-After`" + ` when to come again; nothing of the call was done.
+
 **Lists** answer ` + "`items`" + ` and, where there is more, ` + "`next`" + `: pass it as ` + "`cursor`" + `.`
 
 type actorKey struct{}

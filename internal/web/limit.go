@@ -2,8 +2,10 @@ package web
 
 import (
 	"container/list"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +35,7 @@ type Rate struct {
 // memory it takes is bounded.
 type Limiter struct {
 	limits Limits
+	policy []string // of an address, as a header
 
 	mu        sync.Mutex // protects what follows
 	total     bucket
@@ -64,8 +67,14 @@ func NewLimiter(limits Limits) *Limiter {
 	if limits.Now == nil {
 		limits.Now = time.Now
 	}
+	var policy []string
+	if own := limits.PerAddress; own.PerSecond > 0 {
+		burst := max(own.Burst, 1)
+		policy = []string{fmt.Sprintf(`"address";q=%d;w=%s`, int(burst), retryAfter(burst/own.PerSecond))}
+	}
 	return &Limiter{
 		limits:    limits,
+		policy:    policy,
 		total:     bucket{tokens: limits.Total.Burst, at: limits.Now()},
 		addresses: map[netip.Prefix]*list.Element{},
 		recent:    list.New(),
@@ -73,8 +82,15 @@ func NewLimiter(limits Limits) *Limiter {
 }
 
 // Handler serves next within the limits and refuses the rest with RateLimited.
+// Each answer says how much of its address's account is left, in the headers
+// RateLimit and RateLimit-Policy of the IETF's draft.
 func (l *Limiter) Handler(next http.Handler) http.Handler {
-	return l.Or(next, func(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	told := func(w http.ResponseWriter, r *http.Request) {
+		l.tell(w.Header(), prefix(r))
+		next.ServeHTTP(w, r)
+	}
+	return l.Or(http.HandlerFunc(told), func(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+		l.tell(w.Header(), prefix(r))
 		Error(w, r, refusal.New(refusal.RateLimited, "Too many requests; this one was not looked at.").
 			Hinted("Wait %s s and send the same again.", retryAfter(wait.Seconds())))
 	})
@@ -93,6 +109,20 @@ func (l *Limiter) Or(next http.Handler, busy func(w http.ResponseWriter, r *http
 		defer done()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// tell writes the state of an address's account.
+func (l *Limiter) tell(h http.Header, address netip.Prefix) {
+	own := l.limits.PerAddress
+	if own.PerSecond <= 0 {
+		return
+	}
+	l.mu.Lock()
+	left := l.account(address, l.limits.Now()).bucket.tokens
+	l.mu.Unlock()
+	burst := max(own.Burst, 1)
+	h["Ratelimit-Policy"] = l.policy
+	h.Set("RateLimit", `"address";r=`+strconv.Itoa(max(0, int(left)))+`;t=`+retryAfter((burst-left)/own.PerSecond))
 }
 
 // enter lets a request in and returns what to call at its end, or nil and the

@@ -210,6 +210,24 @@ func TestLimitPerAddress(t *testing.T) {
 	}
 }
 
+// TestLimitIsTold: each answer says what is left, and a refusal when there is more.
+func TestLimitIsTold(t *testing.T) {
+	c := &clock{time.Unix(1e9, 0)}
+	l := NewLimiter(Limits{PerAddress: Rate{2, 3}, Now: c.get})
+	for i, want := range []string{`"address";r=2;t=1`, `"address";r=1;t=1`, `"address";r=0;t=2`, `"address";r=0;t=2`} {
+		w := httptest.NewRecorder()
+		l.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got, policy := w.Header().Get("RateLimit"), w.Header().Get("RateLimit-Policy"); got != want || policy != `"address";q=3;w=2` {
+			t.Errorf("request %d: %s, %s", i, got, policy)
+		}
+	}
+	w := httptest.NewRecorder()
+	NewLimiter(Limits{}).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if len(w.Header()) != 0 {
+		t.Errorf("no limit: %v", w.Header())
+	}
+}
+
 // TestPay: what does the work of several requests costs as much, and may go into
 // debt that time pays.
 func TestPay(t *testing.T) {
