@@ -37,6 +37,7 @@ npm_packages() {
 all_npm_packages() {
   npm_packages internal/browser
   npm_packages bindings/node
+  npm_packages internal/vendorapi/client
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
