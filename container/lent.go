@@ -55,6 +55,19 @@ func LentOf(record []Lent, id license.ID, generation license.Generation, now lic
 	return Lent{}
 }
 
+// ReturnedBy is the licenses that steps above the last applied one return.
+func ReturnedBy(steps []Incoming, applied uint64) []license.ID {
+	var ids []license.ID
+	for _, in := range steps {
+		for _, op := range in.Step.Ops {
+			if in.Step.Number > applied && op.Kind == Drop && op.Phase == Return {
+				ids = append(ids, op.License)
+			}
+		}
+	}
+	return ids
+}
+
 // WaitsForSeats refuses steps that would return a license while seats of it are
 // out: they were lent after the return was asked for. Nothing is lost: the steps
 // are applied once the seats are back. What the vendor has ordered alone is never

@@ -205,7 +205,7 @@ func (w *world) leaseHead() []byte {
 func (w *world) wish() seats.LoanWish {
 	return seats.LoanWish{
 		Server: w.serial(), Product: "editor-pro", Features: []string{"export"}, Kind: seats.Loan, Seats: 1, For: license.Day,
-		Client: w.session().Client, Nonce: "n-1",
+		Client: w.session().Client, Nonce: "n-1", Number: 7,
 		Holds: []seats.Held{{Lease: "L0", Until: testTime + 5}}, Returned: []seats.LeaseID{"L00"},
 	}
 }

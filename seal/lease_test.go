@@ -298,6 +298,8 @@ func TestLoanRequest(t *testing.T) {
 	}
 	for name, change := range map[string]func(*loanRequest){
 		"no nonce":                   func(r *loanRequest) { r.Wish.Nonce = "" },
+		"no number":                  func(r *loanRequest) { r.Wish.Number = 0 },
+		"a number for nothing":       func(r *loanRequest) { r.Wish = seats.LoanWish{Nonce: "n", Number: 1} },
 		"two wishes":                 func(r *loanRequest) { r.Wish.Extend = "L1" },
 		"nothing, for a day":         func(r *loanRequest) { r.Wish.Product = "" },
 		"no kind of wish":            func(r *loanRequest) { r.Wish.Kind = "" },

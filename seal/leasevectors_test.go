@@ -153,6 +153,7 @@ func writeLeaseVectors(t *testing.T) {
 		r.Wish = seats.LoanWish{Nonce: "n-2", Returned: []seats.LeaseID{"L2"}}
 	}))
 	write("loan-request-no-nonce", "loan-request", "damaged_file", "a wish without a name", requestOf(func(r *loanRequest) { r.Wish.Nonce = "" }))
+	write("loan-request-no-number", "loan-request", "damaged_file", "a wish without a number", requestOf(func(r *loanRequest) { r.Wish.Number = 0 }))
 	write("loan-request-two-wishes", "loan-request", "damaged_file", "a new loan and an extension", requestOf(func(r *loanRequest) { r.Wish.Extend = "L1" }))
 	write("loan-request-other-identity", "loan-request", "bad_signature", "in another container's name", requestOf(func(r *loanRequest) { r.Identity = w.keys.Identity(license.Machine) }))
 	write("loan-request-other-vendor", "loan-request", "vendor_untrusted", "to another vendor's licenses", other.loanRequestFile())

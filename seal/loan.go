@@ -135,6 +135,7 @@ func checkLoanRequest(r loanRequest) error {
 	case !goodIdentity(r.Identity), w.Nonce == "",
 		w.Seats < 0, w.For < 0,
 		w.Product != "" && w.Extend != "",
+		wants != (w.Number != 0),
 		!wants && (w.Kind != "" || w.Seats != 0 || w.For != 0 || len(w.Features) != 0 || w.Session != ""),
 		wants && w.Kind != seats.Loan && w.Kind != seats.Transfer,
 		w.Session == "" && w.Token != "",

@@ -2,6 +2,7 @@ package seats
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"licet/license"
@@ -46,6 +47,13 @@ func (e *Engine) apply(r *Record) error {
 		e.remember(r.Wish, r.Lease.ID, r.Time)
 	case Fenced:
 		e.fence = max(e.fence, r.Lease.Fence)
+	case Counted:
+		if a, ok := e.answered[r.Wish]; ok {
+			a.holder, a.number = r.Lease.Holder, r.Number
+			e.answered[r.Wish] = a
+		} else {
+			e.forgotten[r.Lease.Holder] = max(e.forgotten[r.Lease.Holder], r.Number)
+		}
 	default:
 		return errRecord
 	}
@@ -211,7 +219,23 @@ func (e *Engine) remember(w Wish, id LeaseID, at license.Time) {
 	if _, ok := e.answered[w]; !ok {
 		e.old = append(e.old, w)
 	}
-	e.answered[w] = answer{id, at}
+	e.answered[w] = answer{lease: id, at: at}
+}
+
+// forget lets go of wishes that are old. Of each borrower the highest number of those
+// stays, so that none of them counts as new.
+func (e *Engine) forget(now license.Time) {
+	for len(e.old) > 0 {
+		a := e.answered[e.old[0]]
+		if plus(a.at, wishMemory) >= now {
+			return
+		}
+		if a.number > 0 {
+			e.forgotten[a.holder] = max(e.forgotten[a.holder], a.number)
+		}
+		delete(e.answered, e.old[0])
+		e.old = e.old[1:]
+	}
 }
 
 // Replay takes one record in. All are replayed in the order in which they were
@@ -283,7 +307,14 @@ func (e *Engine) Snapshot() []Record {
 		}
 	}
 	for _, w := range e.old {
-		records = append(records, Record{Kind: Answered, Time: e.answered[w].at, Lease: Lease{ID: e.answered[w].lease}, Wish: w})
+		a := e.answered[w]
+		records = append(records, Record{Kind: Answered, Time: a.at, Lease: Lease{ID: a.lease}, Wish: w})
+		if a.number > 0 {
+			records = append(records, Record{Kind: Counted, Time: a.at, Lease: Lease{Holder: a.holder}, Wish: w, Number: a.number})
+		}
+	}
+	for _, holder := range slices.Sorted(maps.Keys(e.forgotten)) {
+		records = append(records, Record{Kind: Counted, Lease: Lease{Holder: holder}, Number: e.forgotten[holder]})
 	}
 	return records
 }

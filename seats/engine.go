@@ -72,7 +72,8 @@ type Claim struct {
 	Wait      bool // take a place in the queue if no seat is free
 }
 
-// wishMemory is how long a loan wish is remembered: longer than any file lies about.
+// wishMemory is how long a loan wish is remembered. An older one that turns up again
+// is known by its number, and takes no seat.
 const wishMemory = 400 * license.Day
 
 // Token extends and releases a lease; its holder alone knows it. It does not
@@ -120,8 +121,9 @@ type Engine struct {
 	used     map[usedKey]int64 // seats by the rule that they were given by
 	reserves map[string][]int  // rules that keep seats, by product
 
-	answered map[Wish]answer // loan wishes that were granted, also where the loan is over
-	old      []Wish          // the same in the order of their time
+	answered  map[Wish]answer           // loan wishes that were granted, also where the loan is over
+	old       []Wish                    // the same in the order of their time
+	forgotten map[license.Serial]uint64 // highest number of a borrower's wish that is no longer among them
 
 	fence uint64
 	skew  license.Time // by how much the wall clock was set; running time is the wall clock's less this
@@ -134,8 +136,10 @@ type usedKey struct {
 }
 
 type answer struct {
-	lease LeaseID
-	at    license.Time
+	lease  LeaseID
+	at     license.Time
+	holder license.Serial
+	number uint64
 }
 
 // loss is what R27 needs to know.
@@ -193,7 +197,7 @@ func New(l Limits) *Engine {
 	e := &Engine{
 		pools: map[poolKey]*pool{}, products: map[string][]*pool{}, leases: map[LeaseID]*lease{},
 		wishes: map[Wish]*lease{}, queues: map[string]*queue{}, used: map[usedKey]int64{},
-		reserves: map[string][]int{}, answered: map[Wish]answer{},
+		reserves: map[string][]int{}, answered: map[Wish]answer{}, forgotten: map[license.Serial]uint64{},
 	}
 	e.SetLimits(l)
 	return e

@@ -541,6 +541,9 @@ func (x *explorer) borrower(w *world, i int, add func(string, func(*world))) {
 			add(n+" makes a file: "+what, func(w *world) {
 				b := &w.box[i]
 				f.Nonce = fmt.Sprint(len(b.files) + 1)
+				if f.Kind != "" {
+					f.Number = uint64(len(b.files) + 1)
+				}
 				f.Client = Client{ID: n}
 				f.Returned = slices.Clone(b.returned)
 				if b.loan != "" {
@@ -639,7 +642,7 @@ func (x *explorer) foreign(w *world) {
 	if who = holder(1); !x.extendIsHers {
 		who = holder(0)
 	}
-	a, records = w.e.Lend(w.wall(), x.caller(1), Borrower{who, []byte("key"), license.Machine}, LoanWish{Nonce: "g", Kind: Loan, For: lendFor, Extend: w.box[0].loan}, w.mint("x"))
+	a, records = w.e.Lend(w.wall(), x.caller(1), Borrower{who, []byte("key"), license.Machine}, LoanWish{Nonce: "g", Number: 9, Kind: Loan, For: lendFor, Extend: w.box[0].loan}, w.mint("x"))
 	if a.Granted != nil {
 		x.record(w, records)
 		w.fail("somebody extended another's loan")

@@ -74,5 +74,6 @@ type LoanWish struct {
 	Client   Client           `cbor:"10,keyasint"`
 	Nonce    string           `cbor:"11,keyasint"` // names this wish: the same one gets the same answer
 	Holds    []Held           `cbor:"12,keyasint"`
-	Returned []LeaseID        `cbor:"13,keyasint"` // removed durably, and not known to be confirmed
+	Returned []LeaseID        `cbor:"13,keyasint"`           // removed durably, and not known to be confirmed
+	Number   uint64           `cbor:"14,keyasint,omitempty"` // rises with every wish of the borrower; 0 where nothing is asked for
 }

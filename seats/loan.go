@@ -78,6 +78,10 @@ func (e *Engine) Lend(now license.Time, who Caller, by Borrower, w LoanWish, min
 	var rec *Record
 	if rec, a.Granted, a.Refused = e.lend(b); rec != nil {
 		records = append(records, *rec)
+		counted := Record{Kind: Counted, Time: now, Lease: Lease{Holder: holder}, Wish: wishOf(string(holder), w.Nonce), Number: w.Number}
+		if e.must(&counted) == nil {
+			records = append(records, counted)
+		}
 	}
 	return a, records
 }
@@ -104,6 +108,10 @@ func (e *Engine) lend(b borrowing) (*Record, *Grant, *refusal.Refusal) {
 				With("lease", before.lease).Hinted("Make a new request.")
 		}
 		return nil, e.loanGrant(l, w.Nonce, true), nil
+	}
+	if past, ok := e.forgotten[b.by.Container]; ok && w.Number <= past {
+		return nil, nil, refusal.New(refusal.LeaseLost, "This request is older than one of its container that was answered %s ago or earlier. It takes no seat.", license.FormatDuration(wishMemory)).
+			Hinted("Make a new request.")
 	}
 	var l *lease // that is extended, or becomes the loan
 	product := w.Product
@@ -153,8 +161,8 @@ func (b *borrowing) invalid() *refusal.Refusal {
 		return r
 	}
 	switch {
-	case w.Nonce == "":
-		return refusal.New(refusal.InvalidInput, "The request has no nonce.")
+	case w.Nonce == "" || w.Number == 0:
+		return refusal.New(refusal.InvalidInput, "The request has no nonce, or no number.")
 	case b.by.Container == "" || len(b.by.Key) == 0 || len(b.by.Key) > maxText || len(b.by.Container) > maxName:
 		return refusal.New(refusal.InvalidInput, "The request names no container with its key.")
 	case w.Kind != Loan && w.Kind != Transfer:
@@ -251,7 +259,9 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 	var best *pool
 	var seats int64
 	var why *refusal.Refusal
+	own := false // it asks for what it has
 	for _, p := range e.products[product] {
+		own = own || p.key.container == b.by.Container
 		if b.wish.Server != "" && b.wish.Server != p.key.container || session != nil && session.pool != p || p.key.container == b.by.Container {
 			continue
 		}
@@ -267,6 +277,8 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 	}
 	switch {
 	case best != nil:
+	case why == nil && own:
+		return nil, nil, OwnSeats(product)
 	case session != nil && why == nil:
 		return nil, nil, session.pool.refused(b.now)
 	case why == nil:
@@ -287,6 +299,12 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 		return nil, nil, r
 	}
 	return rec, e.loanGrant(e.leases[id], b.wish.Nonce, false), nil
+}
+
+// OwnSeats refuses a loan of seats into the container that has them.
+func OwnSeats(product string) *refusal.Refusal {
+	return refusal.New(refusal.BorrowNotAllowed, "The seats of %s are on this machine already, and are shared from here: none is borrowed into the container that they are in.", product).
+		Hinted("Programs on this machine take a seat by themselves. To take one along to another machine, run licet borrow there.")
 }
 
 // grant is the record of a new loan or transfer.

@@ -246,6 +246,39 @@ func TestSameLoanWish(t *testing.T) {
 	b.lent("laptop", loan("n5", day))
 }
 
+// TestForgottenWish: what a wish was answered with is remembered for 400 days. After
+// that its file takes no seat again, and neither does one from before, in whichever
+// order they came; a later wish of the same container counts, and any of another.
+func TestForgottenWish(t *testing.T) {
+	numbered := func(n string, number uint64) seats.LoanWish {
+		w := loan(n, day)
+		w.Number = number
+		return w
+	}
+	b := newBench(t, seats.Limits{}, lendable(9, 9))
+	b.lent("laptop", numbered("late", 12))
+	b.lent("laptop", numbered("early", 11)) // carried by hand, and slower
+	b.pass(399 * day)
+	kept := b.lent("laptop", numbered("kept", 20))
+	b.pass(2 * day)
+	old := map[string]uint64{"late": 12, "early": 11, "never came": 10}
+	for what, again := range map[string]func(){"at once": func() {}, "after a snapshot": b.compact, "after a restart": func() { b.restart(); b.pass(0) }} {
+		again()
+		for n, number := range old {
+			b.isRefusal(b.lend("laptop", numbered(n, number)).Refused, refusal.LeaseLost)
+		}
+		if r := b.lend("laptop", numbered("kept", 20)).Refused; r == nil || r.Details["lease"] != kept.Lease.ID {
+			t.Errorf("%s: what is remembered is not told: %v", what, r)
+		}
+		b.counts(9, 0, 0)
+	}
+	b.lent("other", numbered("early", 11))
+	b.lent("laptop", numbered("between", 13)) // written before the one that is remembered
+	b.counts(7, 0, 2)
+	none := numbered("x", 0)
+	b.isRefusal(b.lend("laptop", none).Refused, refusal.InvalidInput)
+}
+
 func TestReturn(t *testing.T) {
 	b := newBench(t, seats.Limits{}, lendable(2, 2))
 	g := b.lent("laptop", loan("n1", day))
@@ -267,16 +300,15 @@ func TestReturn(t *testing.T) {
 	}
 
 	// A return and a new loan in one wish, when all are out.
-	b.lent("laptop", loan("n3", day))
-	last := b.ledger[len(b.ledger)-1].Lease.ID
+	third := b.lent("laptop", loan("n3", day))
 	w := loan("n4", hour)
-	w.Returned = []seats.LeaseID{last}
-	b.lent("laptop", w)
+	w.Returned = []seats.LeaseID{third.Lease.ID}
+	last := b.lent("laptop", w)
 	b.counts(0, 0, 2)
 
 	// A return is done also if the loan asked for is refused.
 	w = loan("n5", 99*day)
-	w.Returned = []seats.LeaseID{b.ledger[len(b.ledger)-1].Lease.ID}
+	w.Returned = []seats.LeaseID{last.Lease.ID}
 	a = b.lend("laptop", w)
 	b.isRefusal(a.Refused, refusal.BorrowTooLong)
 	b.counts(1, 0, 1)
@@ -322,7 +354,7 @@ func TestSessionBecomesLoan(t *testing.T) {
 	n := len(b.ledger)
 	g := b.lent("laptop", w)
 	b.counts(0, 0, 1)
-	if len(b.ledger) != n+1 || b.ledger[n].Replaces != s.Lease.ID {
+	if len(b.ledger) != n+2 || b.ledger[n].Replaces != s.Lease.ID || b.ledger[n+1].Kind != seats.Counted {
 		t.Fatalf("recorded as %v", b.ledger[n:])
 	}
 	_, r := b.e.Extend(b.now, s.Lease.ID, s.Token, "")

@@ -17,15 +17,16 @@ type RecordKind byte
 
 // The kinds of record.
 const (
-	Granted   RecordKind = 1 // Lease began, in place of Replaces where that is named
-	Extended  RecordKind = 2 // the loan Lease.ID lasts until Lease.Until
-	Ended     RecordKind = 3 // Lease.ID is over; its seat lingers until Lease.Until where that is not 0
-	Confirmed RecordKind = 4 // the holder of the loan Lease.ID is known to have it
-	Lost      RecordKind = 5 // what was recorded before is lost; sessions had at most TTL (R27)
-	Settled   RecordKind = 6 // no session from before the loss can run any more
-	Pardoned  RecordKind = 7 // an administrator says that nothing unknown is out
-	Answered  RecordKind = 8 // Wish was granted by Lease.ID
-	Fenced    RecordKind = 9 // Lease.Fence was given out
+	Granted   RecordKind = 1  // Lease began, in place of Replaces where that is named
+	Extended  RecordKind = 2  // the loan Lease.ID lasts until Lease.Until
+	Ended     RecordKind = 3  // Lease.ID is over; its seat lingers until Lease.Until where that is not 0
+	Confirmed RecordKind = 4  // the holder of the loan Lease.ID is known to have it
+	Lost      RecordKind = 5  // what was recorded before is lost; sessions had at most TTL (R27)
+	Settled   RecordKind = 6  // no session from before the loss can run any more
+	Pardoned  RecordKind = 7  // an administrator says that nothing unknown is out
+	Answered  RecordKind = 8  // Wish was granted by Lease.ID
+	Fenced    RecordKind = 9  // Lease.Fence was given out
+	Counted   RecordKind = 10 // Wish had Number, of the container Lease.Holder; without a Wish, it and all before are forgotten
 )
 
 // How says how a lease ended.
@@ -65,7 +66,8 @@ type Record struct {
 	Replaces LeaseID          // ended by the same fact
 	How      How
 	By, Why  string // administrator
-	Wish     Wish   // in Answered; in Granted of a session it need not be there, and is not written
+	Wish     Wish   // in Answered and Counted; in Granted of a session it need not be there, and is not written
+	Number   uint64 // of a wish
 }
 
 // Wish is a hash of what names a wish.
@@ -286,6 +288,10 @@ func (c *coder) record(r *Record) {
 		fixed(c, r.Wish[:])
 	case Fenced:
 		r.Lease.Fence = c.number(r.Lease.Fence)
+	case Counted:
+		text(c, &r.Lease.Holder)
+		fixed(c, r.Wish[:])
+		r.Number = c.number(r.Number)
 	default:
 		c.fail()
 	}

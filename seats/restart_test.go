@@ -215,7 +215,7 @@ func record() *rapid.Generator[seats.Record] {
 		if k := name("key"); k != "" {
 			key = []byte(k)
 		}
-		r := seats.Record{Kind: seats.RecordKind(rapid.IntRange(1, 9).Draw(t, "kind")), Time: license.Time(number("time"))}
+		r := seats.Record{Kind: seats.RecordKind(rapid.IntRange(1, 10).Draw(t, "kind")), Time: license.Time(number("time"))}
 		id := seats.LeaseID(name("lease"))
 		switch r.Kind {
 		case seats.Granted:
@@ -242,6 +242,8 @@ func record() *rapid.Generator[seats.Record] {
 			r.Lease.ID, r.Wish = id, seats.Wish{7: byte(number("wish"))}
 		case seats.Fenced:
 			r.Lease.Fence = uint64(number("fence"))
+		case seats.Counted:
+			r.Lease.Holder, r.Wish, r.Number = license.Serial(name("holder")), seats.Wish{7: byte(number("wish"))}, uint64(number("of the wish"))
 		}
 		return r
 	})

@@ -221,7 +221,7 @@ func (b *bench) counts(free, leased, lent int64) {
 }
 
 func loan(nonce string, d license.Duration) seats.LoanWish {
-	return seats.LoanWish{Product: "CAD", Kind: seats.Loan, For: d, Nonce: nonce, Client: seats.Client{ID: "borrow", User: "ann", Host: "laptop"}}
+	return seats.LoanWish{Product: "CAD", Kind: seats.Loan, For: d, Nonce: nonce, Number: 1, Client: seats.Client{ID: "borrow", User: "ann", Host: "laptop"}}
 }
 
 func place(r *refusal.Refusal) int {

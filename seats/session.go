@@ -159,10 +159,7 @@ func (e *Engine) Tick(now license.Time) []Record {
 			records = append(records, rec)
 		}
 	}
-	for len(e.old) > 0 && plus(e.answered[e.old[0]].at, wishMemory) < now {
-		delete(e.answered, e.old[0])
-		e.old = e.old[1:]
-	}
+	e.forget(now)
 	return records
 }
 

@@ -75,6 +75,8 @@ type Agent struct {
 		at   time.Time // by the computer's clock; zero for never
 	}
 
+	lent Lent // nil where no license server runs in this process; set before Serve
+
 	pairings *Pairings // nil where no page can speak to this machine; set before Serve
 }
 

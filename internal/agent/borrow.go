@@ -252,6 +252,9 @@ func (a *Agent) borrow(ctx context.Context, b *box, v vendor, wish seats.LoanWis
 	if l, ok := b.Loans[in.Extend]; ok && len(in.Servers) == 0 {
 		servers, err = a.candidates(ctx, l.Address), nil
 	}
+	if err != nil && a.lent != nil && b.hasProduct(wish.Product) {
+		err = seats.OwnSeats(wish.Product)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -349,12 +352,15 @@ func (a *Agent) wish(ctx context.Context, b *box, v vendor, wish seats.LoanWish,
 	if b.Wish != nil && b.Wish.asks(wish, address) {
 		return b.Wish.File, nil
 	}
-	wish.Nonce = a.word()
+	next := *b
+	// The clock keeps the numbers rising where the container was put back to an earlier
+	// state.
+	next.Wished = max(b.Wished+1, uint64(a.now()))
+	wish.Nonce, wish.Number = a.word(), next.Wished
 	file, err := a.signWish(b, v, wish)
 	if err != nil {
 		return nil, err
 	}
-	next := *b
 	next.Wish = &loanWish{Wish: wish, File: file, Address: address, Created: a.now()}
 	if err := a.save(ctx, &next); err != nil {
 		return nil, err

@@ -52,6 +52,8 @@ type private struct {
 	Ledger *ledgerMark `cbor:"20,keyasint,omitempty"`
 	// Lent is what that server has out of what the container holds, or held.
 	Lent []container.Lent `cbor:"21,keyasint,omitempty"`
+	// Wished is the number of the last loan request that asked for something.
+	Wished uint64 `cbor:"22,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -273,6 +275,16 @@ func (a *Agent) save(ctx context.Context, b *box) error {
 	}
 	b.header = b.file.Header()
 	return nil
+}
+
+// hasProduct reports whether the container holds a license for a product.
+func (b *box) hasProduct(code string) bool {
+	for _, h := range b.State.Held {
+		if h.Product == code {
+			return true
+		}
+	}
+	return false
 }
 
 // serial names the container.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"licet/client"
 	"licet/license"
@@ -14,7 +15,7 @@ import (
 
 // ReturnRequest gives a loan back.
 type ReturnRequest struct {
-	Loan    string   `json:"loan"`              // its id; the license's id or the product does where only one is meant
+	Loan    string   `json:"loan"`              // its id; the license's id or the product does where only one is meant, and "" where there is only one
 	Trust   []byte   `json:"trust,omitempty"`   // a program's own trust file
 	Servers []string `json:"servers,omitempty"` // where the lender may be found, besides where it answered last
 	File    bool     `json:"file,omitempty"`    // write a request to be carried, and ask nobody
@@ -109,7 +110,9 @@ func (a *Agent) deliverReturn(ctx context.Context, b *box, v vendor, r returned,
 	return failed
 }
 
-// findLoan finds the loan that a person names, held or given back.
+// findLoan finds the loan that a person names, held or given back. Whoever names none
+// means the only one that is on this machine, or is not known to be back; what moved
+// for good is named.
 func (a *Agent) findLoan(ctx context.Context, text string) (*box, seats.LeaseID, error) {
 	type place struct {
 		b  *box
@@ -134,13 +137,17 @@ func (a *Agent) findLoan(ctx context.Context, text string) (*box, seats.LeaseID,
 				exact = append(exact, place{b, id})
 			case string(l.License), l.Product:
 				near = append(near, place{b, id})
+			case "":
+				if l.Kind == seats.Loan {
+					near = append(near, place{b, id})
+				}
 			}
 		}
 		if _, ok := b.Returns[seats.LeaseID(text)]; ok {
 			exact = append(exact, place{b, seats.LeaseID(text)})
 		}
 		for _, id := range b.gaveBack("") {
-			if b.Returns[id].Product == text {
+			if text == "" || b.Returns[id].Product == text {
 				near = append(near, place{b, id})
 			}
 		}
@@ -153,17 +160,33 @@ func (a *Agent) findLoan(ctx context.Context, text string) (*box, seats.LeaseID,
 	case len(found) == 1:
 		return found[0].b, found[0].id, nil
 	case len(found) > 1:
-		var ids []string
+		var ids, told []string
 		for _, p := range found {
-			ids = append(ids, string(p.id))
+			ids, told = append(ids, string(p.id)), append(told, p.b.loanInWords(p.id))
 		}
-		return nil, "", refusal.New(refusal.InvalidInput, "Several loans may be meant: %v.", ids).
-			Hinted("Name it by its id; licet list shows them.").With("loans", ids)
+		return nil, "", refusal.New(refusal.InvalidInput, "Several loans may be meant: %s.", strings.Join(told, ", ")).
+			Hinted("Name one by its id.").With("loans", ids)
 	case failed != nil:
 		return nil, "", failed
+	case text == "":
+		return nil, "", refusal.New(refusal.NotFound, "There is no loan on this machine.").
+			Hinted("What moved here for good is returned by its id, which licet list shows. A license that the vendor gave is returned with licet deactivate.")
 	}
 	return nil, "", refusal.New(refusal.NotFound, "There is no loan %s on this machine.", text).
 		Hinted("licet list names the loans. A license that the vendor gave is returned with licet deactivate.").With("loan", text)
+}
+
+// loanInWords tells a loan from others.
+func (b *box) loanInWords(id seats.LeaseID) string {
+	l, held := b.Loans[id]
+	words := l.Product + " until " + l.Until.String()
+	switch {
+	case !held:
+		words = b.Returns[id].Product + ", removed here, which its license server does not know yet"
+	case l.Until == 0:
+		words = l.Product + " for good"
+	}
+	return string(id) + " (" + words + ")"
 }
 
 // loanRound tells license servers what they have not heard yet: returns, and

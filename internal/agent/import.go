@@ -141,8 +141,10 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 
 	// A seat that was lent since the return was asked for is not taken from under
 	// its user (docs/protocol.md, section 10).
-	if no := container.WaitsForSeats(steps, b.State.Number, b.Lent, b.goesWhileLent, a.now()); no != nil {
-		return wire.Programming{}, no
+	if leaving := container.ReturnedBy(steps, b.State.Number); len(leaving) > 0 {
+		if no := container.WaitsForSeats(steps, b.State.Number, a.lentOf(b, leaving...), b.goesWhileLent, a.now()); no != nil {
+			return wire.Programming{}, no
+		}
 	}
 
 	next := *b

@@ -54,7 +54,7 @@ func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) 
 	report.Reissue = b.reissue()
 	report.Program = Program
 	report.List = a.listNumber(v)
-	report.Lent = b.Lent // the vendor drops what is over, by his own time
+	report.Lent = a.lentOf(b) // the vendor drops what is over, by his own time
 	report.Hardware = machine.Hardware(v.id(), b.traits)
 	keys, err := b.keys()
 	if err != nil {

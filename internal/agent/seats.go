@@ -203,6 +203,26 @@ func sharedHere(product string) *refusal.Refusal {
 // SocketHTTP speaks to this machine's agent, for who asks its license server for seats.
 func SocketHTTP(cfg Config) *http.Client { return Connect(cfg).socket }
 
+// Lent says what of a container's licenses is out, as its license server knows it at
+// this moment; ok is false while that has no record yet. Leaving are licenses that are
+// about to leave the container: from now on the server gives nothing of them, until it
+// has looked at the containers again.
+type Lent func(c license.Serial, leaving []license.ID) (out []container.Lent, ok bool)
+
+// AskLent has a license server in this process asked what is out, instead of what the
+// containers remember of it, which may be a second older. Call it before Serve.
+func (a *Agent) AskLent(lent Lent) { a.lent = lent }
+
+// lentOf is what is out of a container's licenses, as far as anybody here knows.
+func (a *Agent) lentOf(b *box, leaving ...license.ID) []container.Lent {
+	if a.lent != nil {
+		if told, ok := a.lent(b.serial(), leaving); ok {
+			return b.stillLent(told, a.now())
+		}
+	}
+	return b.Lent
+}
+
 // stillLent is what is out of a container's licenses: what its server says, and of
 // a license that the server has no more, what it said last, as loans outlast it.
 func (b *box) stillLent(told []container.Lent, now license.Time) []container.Lent {

@@ -206,7 +206,7 @@ func (h *host) lend() seats.Lease {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(h.t, err)
 	file, err := seal.SignLoanRequest(h.scope, keys, license.Machine, seats.LoanWish{
-		Product: product, Kind: seats.Loan, Seats: 1, For: license.Day, Nonce: rand.Text(), Client: seats.Client{ID: rand.Text(), Host: "h", User: "u"},
+		Product: product, Kind: seats.Loan, Seats: 1, Number: 1, For: license.Day, Nonce: rand.Text(), Client: seats.Client{ID: rand.Text(), Host: "h", User: "u"},
 		Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 	})
 	must(h.t, err)

@@ -138,14 +138,15 @@ func (c *commands) giveBack() *cobra.Command {
 	var in agent.ReturnRequest
 	var out string
 	cmd := &cobra.Command{
-		Use:   "return LOAN",
+		Use:   "return [LOAN]",
 		Short: "Give a loan back before its end, so that others can use the seat",
-		Long: "Removes a loan from this machine, then tells the license server. If the server cannot\n" +
-			"be told now, run it again later: meanwhile nobody uses the seat, and at its end it is\n" +
-			"free in any case. A license that the vendor gave is returned with licet deactivate.",
-		Args: cli.Args("LOAN"),
+		Long: "Removes a loan from this machine, then tells the license server. Where there is only\n" +
+			"one it need not be named. If the server cannot be told now, run it again later:\n" +
+			"meanwhile nobody uses the seat, and at its end it is free in any case. A license that\n" +
+			"the vendor gave is returned with licet deactivate.",
+		Args: cli.Args("[LOAN]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in.Loan, in.File = args[0], out != ""
+			in.Loan, in.File = strings.Join(args, ""), out != ""
 			cli.Progress(cmd, "Telling the license server…")
 			result, err := c.client().ReturnLoan(cmd.Context(), in)
 			if err != nil {

@@ -152,7 +152,7 @@ func (s *stage) borrow(c seats.Client, days license.Duration) {
 	must(s.t, err)
 	c.ID = rand.Text()
 	file, err := seal.SignLoanRequest(verifier.Scope(), keys, license.Machine, seats.LoanWish{
-		Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, For: days * license.Day, Nonce: rand.Text(), Client: c,
+		Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, Number: 1, For: days * license.Day, Nonce: rand.Text(), Client: c,
 		Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 	})
 	must(s.t, err)

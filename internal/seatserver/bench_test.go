@@ -83,7 +83,7 @@ func BenchmarkLoan(b *testing.B) {
 	must(b, err)
 	benchmark(b, func(h http.Handler, p *place, n int) {
 		file, err := seal.SignLoanRequest(p.verifier.Scope(), keys, license.Machine, seats.LoanWish{
-			Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, For: license.Day, Nonce: rand.Text(),
+			Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, Number: 1, For: license.Day, Nonce: rand.Text(),
 			Client: seats.Client{ID: rand.Text(), Host: "host", User: "user"}, Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 		})
 		if err != nil {

@@ -22,7 +22,7 @@ func (p *place) borrow() (seats.LeaseID, error) {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(p.t, err)
 	file, err := seal.SignLoanRequest(p.verifier.Scope(), keys, license.Machine, seats.LoanWish{
-		Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, For: license.Day, Nonce: rand.Text(), Client: seats.Client{ID: rand.Text(), Host: "h", User: "u"},
+		Product: "CAD-PRO", Kind: seats.Loan, Seats: 1, Number: 1, For: license.Day, Nonce: rand.Text(), Client: seats.Client{ID: rand.Text(), Host: "h", User: "u"},
 		Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 	})
 	must(p.t, err)
@@ -32,8 +32,8 @@ func (p *place) borrow() (seats.LeaseID, error) {
 	}
 	a, err := p.verifier.OpenLoanAnswer(answer, keys)
 	must(p.t, err)
-	if slices.ContainsFunc(a.Outcomes, container.Outcome.Refused) {
-		p.t.Fatalf("%+v", a.Outcomes)
+	if i := slices.IndexFunc(a.Outcomes, container.Outcome.Refused); i >= 0 {
+		return "", refusal.New(a.Outcomes[i].Code, "%s", a.Outcomes[i].Message)
 	}
 	return a.Lease.ID, nil
 }

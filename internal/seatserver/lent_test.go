@@ -25,7 +25,6 @@ func TestVendorHearsOfLoans(t *testing.T) {
 	must(t, err)
 	_, err = p.borrow()
 	must(t, err)
-	p.remember(ctx, false)
 	update, err := p.vendor.Program(early.Data)
 	must(t, err)
 	for range 2 {
@@ -36,10 +35,25 @@ func TestVendorHearsOfLoans(t *testing.T) {
 	if s := p.vendor.State(id); s != license.Returning {
 		t.Fatalf("it is %s", s)
 	}
+	// What is about to leave is not lent again; what stays for now is, as soon as the
+	// containers were looked at.
+	if _, err := p.borrow(); !refusal.Is(err, refusal.NoLicense) {
+		t.Fatalf("lent from a license that was about to leave: %v", err)
+	}
+	p.Refresh(ctx)
+	_, err = p.borrow()
+	must(t, err)
 	p.clock.move(25 * time.Hour)
 	p.Tick()
 	_, err = p.agent.Import(ctx, agent.ImportRequest{Data: update})
 	must(t, err)
+	if _, err := p.borrow(); !refusal.Is(err, refusal.NoLicense) { // nobody has looked yet
+		t.Fatalf("lent from a license that has left: %v", err)
+	}
+	p.Refresh(ctx)
+	if _, err := p.borrow(); !refusal.Is(err, refusal.NoLicense) {
+		t.Fatal(err)
+	}
 
 	// Asked for with a seat lent: the vendor's refusal.
 	p = newPlace(t, cad(5))
@@ -48,7 +62,6 @@ func TestVendorHearsOfLoans(t *testing.T) {
 	returns.Licenses = []license.ID{list[0].Licenses[0].Body.License}
 	_, err = p.borrow()
 	must(t, err)
-	p.remember(ctx, false)
 	result, err := p.agent.Deactivate(ctx, returns)
 	if err == nil {
 		if len(result.Outcomes) != 1 || result.Outcomes[0].Code != refusal.SeatsOnLoan {
@@ -59,7 +72,6 @@ func TestVendorHearsOfLoans(t *testing.T) {
 	}
 	p.clock.move(25 * time.Hour)
 	p.Tick()
-	p.remember(ctx, false)
 	result, err = p.agent.Deactivate(ctx, returns)
 	must(t, err)
 	if p.vendor.State(returns.Licenses[0]) != license.Returned {

@@ -212,9 +212,8 @@ func (s *Server) remember(ctx context.Context, now bool) {
 	}
 	a.lent = false
 	lent := map[license.Serial][]container.Lent{}
-	for key, src := range s.sources {
-		onLoan, forGood, until := s.engine.Lent(key.container, key.license)
-		lent[key.container] = append(lent[key.container], container.Lent{License: key.license, Generation: src.of, Seats: onLoan + forGood, Until: until})
+	for c := range s.keepers {
+		lent[c] = s.lentBy(c)
 	}
 	s.mu.Unlock()
 	if err := s.agent.RememberLedger(ctx, end, s.longest, lent); err != nil {
@@ -224,6 +223,35 @@ func (s *Server) remember(ctx context.Context, now bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.point, a.ticks = end, 0
+}
+
+// lentBy is what is out of a container's licenses, none included. The caller holds mu.
+func (s *Server) lentBy(c license.Serial) (list []container.Lent) {
+	for key, src := range s.sources {
+		if key.container == c {
+			onLoan, forGood, until := s.engine.Lent(c, key.license)
+			list = append(list, container.Lent{License: key.license, Generation: src.of, Seats: onLoan + forGood, Until: until})
+		}
+	}
+	return list
+}
+
+// out is an agent.Lent: what the vendor hears, and what a license waits for that is to
+// leave. What is decided already counts, durable or not. Whoever is told that nothing
+// is out can rely on it for those that leave.
+func (s *Server) out(c license.Serial, leaving []license.ID) ([]container.Lent, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ledger == nil {
+		return nil, false
+	}
+	for _, id := range leaving {
+		s.leaving[sourceKey{c, id}] = s.looks
+	}
+	if len(leaving) > 0 {
+		s.engine.SetSources(s.clock(), s.list(s.shared))
+	}
+	return s.lentBy(c), true
 }
 
 // fail stops everything after the ledger failed, and says what is answered. The

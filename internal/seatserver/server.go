@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,6 +52,9 @@ type Server struct {
 	stopped *refusal.Refusal          // why nothing is given or taken; nil while all is well
 	longest license.Duration          // of all sessions that there may be
 	copies  map[license.Serial]string // containers of which another server was met, and where
+	shared  []agent.Shared            // the containers as they were read last
+	looks   int                       // how often they were
+	leaving map[sourceKey]int         // licenses that were about to leave their container, by how often it was looked then
 	anchor  anchor
 	usage   usage
 }
@@ -58,7 +62,8 @@ type Server struct {
 // New makes the license server of an agent's home. Nothing is read or made yet.
 func New(a *agent.Agent, cfg agent.Config, limits seats.Limits) *Server {
 	cfg = cfg.Filled()
-	s := &Server{agent: a, cfg: cfg, log: cfg.Log, limits: limits, copies: map[license.Serial]string{}}
+	s := &Server{agent: a, cfg: cfg, log: cfg.Log, limits: limits, copies: map[license.Serial]string{}, leaving: map[sourceKey]int{}}
+	a.AskLent(s.out)
 	var id [8]byte
 	cfg.Random(id[:])
 	s.instance = hex.EncodeToString(id[:])
@@ -154,6 +159,9 @@ func (s *Server) Tick() {
 
 // Refresh looks at the containers anew.
 func (s *Server) Refresh(ctx context.Context) {
+	s.mu.Lock()
+	s.looks++
+	s.mu.Unlock()
 	shared, err := s.agent.Shared(ctx)
 	if err != nil {
 		s.log.Warn("the containers cannot be read; the seats are shared as before", "error", err)
@@ -161,6 +169,7 @@ func (s *Server) Refresh(ctx context.Context) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.leaving, func(_ sourceKey, then int) bool { return then < s.looks })
 	s.share(shared)
 	s.engine.SetSources(s.clock(), s.list(shared))
 }

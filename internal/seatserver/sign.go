@@ -83,7 +83,7 @@ func (s *Server) share(shared []agent.Shared) {
 			}
 		}
 	}
-	s.keepers, s.sources = keepers, sources
+	s.keepers, s.sources, s.shared = keepers, sources, shared
 }
 
 // list is the sources as the engine wants them. The caller holds mu.
@@ -107,6 +107,10 @@ func (s *Server) list(shared []agent.Shared) []seats.Source {
 			}
 			if one.Refused == nil {
 				one.Refused = no
+			}
+			if _, leaves := s.leaving[sourceKey{c.Serial, b.License}]; leaves && one.Shut == nil {
+				one.Shut = refusal.New(refusal.NoLicense, "The license %s is on its way back to the vendor; nothing new is given of it.", b.License).
+					Hinted("Ask another license server, or this one's administrator.")
 			}
 			list = append(list, one)
 		}

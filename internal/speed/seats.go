@@ -257,7 +257,7 @@ func (s *stage) seatLoans(ours, b *process, v *vendor, clients, size, n int) err
 			return err
 		}
 		file, err := seal.SignLoanRequest(v.trust.Scope, keys, license.Machine, seats.LoanWish{
-			Product: fmt.Sprintf("SEATS-%d", size), Kind: seats.Loan, Seats: 1, For: license.Day, Nonce: rand.Text(),
+			Product: fmt.Sprintf("SEATS-%d", size), Kind: seats.Loan, Seats: 1, Number: 1, For: license.Day, Nonce: rand.Text(),
 			Client: seats.Client{ID: rand.Text(), Host: "host", User: "user"}, Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 		})
 		if err != nil {
