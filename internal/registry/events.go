@@ -68,6 +68,17 @@ const (
 	evSignedIn           = "signed_in"
 	evSignedOut          = "signed_out"
 	evSignInRefused      = "sign_in_refused"
+	evWebhookCreated     = "webhook_created"
+	evWebhookChanged     = "webhook_changed"
+	evWebhookPaused      = "webhook_paused"
+	evWebhookResumed     = "webhook_resumed"
+	evWebhookRotated     = "webhook_rotated"
+	evWebhookDeleted     = "webhook_deleted"
+	evWebhookGone        = "webhook_gone"
+	evWebhookDisabled    = "webhook_disabled"
+	evWebhookReplayed    = "webhook_replayed"
+	evWebhookGivenUp     = "webhook_given_up"
+	evWebhookTest        = "webhook_test"
 )
 
 // sentences say what happened to people. A word in braces stands for a detail of
@@ -126,6 +137,17 @@ var sentences = map[string]string{
 	evSignedIn:           "{name} signed in from {address}.",
 	evSignedOut:          "{name} signed out.",
 	evSignInRefused:      "An attempt to sign in as {name} from {address} was refused.",
+	evWebhookCreated:     "A webhook was made: events {events} go to {host}.",
+	evWebhookChanged:     "The webhook to {host} was changed: {fields}.",
+	evWebhookPaused:      "The webhook to {host} was paused; what happens meanwhile is kept for it.",
+	evWebhookResumed:     "The webhook to {host} was made active again.",
+	evWebhookRotated:     "The webhook to {host} got a new key; the ones before end on {ends}.",
+	evWebhookDeleted:     "The webhook to {host} was deleted.",
+	evWebhookGone:        "The webhook to {host} was paused: the receiver answers that it is gone (410). What happens meanwhile is kept for it.",
+	evWebhookDisabled:    "The webhook to {host} was disabled: nothing has got through since {since}. What happens meanwhile is kept for it.",
+	evWebhookReplayed:    "Events are sent to {host} again: {count}.",
+	evWebhookGivenUp:     "An event ({type}) was given up for {host} after {attempts} tries, while others got through.",
+	evWebhookTest:        "A test message to {host} was asked for.",
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
@@ -210,6 +232,7 @@ const (
 	ofToken     = "token"
 	ofRecovery  = "recovery"
 	ofStaff     = "staff"
+	ofWebhook   = "webhook"
 )
 
 func about(kind, id string) store.Subject { return store.Subject{Kind: kind, ID: id} }
@@ -230,6 +253,12 @@ func (r *Registry) scribe(tx *store.Tx, a Actor, now time.Time) scribe {
 
 // note appends one event in the operation's own transaction.
 func (s scribe) note(name string, details any, subjects ...store.Subject) error {
+	_, err := s.noteWithID(name, details, subjects...)
+	return err
+}
+
+// noteWithID is note, and gives the event's id.
+func (s scribe) noteWithID(name string, details any, subjects ...store.Subject) (string, error) {
 	e := store.Event{
 		ID: s.r.newID("evt", s.now), Time: int64(license.At(s.now)), Actor: s.actor.String(),
 		Name: name, Subjects: subjects, Reason: s.reason, Request: s.request,
@@ -237,11 +266,11 @@ func (s scribe) note(name string, details any, subjects ...store.Subject) error 
 	if details != nil {
 		b, err := json.Marshal(details)
 		if err != nil {
-			return err
+			return "", err
 		}
 		e.Details = b
 	}
-	return s.tx.AppendEvent(e)
+	return e.ID, s.tx.AppendEvent(e)
 }
 
 // view is an event as staff and programs see it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"licet/internal/store"
+	"licet/internal/webhook"
 	"licet/license"
 	"licet/refusal"
 )
@@ -44,7 +45,8 @@ type Registry struct {
 	vendor store.Vendor
 	blocks blockCache
 
-	origins []string // of pages that may speak to machines, beside its own; set before serving
+	origins  []string         // of pages that may speak to machines, beside its own; set before serving
+	networks webhook.Networks // internal ones that messages may go to; set before serving
 
 	attempts attempts // to sign in
 

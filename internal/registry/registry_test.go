@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -68,6 +69,17 @@ func newBook(t testing.TB, db *store.DB) *book {
 	must(t, err)
 	_, err = b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: catalogYAML})
 	must(t, err)
+	t.Cleanup(func() {
+		// Whatever a test makes happen, webhooks tell of it as they promise.
+		wrong, err := b.WrongMessages(context.Background())
+		if errors.Is(err, store.ErrClosed) {
+			return // the test has closed it
+		}
+		must(t, err)
+		for _, w := range wrong {
+			t.Error(w)
+		}
+	})
 	return b
 }
 

@@ -24,11 +24,12 @@ const (
 	ScopeRecovery   = "recovery"   // decide about lost licenses
 	ScopeAudit      = "audit"      // read and verify the audit trail
 	ScopeTokens     = "tokens"     // make and revoke tokens
+	ScopeWebhooks   = "webhooks"   // see and change where events are sent to
 	ScopeAdmin      = "admin"      // all of them
 )
 
 // Scopes lists every scope.
-var Scopes = []string{ScopeRead, ScopeOrders, ScopeCatalog, ScopeContainers, ScopeLicenses, ScopeRecovery, ScopeAudit, ScopeTokens, ScopeAdmin}
+var Scopes = []string{ScopeRead, ScopeOrders, ScopeCatalog, ScopeContainers, ScopeLicenses, ScopeRecovery, ScopeAudit, ScopeTokens, ScopeWebhooks, ScopeAdmin}
 
 // may refuses what the actor has no scope for.
 func (a Actor) may(scope string) error {

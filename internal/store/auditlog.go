@@ -24,7 +24,7 @@ const (
 	selectAuditSize = `SELECT size FROM audit_state WHERE id = 1`
 	updateAuditSize = `UPDATE audit_state SET size = $1 WHERE id = 1`
 
-	selectUnsequenced   = `SELECT id, leaf FROM events WHERE sequence < 0 ORDER BY id LIMIT $1`
+	selectUnsequenced   = `SELECT id, leaf FROM events WHERE sequence < 0 AND sequence = -1 ORDER BY rowid LIMIT $1`
 	updateEventSequence = `UPDATE events SET sequence = v.column2
   FROM (VALUES ($1, cast($2 AS BIGINT))) v WHERE events.id = v.column1`
 
@@ -59,7 +59,8 @@ func (tx *Tx) SetAuditSize(size int64) error {
 }
 
 // Unsequenced gives id and leaf, and nothing else, of at most limit events that
-// are not yet in the audit log.
+// are not yet in the audit log, in the order in which they were written: of two
+// that were written under one lock, the earlier one first.
 func (tx *Tx) Unsequenced(limit int) ([]Event, error) {
 	if err := tx.writeEvents(); err != nil {
 		return nil, err

@@ -41,10 +41,15 @@ var columnType = regexp.MustCompile(`(?i)(\w[ \t]+)(BLOB|TEXT)\b`)
 // primary key; PostgreSQL has none for it.
 var withoutRowID = regexp.MustCompile(`(?i)\)[ \t]*WITHOUT ROWID;`)
 
-// postgresTypes turns the column types of the migrations into PostgreSQL's.
-// Text sorts by bytes there too, whatever the database's own collation is.
-func postgresTypes(migration []byte) []byte {
+// postgresOnly begins a line that is a comment for SQLite.
+var postgresOnly = regexp.MustCompile(`(?m)^-- postgres: `)
+
+// postgresText turns a migration into PostgreSQL's: its column types, and the lines
+// that are for it alone. Text sorts by bytes there too, whatever the database's own
+// collation is.
+func postgresText(migration []byte) []byte {
 	migration = withoutRowID.ReplaceAll(migration, []byte(");"))
+	migration = postgresOnly.ReplaceAll(migration, nil)
 	return columnType.ReplaceAllFunc(migration, func(match []byte) []byte {
 		column := match[:len(match)-len("BLOB")] // both words have four letters
 		if bytes.EqualFold(match[len(column):], []byte("BLOB")) {
@@ -54,7 +59,7 @@ func postgresTypes(migration []byte) []byte {
 	})
 }
 
-// postgresFiles is the migrations with PostgreSQL's column types.
+// postgresFiles is the migrations as PostgreSQL gets them.
 type postgresFiles struct{ fs.FS }
 
 func (p postgresFiles) Open(name string) (fs.File, error) {
@@ -71,7 +76,7 @@ func (p postgresFiles) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return postgresFile{bytes.NewReader(postgresTypes(text)), info}, nil
+	return postgresFile{bytes.NewReader(postgresText(text)), info}, nil
 }
 
 type postgresFile struct {

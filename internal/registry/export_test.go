@@ -1,0 +1,63 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"licet/internal/store"
+)
+
+// WrongMessages looks through everything that happened for events of which webhooks
+// would tell something else than the catalog promises, or which another event about
+// the same license could overtake.
+func (r *Registry) WrongMessages(ctx context.Context) (wrong []string, err error) {
+	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		wrong = nil
+		after := ""
+		for {
+			events, err := tx.AllEvents(after, 1000)
+			if err != nil || len(events) == 0 {
+				return err
+			}
+			for _, e := range events {
+				after = e.ID
+				t, told := hookTypeOf[e.Name]
+				if !told {
+					continue
+				}
+				text, err := bodyOf(tx, e.ID)
+				if err != nil {
+					return fmt.Errorf("%s: %w", e.Name, err)
+				}
+				var message struct {
+					Type string
+					Data map[string]any
+				}
+				if err := json.Unmarshal(text, &message); err != nil {
+					return err
+				}
+				delete(message.Data, "event")
+				delete(message.Data, "sequence")
+				has, want := slices.Sorted(maps.Keys(message.Data)), slices.Sorted(slices.Values(t.fields))
+				if message.Type != t.name || !slices.Equal(has, want) {
+					wrong = append(wrong, fmt.Sprintf("%s promises %q and tells %s", t.name, want, text))
+				}
+				about, err := aboutOf(tx, e.ID)
+				if err != nil {
+					return err
+				}
+				order, err := orderOf(tx, e.Subjects)
+				if err != nil {
+					return err
+				}
+				if order != "" && !slices.Contains(about, "order:"+order) {
+					wrong = append(wrong, fmt.Sprintf("%s of order %s waits for %q alone", t.name, order, about))
+				}
+			}
+		}
+	})
+	return wrong, err
+}

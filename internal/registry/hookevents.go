@@ -1,0 +1,253 @@
+package registry
+
+import (
+	"encoding/json"
+
+	"licet/internal/store"
+	"licet/license"
+	"licet/wire"
+)
+
+// hookType is a type of event that receivers are told of. Its name and fields are a
+// promise to them; those of the event are our own.
+type hookType struct {
+	name   string
+	events []string // what happens, as the audit trail has it
+	text   string
+	fields []string
+}
+
+// Fields of the data of a type.
+const (
+	fieldOrder      = "order"
+	fieldLicense    = "license"
+	fieldProduct    = "product"
+	fieldGeneration = "generation"
+	fieldState      = "state"
+	fieldContainer  = "container"
+	fieldRecovery   = "recovery"
+	fieldLicenses   = "licenses"
+)
+
+var (
+	moved   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldOrder}
+	movedIn = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldContainer, fieldOrder}
+	asked   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldContainer, fieldOrder}
+	boxed   = []string{fieldContainer}
+	lostOne = []string{fieldRecovery}
+	coded   = []string{fieldProduct}
+)
+
+// HookTest is the type of the message that staff send to try a receiver.
+const HookTest = "webhook.test"
+
+// hookTypes is every type, in reading order.
+var hookTypes = []hookType{
+	{"order.created", []string{evOrderCreated}, "An order was taken.", []string{fieldOrder, fieldLicenses}},
+	{"order.extended", []string{evOrderExtended}, "Licenses were added to an order.", []string{fieldOrder, fieldLicenses}},
+	{"order.canceled", []string{evOrderCanceled}, "An order was canceled; what becomes of each license is told by events of its own.", []string{fieldOrder, fieldLicenses}},
+
+	{"license.activated", []string{string(license.PutIssued)}, "A license was issued to a container. It counts as with the user from now on.", movedIn},
+	{"license.activation_confirmed", []string{string(license.PutConfirmed)}, "The container confirmed that it holds the license.", movedIn},
+	{"license.returning", []string{string(license.DropIssued)}, "The removal of a license was issued to its container. It still counts as with the user.", movedIn},
+	{"license.returned", []string{string(license.DropConfirmed)}, "The container proved that the license is removed: it is free to be activated.", movedIn},
+	{"license.withdrawn", []string{string(license.Withdrawn), string(license.TakenBack)}, "A license that the vendor withdrew is gone.", moved},
+	{"license.restored", []string{string(license.Restored)}, "A license was lost and restored: this generation is dead, the next one free to be activated.", moved},
+	{"license.lost", []string{string(license.Lost)}, "A license was lost while its withdrawal was ordered: it is gone.", moved},
+	{"license.reopened", []string{evLicenseReopened}, "Staff accepted the container at an earlier step, which set the license back.", movedIn},
+	{"license.withdrawal_ordered", []string{evWithdrawalOrdered}, "The vendor ordered a withdrawal; the container loses the license at its next contact.", asked},
+	{"license.replacement_ordered", []string{evReplacementOrdered}, "The vendor ordered another license in place of this one; it comes at the container's next contact.", asked},
+	{"license.assignment_ordered", []string{evAssignmentOrdered}, "The vendor keeps a license for a container, which gets it at its next contact.", asked},
+	{"license.order_taken_back", []string{evOrderTakenBack}, "An order of the vendor was taken back before it was issued.", asked},
+	{"license.freed", []string{evLicenseFree}, "A license that was to come in place of another did not: it is free to be activated.", []string{fieldLicense, fieldProduct, fieldOrder}},
+	{"license.restore_enabled", []string{evRestoreEnabled}, "Staff allowed restores of a license beyond the policy.", []string{fieldLicense, fieldProduct, fieldOrder}},
+	{"license.lost_copy_gone", []string{evCopyGone}, "A container proved that the lost copy of a license is gone from it.", asked},
+	{"license.lost_copy_found", []string{evTurnedUp}, "A container that had lost a license turned up, and is to have it again.", asked},
+
+	{"container.registered", []string{evContainerSeen}, "A container was seen for the first time.", boxed},
+	{"container.repaired", []string{evContainerRebound}, "A container was repaired after its machine changed.", boxed},
+	{"container.flagged", []string{evContainerFlagged}, "A container contradicts the record, and waits for staff.", boxed},
+	{"container.ahead", []string{evContainerAhead}, "A container is further than the record, as after the return of an old back-up.", boxed},
+	{"container.accepted", []string{evContainerAccepted}, "Staff accepted a flagged container.", boxed},
+	{"container.blocked", []string{evContainerBlocked}, "A container was blocked.", boxed},
+	{"container.unblocked", []string{evContainerUnblocked}, "A container was unblocked.", boxed},
+	{"container.seats_lent", []string{evSeatsLent}, "A container reported which seats of its licenses are on loan or moved away.", boxed},
+
+	{"recovery.requested", []string{evRecoveryAsked}, "A loss was reported, and staff decide.", lostOne},
+	{"recovery.granted", []string{evRecoveryGranted}, "A loss was reported, and restored at once as policy allows.", lostOne},
+	{"recovery.approved", []string{evRecoveryApproved}, "Staff approved a recovery.", lostOne},
+	{"recovery.refused", []string{evRecoveryRefused}, "Staff refused a recovery.", lostOne},
+	{"recovery.question", []string{evRecoveryQuestion}, "Staff asked the user back.", lostOne},
+	{"recovery.answered", []string{evRecoveryAnswered}, "The user answered.", lostOne},
+	{"recovery.excess", []string{evRecoveryExcess}, "Somebody restores more than is usual.", lostOne},
+
+	{"product.created", []string{evProductCreated}, "A product was created.", coded},
+	{"product.changed", []string{evProductChanged}, "A product was changed.", coded},
+	{"bundle.created", []string{evBundleCreated}, "A bundle was created.", coded},
+	{"bundle.changed", []string{evBundleChanged}, "A bundle was changed.", coded},
+	{"category.created", []string{evCategoryCreated}, "A category was created.", coded},
+	{"category.changed", []string{evCategoryChanged}, "A category was changed.", coded},
+
+	{HookTest, []string{evWebhookTest}, "Staff try whether messages arrive. It goes to one receiver alone, whatever types that wants.", []string{}},
+}
+
+// notTold are the events that receivers are not told of: steps of the exchange,
+// which come with the events of licenses, and what is about the server itself.
+var notTold = []string{
+	evVendorCreated, evStepIssued, evStepsConfirmed, evUpdateResent, evUpdatePushed, evWishesRefused, evReportOutOfDate,
+	evMailFailed, evSettingsChanged, evTokenCreated, evTokenRevoked, evRootExported, evRootRemoved,
+	evStaffAdded, evStaffDisabled, evStaffPassword, evStaffScopes, evSignedIn, evSignedOut, evSignInRefused,
+	evWebhookCreated, evWebhookChanged, evWebhookPaused, evWebhookResumed, evWebhookRotated, evWebhookDeleted,
+	evWebhookGone, evWebhookDisabled, evWebhookReplayed, evWebhookGivenUp,
+}
+
+// hookTypeOf is the type of each event that receivers are told of.
+var hookTypeOf = func() map[string]hookType {
+	all := map[string]hookType{}
+	for _, t := range hookTypes {
+		for _, e := range t.events {
+			all[e] = t
+		}
+	}
+	return all
+}()
+
+// WebhookEvents is the catalog of what receivers are told.
+func WebhookEvents() []wire.WebhookEvent {
+	var all []wire.WebhookEvent
+	for _, t := range hookTypes {
+		all = append(all, wire.WebhookEvent{Type: t.name, Description: t.text, Fields: t.fields})
+	}
+	return all
+}
+
+// typeNames are the types that a filter may name.
+func typeNames() (names []string) {
+	for _, t := range hookTypes {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// orderOf is the order that an event is about: named by it, or that of its license.
+func orderOf(tx *store.Tx, subjects []store.Subject) (string, error) {
+	id := ""
+	for _, s := range subjects {
+		switch {
+		case s.Kind == ofOrder:
+			return s.ID, nil
+		case s.Kind == ofLicense && id == "":
+			id = s.ID
+		}
+	}
+	if id == "" {
+		return "", nil
+	}
+	l, err := tx.License(license.ID(id))
+	return l.OrderID, err
+}
+
+// someSubjects is enough of the subjects of an event to know what it is mainly
+// about.
+const someSubjects = 8
+
+// aboutOf is what an event must not overtake events about: its orders, which stand
+// for their licenses, its containers, and whatever else it names.
+func aboutOf(tx *store.Tx, event string) (about []string, err error) {
+	subjects, err := tx.MainSubjects(event)
+	if err != nil {
+		return nil, err
+	}
+	ordered := false
+	for _, s := range subjects {
+		about = append(about, s.Kind+":"+s.ID)
+		ordered = ordered || s.Kind == ofOrder
+	}
+	if ordered {
+		return about, nil
+	}
+	first, err := tx.FirstSubjects(event, someSubjects)
+	if err != nil {
+		return nil, err
+	}
+	order, err := orderOf(tx, first)
+	if order != "" {
+		about = append(about, ofOrder+":"+order)
+	}
+	return about, err
+}
+
+// messageOf is what receivers are told of an event. It is made of what never
+// changes, so that it is the same whenever it is sent.
+func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
+	t := hookTypeOf[e.Name]
+	subjects, err := tx.FirstSubjects(e.ID, someSubjects)
+	if err != nil {
+		return m, err
+	}
+	var details struct {
+		Product    string             `json:"product"`
+		Generation license.Generation `json:"generation"`
+		To         license.State      `json:"to"`
+		Number     json.RawMessage    `json:"number"` // a recovery's is a number, an order's a text
+		Added      *int64             `json:"added"`
+		Withdrawn  *int64             `json:"withdrawn"`
+	}
+	if e.Details != nil {
+		if err := json.Unmarshal(e.Details, &details); err != nil {
+			return m, err
+		}
+	}
+	first := func(kinds ...string) string {
+		for _, s := range subjects {
+			for _, kind := range kinds {
+				if s.Kind == kind {
+					return s.ID
+				}
+			}
+		}
+		return ""
+	}
+	m = wire.WebhookMessage{Type: t.name, Time: license.Time(e.Time), Data: wire.WebhookData{Event: e.ID}}
+	if e.Sequence >= 0 {
+		m.Data.Sequence = &e.Sequence
+	}
+	for _, field := range t.fields {
+		switch field {
+		case fieldOrder:
+			order, err := orderOf(tx, subjects)
+			if err != nil {
+				return m, err
+			}
+			if order == "" {
+				continue
+			}
+			o, err := tx.OrderByID(order)
+			if err != nil {
+				return m, err
+			}
+			m.Data.Order = o.Number
+		case fieldLicense:
+			m.Data.License = license.ID(first(ofLicense))
+		case fieldProduct:
+			if m.Data.Product = details.Product; m.Data.Product == "" {
+				m.Data.Product = first(ofProduct, ofBundle, ofCategory)
+			}
+		case fieldGeneration:
+			m.Data.Generation = details.Generation
+		case fieldState:
+			m.Data.State = details.To
+		case fieldContainer:
+			m.Data.Container = license.Serial(first(ofContainer))
+		case fieldRecovery:
+			if err := json.Unmarshal(details.Number, &m.Data.Recovery); err != nil {
+				return m, err
+			}
+		case fieldLicenses:
+			if m.Data.Licenses = details.Added; m.Data.Licenses == nil {
+				m.Data.Licenses = details.Withdrawn
+			}
+		}
+	}
+	return m, nil
+}
