@@ -46,6 +46,7 @@ type Customer struct {
 type Waits struct {
 	Recoveries int `json:"recoveries"`
 	Containers int `json:"containers"`
+	Webhooks   int `json:"webhooks"` // failing, or stopped by the server
 }
 
 // Trail picks entries of the audit trail; the zero value picks all.

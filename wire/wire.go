@@ -495,7 +495,7 @@ type Token struct {
 // TokenRequest creates an API token.
 type TokenRequest struct {
 	Name   string           `json:"name" minLength:"1" maxLength:"100"`
-	Scopes []string         `json:"scopes" minItems:"1" doc:"read, orders, licenses, recovery, containers, catalog, audit, tokens or admin (all of them)."`
+	Scopes []string         `json:"scopes" minItems:"1" doc:"read, orders, licenses, recovery, containers, catalog, audit, tokens, webhooks or admin (all of them)."`
 	TTL    license.Duration `json:"ttl,omitempty" doc:"How long it is valid, such as 90d; for ever if absent."`
 }
 

@@ -69,7 +69,7 @@ func Root(env Env) *cobra.Command {
 		applyCommand(env), productCommand(env),
 		orderCommand(env), importCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
 		pendingCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
-		auditCommand(env), verifyCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
+		webhookCommand(env), auditCommand(env), verifyCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
 		cli.VersionCommand("licet-central"),
 	)
 	return root

@@ -48,6 +48,7 @@ func serveCommand(env Env) *cobra.Command {
 	cmd.Flags().String("log-format", "", "text or json (default: text, json with --json)")
 	cmd.Flags().String("log-level", "info", "debug, info, warn or error; info has a line for each request")
 	mailFlags(cmd)
+	webhookFlags(cmd)
 	vendorFlags(cmd)
 	databaseFlag(cmd)
 	return cmd
@@ -118,6 +119,10 @@ func serve(cmd *cobra.Command, env Env) error {
 	if err := reg.AllowOrigins(origins); err != nil {
 		return err
 	}
+	networks, err := allowNetworks(cmd, reg)
+	if err != nil {
+		return err
+	}
 	mailed, err := mailUntil(ctx, cmd, reg, log)
 	if err != nil {
 		return err
@@ -151,6 +156,8 @@ func serve(cmd *cobra.Command, env Env) error {
 		defer stop()
 	}
 	handler := Handler(reg, site, meter.New(reg, version, env.Now, log), log)
+	hooked := hooksUntil(ctx, networks, reg, log)
+	defer hooked()
 	stopped := sequenceUntil(ctx, reg, log)
 	err = web.Serve(ctx, listener, handler, log)
 	stopped()

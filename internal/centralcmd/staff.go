@@ -99,10 +99,15 @@ func passwordFlag(cmd *cobra.Command) {
 	cmd.Flags().String("password-file", "", "file whose first line is the password; - for standard input (default: one is made and printed once)")
 }
 
-// passwordOf reads a password; "" if one is to be made. It is never a flag:
-// other users of the machine see those.
+// passwordOf reads a password; "" if one is to be made.
 func passwordOf(cmd *cobra.Command) (string, error) {
-	path, _ := cmd.Flags().GetString("password-file")
+	return firstLine(cmd, "password-file", "password")
+}
+
+// firstLine reads a secret from the file that a flag names; "" if it names none. A
+// secret is never a flag itself: other users of the machine see those.
+func firstLine(cmd *cobra.Command, flag, what string) (string, error) {
+	path, _ := cmd.Flags().GetString(flag)
 	if path == "" {
 		return "", nil
 	}
@@ -114,11 +119,11 @@ func passwordOf(cmd *cobra.Command) (string, error) {
 		text, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the password: %w", err)
+		return "", fmt.Errorf("reading the %s: %w", what, err)
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
 	if first = strings.TrimSuffix(first, "\r"); first == "" {
-		return "", refusal.New(refusal.InvalidInput, "The first line of the password file is empty.")
+		return "", refusal.New(refusal.InvalidInput, "The first line of the %s file is empty.", what)
 	}
 	return first, nil
 }

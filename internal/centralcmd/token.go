@@ -103,7 +103,7 @@ func tokenCreateCommand(env Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().String("name", "", "what it is for (default: its scopes)")
-	cmd.Flags().StringSlice("scope", nil, "read, orders, licenses, recovery, containers, catalog, audit, tokens or admin (all of them); may be repeated")
+	cmd.Flags().StringSlice("scope", nil, "read, orders, licenses, recovery, containers, catalog, audit, tokens, webhooks or admin (all of them); may be repeated")
 	cmd.Flags().String("ttl", "", "how long it is valid, such as 90d (default: for ever)")
 	_ = cmd.MarkFlagRequired("scope") // the flag is there
 	return cmd

@@ -28,6 +28,7 @@ type town struct {
 	blocked          license.Serial
 	holder           license.Serial
 	order            wire.Order
+	hooks            hooks
 }
 
 func newTown(t *testing.T) *town {
@@ -123,6 +124,8 @@ func (w *town) pages() map[string]string {
 		"container-blocked": "/console/containers/" + string(w.blocked), "container-block": "/console/containers/" + string(w.holder) + "/block",
 		"orders": "/console/orders", "order": "/console/orders/" + w.order.Order, "order-cancel": "/console/orders/" + w.order.Order + "/cancel",
 		"blocklist": "/console/blocklist", "search": "/console/search", "search-found": "/console/search?q=hartmann", "search-nothing": "/console/search?q=zebra", "audit": "/console/audit",
+		"webhooks": "/console/webhooks", "webhook": "/console/webhooks/" + w.hooks.shop, "webhook-failing": "/console/webhooks/" + w.hooks.erp,
+		"webhook-disabled": "/console/webhooks/" + w.hooks.old, "webhook-gone": "/console/webhooks/" + w.hooks.gone,
 	}
 }
 
@@ -137,11 +140,12 @@ func (s *stage) session(name string) map[string]string {
 
 // alike are the pages that are made of what other ones show already. They are
 // looked at where somebody wants the screenshots.
-var alike = []string{"recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing"}
+var alike = []string{"recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing", "webhooks", "webhook-failing", "webhook-disabled", "webhook-gone"}
 
 // TestInBrowser looks at the console's pages.
 func TestInBrowser(t *testing.T) {
 	w := newTown(t)
+	w.hooks = newHooks(w.stage)
 	mine := w.session("maren.okafor")
 	german := map[string]string{"licet_language": "de"}
 	for k, v := range mine {
@@ -154,7 +158,7 @@ func TestInBrowser(t *testing.T) {
 			l.Pages = append(l.Pages, browser.Page{Name: name, URL: w.server.URL + path, Cookies: mine})
 		}
 		switch name {
-		case "recovery", "license-leaving", "container-flagged", "audit":
+		case "recovery", "license-leaving", "container-flagged", "audit", "webhooks", "webhook":
 			if everything || name == "recovery" {
 				l.Pages = append(l.Pages, browser.Page{Name: name + "-de", URL: w.server.URL + path, Cookies: german})
 			}
@@ -224,6 +228,11 @@ func TestHostileText(t *testing.T) {
 		s.must(err)
 		_, err = s.CreateToken(ctx, s.admin, wire.TokenRequest{Name: p, Scopes: []string{"read"}}, registry.Once{})
 		s.must(err)
+		hook := s.hook("https://evil.example/?"+escape(p), p, "")
+		s.deliver(hook, func(string) registry.Result { return registry.Result{Status: 500, Answer: all} })
+		s.order(fmt.Sprintf("hook %d %s", n, p), customer, "EVIL")
+		s.deliver(hook, func(string) registry.Result { return registry.Result{Fault: all} })
+		add("/console/webhooks/" + hook)
 		add(fmt.Sprintf("/console/recoveries/%d", number), "/console/search?q="+escape(p), "/console/orders?customer="+escape(customer+" GmbH"))
 		if n < 3 {
 			add("/console/licenses/"+string(o.Licenses[1].ID), "/console/licenses/"+string(o.Licenses[1].ID)+"/lost", "/console/containers/"+string(x.keys.Serial()), "/console/orders/"+o.Order, "/console/orders/"+o.Order+"/cancel",
@@ -231,6 +240,6 @@ func TestHostileText(t *testing.T) {
 				"/console/audit?actor="+escape(p)+"&event="+escape(p)+"&id="+escape(p)+"&since="+escape(p), "/console/sign-in?next="+escape(p), "/console/recoveries?state="+escape(p)+"&after=9"+"&customer="+escape(p))
 		}
 	}
-	add("/console/recoveries", "/console/recoveries?state=all", "/console/licenses", "/console/containers", "/console/orders", "/console/blocklist", "/console/audit")
+	add("/console/webhooks", "/console/recoveries", "/console/recoveries?state=all", "/console/licenses", "/console/containers", "/console/orders", "/console/blocklist", "/console/audit")
 	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "hostile", File: "testdata/hostile.mjs", Base: s.server.URL, Data: map[string]any{"password": password, "paths": paths}}}})
 }

@@ -95,6 +95,9 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	get("/orders/{id}/ticket", c.orderAgain)
 	get("/blocklist", c.blockList)
 	get("/blocklist/file", c.blockListFile)
+	get("/webhooks", c.webhooks)
+	get("/webhooks/{id}", c.webhook)
+	post("/webhooks/{id}/{action}", c.webhookDo)
 	get("/search", c.search)
 	post("/search", c.search)
 	get("/audit", c.audit)
@@ -141,8 +144,12 @@ type member struct {
 
 // shell is the frame of a page.
 func (m member) shell(title string, section look.Section, exact bool) look.Staff {
-	return look.Staff{Title: title, Section: section, Exact: exact, Person: m.account.Name, Out: Prefix + "/sign-out",
-		Waiting: map[look.Section]int{look.Recoveries: m.waits.Recoveries, look.Containers: m.waits.Containers}}
+	s := look.Staff{Title: title, Section: section, Exact: exact, Person: m.account.Name, Out: Prefix + "/sign-out",
+		Waiting: map[look.Section]int{look.Recoveries: m.waits.Recoveries, look.Containers: m.waits.Containers, look.Webhooks: m.waits.Webhooks}}
+	if !m.Can(registry.ScopeWebhooks) {
+		s.Without = []look.Section{look.Webhooks}
+	}
+	return s
 }
 
 // staffPage is a page for somebody who is signed in.

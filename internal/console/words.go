@@ -177,6 +177,9 @@ var drawings = map[string]struct {
 	"restored": {look.IconRecovery, look.Warning}, "lost": {look.IconWarning, look.Danger},
 	"signed_in": {look.IconPerson, ""}, "signed_out": {look.IconOut, ""}, "sign_in_refused": {look.IconWarning, look.Warning},
 	"staff_added": {look.IconPerson, ""}, "staff_disabled": {look.IconBlock, look.Warning}, "staff_password_set": {look.IconKey, ""}, "staff_scopes_set": {look.IconKey, ""},
+	"webhook_created": {look.IconPlus, ""}, "webhook_changed": {look.IconInfo, ""}, "webhook_paused": {look.IconClock, look.Info}, "webhook_resumed": {look.IconCheck, ""},
+	"webhook_rotated": {look.IconKey, ""}, "webhook_deleted": {look.IconClose, look.Warning}, "webhook_gone": {look.IconWarning, look.Warning}, "webhook_disabled": {look.IconWarning, look.Danger},
+	"webhook_replayed": {look.IconRecovery, ""}, "webhook_given_up": {look.IconClose, look.Danger}, "webhook_test": {look.IconOut, ""},
 	"token_created": {look.IconKey, ""}, "token_revoked": {look.IconKey, look.Warning}, "root_exported": {look.IconKey, look.Warning}, "root_removed": {look.IconKey, look.Warning},
 }
 
@@ -218,6 +221,10 @@ func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []lo
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.order"), Href: orderPath(s.ID)})
 		case "recovery":
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.recovery", "ID", s.ID), Href: Prefix + "/recoveries/" + s.ID})
+		case "webhook":
+			if e.Event != "webhook_deleted" {
+				links = append(links, look.Link{Text: look.T(ctx, "console.link.webhook"), Href: webhookPath(s.ID)})
+			}
 		}
 	}
 	return links

@@ -670,7 +670,7 @@ func TestRotation(t *testing.T) {
 			_, err := w.ChangeWebhook(ctx, w.admin, h.ID, wire.WebhookChange{URL: ref(r.url())})
 			must(t, err)
 		}
-		v, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{}, registry.Once{})
+		v, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{})
 		must(t, err)
 		if len(v.Keys) != 2 || v.Keys[0].Ends != 0 || v.Keys[1].Ends != license.At(w.now().Add(24*time.Hour)) || v.Secret == h.Secret {
 			t.Fatalf("%+v", v)
@@ -688,24 +688,24 @@ func TestRotation(t *testing.T) {
 		w.order("3")
 		w.send()
 		fresh.take()
-		only, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{Overlap: ref(license.Duration(0)), Signature: "v1a"}, registry.Once{})
+		only, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{Overlap: ref(license.Duration(0)), Signature: "v1a"})
 		must(t, err)
 		if len(only.Keys) != 1 || !strings.HasPrefix(only.Secret, "whpk_") || only.Keys[0].Public != only.Secret || only.Keys[0].Signature != "v1a" {
 			t.Errorf("%+v", only)
 		}
 		for n := range 4 {
-			_, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{}, registry.Once{})
+			_, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{})
 			if (n < 3) != (err == nil) {
 				t.Errorf("number %d: %v", n, err)
 			}
 		}
 		own := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-		got, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{Overlap: ref(license.Duration(0)), Secret: own}, registry.Once{})
+		got, err := w.RotateWebhook(ctx, w.admin, h.ID, wire.WebhookRotation{Overlap: ref(license.Duration(0)), Secret: own})
 		if err != nil || got.Secret != own || len(got.Keys) != 1 {
 			t.Errorf("%+v %v", got, err)
 		}
 		for _, bad := range []wire.WebhookRotation{{Secret: own, Signature: "v1a"}, {Secret: "x"}, {Signature: "v2"}, {Overlap: ref(31 * license.Day)}} {
-			if _, err := w.RotateWebhook(ctx, w.admin, h.ID, bad, registry.Once{}); !refusal.Is(err, refusal.InvalidInput) {
+			if _, err := w.RotateWebhook(ctx, w.admin, h.ID, bad); !refusal.Is(err, refusal.InvalidInput) {
 				t.Errorf("%+v: %v", bad, err)
 			}
 		}
@@ -721,9 +721,9 @@ func TestSecretsAreSealed(t *testing.T) {
 		r := newReceiver(t)
 		once := registry.Once{Key: "k", Hash: [32]byte{1}}
 		req := wire.WebhookRequest{URL: r.url()}
-		h, err := w.CreateWebhook(ctx, w.admin, req, once)
+		h, err := w.CreateWebhook(registry.WithOnce(ctx, once), w.admin, req)
 		must(t, err)
-		if again, err := w.CreateWebhook(ctx, w.admin, req, once); err != nil || again.ID != h.ID || again.Secret != h.Secret {
+		if again, err := w.CreateWebhook(registry.WithOnce(ctx, once), w.admin, req); err != nil || again.ID != h.ID || again.Secret != h.Secret {
 			t.Errorf("repeated: %+v %v", again, err)
 		}
 		must(t, db.Read(ctx, func(tx *store.Tx) error {

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"licet/internal/courier"
-	"licet/internal/registry"
 	"licet/internal/store"
 	"licet/internal/webhook"
 	"licet/refusal"
@@ -77,7 +76,7 @@ func (w *world) with(networks []string, trust *tls.Config) *courier.Courier {
 // try makes a webhook, has one message sent to it, and says what came of it.
 func (w *world) try(c *courier.Courier, url string) wire.WebhookAttempt {
 	w.t.Helper()
-	h, err := w.CreateWebhook(ctx, w.admin, wire.WebhookRequest{URL: url, Events: []string{"order.created"}}, registry.Once{})
+	h, err := w.CreateWebhook(ctx, w.admin, wire.WebhookRequest{URL: url, Events: []string{"order.created"}})
 	must(w.t, err)
 	d, err := w.TestWebhook(ctx, w.admin, h.ID)
 	must(w.t, err)
@@ -118,7 +117,7 @@ func TestInternalAddresses(t *testing.T) {
 		for _, u := range urls {
 			// Staff are told at once where the address itself says it.
 			w.AllowNetworks(webhook.Networks{})
-			_, err := w.CreateWebhook(ctx, w.admin, wire.WebhookRequest{URL: scheme + u}, registry.Once{})
+			_, err := w.CreateWebhook(ctx, w.admin, wire.WebhookRequest{URL: scheme + u})
 			if err != nil && !refusal.Is(err, refusal.InvalidInput) {
 				t.Errorf("%s%s: %v", scheme, u, err)
 			}

@@ -116,7 +116,7 @@ func (w *world) send() int {
 func (w *world) hook(r *receiver, req wire.WebhookRequest) wire.Webhook {
 	w.t.Helper()
 	req.URL = r.url()
-	h, err := w.CreateWebhook(ctx, w.admin, req, registry.Once{})
+	h, err := w.CreateWebhook(ctx, w.admin, req)
 	must(w.t, err)
 	r.learn(h.Secret)
 	return h

@@ -1,5 +1,6 @@
-// Package notify tells people by e-mail what became of lost licenses: the user
-// who reported the loss, and the vendor's staff. It reads the audit log from
+// Package notify tells people by e-mail what became of lost licenses, the user who
+// reported the loss and the vendor's staff; and staff of webhooks that the server has
+// stopped. It reads the audit log from
 // where it was done the last time, so that a mail server that was down costs time
 // and nothing else; after a crash at the wrong moment a message goes out twice.
 package notify
@@ -143,20 +144,23 @@ func (n *Notifier) Once(ctx context.Context) (sent int, err error) {
 
 // tell sends the messages of one notice.
 func (n *Notifier) tell(ctx context.Context, notice registry.Notice) (sent int, err error) {
-	rec := notice.Recovery
+	about := fmt.Sprintf("recovery %d", notice.Recovery.Number)
+	if notice.Webhook != "" {
+		about = "webhook " + notice.Webhook
+	}
 	for _, m := range n.messages(notice) {
-		err := n.send(ctx, m, rec, notice.Text)
+		err := n.send(ctx, m, notice)
 		var failed *gomail.SendError
 		switch {
 		case err == nil:
 			sent++
 		case errors.As(err, &failed) && !failed.IsTemp() && refusedForGood(failed), errors.Is(err, errAddress):
-			n.log.Warn("a message cannot be delivered", "recovery", rec.Number, "fault", err)
+			n.log.Warn("a message cannot be delivered", "about", about, "fault", err)
 			if err := n.reg.NoticeFailed(ctx, notice, err.Error()); err != nil {
 				return sent, err
 			}
 		default:
-			return sent, fmt.Errorf("notify: recovery %d: %w", rec.Number, err)
+			return sent, fmt.Errorf("notify: %s: %w", about, err)
 		}
 	}
 	return sent, nil
@@ -184,7 +188,7 @@ func (n *Notifier) messages(notice registry.Notice) (list []message) {
 	user := map[string]string{registry.NoticeReported: "reported", registry.NoticeGranted: "granted", registry.NoticeApproved: "approved",
 		registry.NoticeRefused: "refused", registry.NoticeQuestion: "question"}
 	staff := map[string]string{registry.NoticeReported: "staff", registry.NoticeAnswered: "answered",
-		registry.NoticeExcess: "excess"}
+		registry.NoticeExcess: "excess", registry.NoticeGone: "webhook", registry.NoticeDisabled: "webhook"}
 	if text := user[notice.Kind]; text != "" && rec.Contact != "" {
 		list = append(list, message{rec.Contact, rec.Language, text})
 	}
@@ -199,12 +203,12 @@ type facts struct {
 	Number                  uint64
 	Count, Vendor, Customer string
 	Reason, Said, Text      string
-	Address                 string
+	Address, Webhook        string
 	Licenses                []wire.RecoveryLicense
 }
 
-func (n *Notifier) send(ctx context.Context, m message, rec wire.Recovery, text string) error {
-	subject, body, err := n.write(m, rec, text)
+func (n *Notifier) send(ctx context.Context, m message, notice registry.Notice) error {
+	subject, body, err := n.write(m, notice)
 	if err != nil {
 		return err
 	}
@@ -223,7 +227,8 @@ func (n *Notifier) send(ctx context.Context, m message, rec wire.Recovery, text 
 
 // write makes subject and text of a message in its language. What people wrote
 // is indented, so that it cannot pass for the server's own words.
-func (n *Notifier) write(m message, rec wire.Recovery, text string) (subject, body string, err error) {
+func (n *Notifier) write(m message, notice registry.Notice) (subject, body string, err error) {
+	rec := notice.Recovery
 	t := n.texts[m.language]
 	if t == nil {
 		t = n.texts[fallback]
@@ -234,7 +239,7 @@ func (n *Notifier) write(m message, rec wire.Recovery, text string) (subject, bo
 	}
 	err = t.ExecuteTemplate(&all, m.text, facts{
 		Number: rec.Number, Count: count.String(), Vendor: n.cfg.Vendor, Customer: rec.Customer, Reason: quoted(rec.Decision), Said: quoted(rec.Reason),
-		Text: quoted(text), Address: strings.TrimRight(n.cfg.Address, "/"), Licenses: rec.Licenses,
+		Text: quoted(notice.Text), Address: strings.TrimRight(n.cfg.Address, "/"), Webhook: notice.Webhook, Licenses: rec.Licenses,
 	})
 	subject, body, _ = strings.Cut(strings.TrimSpace(all.String()), "\n")
 	return subject, strings.TrimSpace(body) + "\n", err

@@ -311,3 +311,24 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedWebhookByMail: staff are told once of a webhook that the server has
+// stopped.
+func TestStoppedWebhookByMail(t *testing.T) {
+	w := newWorld(t)
+	h, err := w.CreateWebhook(t.Context(), w.admin, wire.WebhookRequest{URL: "https://shop.example/hooks?key=secret"})
+	must(t, err)
+	_, err = w.CreateOrder(t.Context(), w.admin, wire.OrderRequest{Customer: "Buyer", Items: []wire.OrderItem{{Product: "CAD"}}}, registry.Once{})
+	must(t, err)
+	w.once(t, 0)
+	round, _, err := w.TakeRound(t.Context(), h.ID, "one")
+	must(t, err)
+	must(t, w.RecordRound(t.Context(), round, []registry.Result{{ID: round.Messages[0].ID, Status: 410}}))
+	w.once(t, 1)
+	got := w.box.take(t)[0]
+	has(t, got, "<staff@example.com>", "A webhook is stopped", "> The webhook to shop.example was paused", "/console/webhooks/"+h.ID, "licet-central webhook update "+h.ID)
+	if strings.Contains(got, "secret") {
+		t.Error(got)
+	}
+	w.once(t, 0)
+}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/json"
 
 	"licet/internal/store"
@@ -119,6 +120,14 @@ func WebhookEvents() []wire.WebhookEvent {
 		all = append(all, wire.WebhookEvent{Type: t.name, Description: t.text, Fields: t.fields})
 	}
 	return all
+}
+
+// WebhookEvents is the catalog for whoever chooses from it.
+func (r *Registry) WebhookEvents(_ context.Context, a Actor) (wire.List[wire.WebhookEvent], error) {
+	if err := a.may(ScopeWebhooks); err != nil {
+		return wire.List[wire.WebhookEvent]{}, err
+	}
+	return wire.List[wire.WebhookEvent]{Items: WebhookEvents()}, nil
 }
 
 // typeNames are the types that a filter may name.

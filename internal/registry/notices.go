@@ -20,16 +20,21 @@ const (
 	NoticeQuestion = evRecoveryQuestion // staff ask back
 	NoticeAnswered = evRecoveryAnswered // the user has answered
 	NoticeExcess   = evRecoveryExcess   // somebody restores more than is usual
+	NoticeGone     = evWebhookGone      // a webhook was paused: its receiver says that it is gone
+	NoticeDisabled = evWebhookDisabled  // a webhook was disabled: nothing got through for days
 )
 
-var noticeKinds = map[string]bool{NoticeReported: true, NoticeGranted: true, NoticeApproved: true, NoticeRefused: true, NoticeQuestion: true, NoticeAnswered: true, NoticeExcess: true}
+var noticeKinds = map[string]bool{NoticeReported: true, NoticeGranted: true, NoticeApproved: true, NoticeRefused: true, NoticeQuestion: true, NoticeAnswered: true, NoticeExcess: true,
+	NoticeGone: true, NoticeDisabled: true}
 
-// Notice is something that people are to be told about a recovery.
+// Notice is something that people are to be told about a recovery, or about a
+// webhook.
 type Notice struct {
 	Kind     string
-	Recovery wire.Recovery
-	Text     string // of a question, an answer, or an excess in a sentence
-	Sequence int64  // of its event in the audit log
+	Recovery wire.Recovery // with the number 0 where it is about a webhook
+	Webhook  string        // its id
+	Text     string        // of a question or an answer; what happened in a sentence for an excess or a webhook
+	Sequence int64         // of its event in the audit log
 }
 
 // noticesAtOnce is how many events are looked at in one go.
@@ -61,6 +66,10 @@ func (r *Registry) TakeNotices(ctx context.Context, consumer string, lease time.
 		for _, e := range events {
 			next = e.Sequence + 1
 			if !noticeKinds[e.Name] {
+				continue
+			}
+			if e.Name == NoticeGone || e.Name == NoticeDisabled {
+				list = append(list, Notice{Kind: e.Name, Webhook: e.Subjects[0].ID, Text: sentence(e), Sequence: e.Sequence})
 				continue
 			}
 			var details struct {
@@ -102,8 +111,12 @@ func (r *Registry) DoneNotices(ctx context.Context, consumer string, next int64,
 	})
 }
 
-// NoticeFailed keeps that a message about a recovery can never be delivered.
+// NoticeFailed keeps that a message about a recovery can never be delivered. One about
+// a webhook is in the trail itself.
 func (r *Registry) NoticeFailed(ctx context.Context, n Notice, why string) error {
+	if n.Recovery.Number == 0 {
+		return nil
+	}
 	return r.write(ctx, func(tx *store.Tx) error {
 		return r.scribe(tx, Actor{Kind: "system", Name: "mail"}, r.cfg.Now()).
 			note(evMailFailed, map[string]any{"number": n.Recovery.Number, "why": why}, about(ofRecovery, number(n.Recovery.Number)))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"licet/internal/store"
+	"licet/internal/webhook"
 	"licet/license"
 	"licet/refusal"
 	"licet/wire"
@@ -291,7 +292,16 @@ func (r *Registry) Waits(ctx context.Context, a Actor) (out wire.Waits, err erro
 		return out, err
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		out.Recoveries, out.Containers, err = tx.Waits()
+		out = wire.Waits{}
+		if out.Recoveries, out.Containers, err = tx.Waits(); err != nil || a.may(ScopeWebhooks) != nil {
+			return err
+		}
+		hooks, err := tx.Webhooks()
+		for _, h := range hooks {
+			if h.Stopped == store.HookGone || h.Stopped == store.HookFailing || h.Stopped == "" && h.Failures >= webhook.HoldAfter {
+				out.Webhooks++
+			}
+		}
 		return err
 	})
 	return out, err

@@ -29,7 +29,7 @@ func (r *Registry) AllowNetworks(n webhook.Networks) { r.networks = n }
 
 // CreateWebhook makes a webhook: events from now on go there. The secret that the
 // receiver verifies with is in this answer only.
-func (r *Registry) CreateWebhook(ctx context.Context, a Actor, req wire.WebhookRequest, once Once) (out wire.Webhook, err error) {
+func (r *Registry) CreateWebhook(ctx context.Context, a Actor, req wire.WebhookRequest) (out wire.Webhook, err error) {
 	if err := a.may(ScopeWebhooks); err != nil {
 		return out, err
 	}
@@ -37,9 +37,14 @@ func (r *Registry) CreateWebhook(ctx context.Context, a Actor, req wire.WebhookR
 	if err != nil {
 		return out, err
 	}
+	// What has happened already has its place in the log then, and the receiver begins
+	// behind it.
+	if _, err := r.Sequence(ctx); err != nil {
+		return out, err
+	}
 	now := r.cfg.Now()
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return answerOnce(r, tx, a, once, &out, func() error {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
 			if err := tx.Touch("vendor", "id", r.vendor.ID); err != nil {
 				return err
 			}
@@ -292,7 +297,7 @@ func (r *Registry) switchWebhook(tx *store.Tx, h *store.Webhook, state string, l
 
 // RotateWebhook makes a new key; the ones before sign beside it until they end. What
 // the receiver verifies with is in this answer only.
-func (r *Registry) RotateWebhook(ctx context.Context, a Actor, id string, rot wire.WebhookRotation, once Once) (out wire.Webhook, err error) {
+func (r *Registry) RotateWebhook(ctx context.Context, a Actor, id string, rot wire.WebhookRotation) (out wire.Webhook, err error) {
 	if err := a.may(ScopeWebhooks); err != nil {
 		return out, err
 	}
@@ -307,7 +312,7 @@ func (r *Registry) RotateWebhook(ctx context.Context, a Actor, id string, rot wi
 	now := license.At(at)
 	ends := now.Add(overlap.Go())
 	err = r.write(ctx, func(tx *store.Tx) error {
-		return answerOnce(r, tx, a, once, &out, func() error {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
 			h, err := tx.LockWebhook(id)
 			if err != nil {
 				return noWebhook(err, id)
@@ -384,21 +389,23 @@ func (r *Registry) TestWebhook(ctx context.Context, a Actor, id string) (out wir
 		return out, err
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		h, err := tx.LockWebhook(id)
-		if err != nil {
-			return noWebhook(err, id)
-		}
-		log := r.scribe(tx, a, r.cfg.Now())
-		event, err := log.noteWithID(evWebhookTest, map[string]any{"host": hostOf(h.URL)}, about(ofWebhook, id))
-		if err != nil {
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
+			h, err := tx.LockWebhook(id)
+			if err != nil {
+				return noWebhook(err, id)
+			}
+			log := r.scribe(tx, a, r.cfg.Now())
+			event, err := log.noteWithID(evWebhookTest, map[string]any{"host": hostOf(h.URL)}, about(ofWebhook, id))
+			if err != nil {
+				return err
+			}
+			if err := tx.AddDelivery(store.Delivery{Webhook: id, Event: event, Sequence: unsequenced, Type: HookTest}, false); err != nil {
+				return err
+			}
+			d, err := tx.Delivery(id, event)
+			out = deliveryView(d, license.At(r.cfg.Now()))
 			return err
-		}
-		if err := tx.AddDelivery(store.Delivery{Webhook: id, Event: event, Sequence: unsequenced, Type: HookTest}, false); err != nil {
-			return err
-		}
-		d, err := tx.Delivery(id, event)
-		out = deliveryView(d)
-		return err
+		})
 	})
 	return out, err
 }
@@ -406,9 +413,9 @@ func (r *Registry) TestWebhook(ctx context.Context, a Actor, id string) (out wir
 // unsequenced is the place of an event that has none in the audit log yet.
 const unsequenced = -1
 
-func deliveryView(d store.Delivery) wire.WebhookDelivery {
+func deliveryView(d store.Delivery, now license.Time) wire.WebhookDelivery {
 	v := wire.WebhookDelivery{Event: d.Event, Type: d.Type, Time: d.Time, State: d.State, Attempts: d.Attempts, Last: d.Last, Status: d.Status}
-	if d.State == store.Pending {
+	if d.State == store.Pending && d.Next > now {
 		v.Next = d.Next
 	}
 	return v
@@ -428,7 +435,7 @@ func (r *Registry) WebhookDeliveries(ctx context.Context, a Actor, id, state, cu
 		ds, err := tx.Deliveries(id, state, cursor, limit)
 		out = wire.List[wire.WebhookDelivery]{Items: []wire.WebhookDelivery{}}
 		for _, d := range ds {
-			out.Items = append(out.Items, deliveryView(d))
+			out.Items = append(out.Items, deliveryView(d, license.At(r.cfg.Now())))
 			out.Next = d.Event
 		}
 		if len(ds) < limit {
@@ -452,7 +459,7 @@ func (r *Registry) WebhookDelivery(ctx context.Context, a Actor, id, event strin
 		if err != nil {
 			return err
 		}
-		out = deliveryView(d)
+		out = deliveryView(d, license.At(r.cfg.Now()))
 		body, err := bodyOf(tx, event)
 		if err != nil {
 			return err
@@ -499,26 +506,29 @@ func (r *Registry) ReplayWebhook(ctx context.Context, a Actor, id string, req wi
 	if err != nil {
 		return out, err
 	}
+	next := out.Next
 	err = r.write(ctx, func(tx *store.Tx) error {
-		h, err := tx.LockWebhook(id)
-		if err != nil {
-			return noWebhook(err, id)
-		}
-		out.Queued = int64(len(again))
-		if req.Failed {
-			if out.Queued, err = tx.RetryFailed(id); err != nil {
-				return err
+		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
+			h, err := tx.LockWebhook(id)
+			if err != nil {
+				return noWebhook(err, id)
 			}
-		}
-		for _, d := range again {
-			if err := tx.AddDelivery(d, true); err != nil {
-				return err
+			out = wire.WebhookReplayed{Queued: int64(len(again)), Next: next}
+			if req.Failed {
+				if out.Queued, err = tx.RetryFailed(id); err != nil {
+					return err
+				}
 			}
-		}
-		if out.Queued == 0 {
-			return nil
-		}
-		return r.scribe(tx, a, r.cfg.Now()).note(evWebhookReplayed, map[string]any{"host": hostOf(h.URL), "count": out.Queued}, about(ofWebhook, id))
+			for _, d := range again {
+				if err := tx.AddDelivery(d, true); err != nil {
+					return err
+				}
+			}
+			if out.Queued == 0 {
+				return nil
+			}
+			return r.scribe(tx, a, r.cfg.Now()).note(evWebhookReplayed, map[string]any{"host": hostOf(h.URL), "count": out.Queued}, about(ofWebhook, id))
+		})
 	})
 	return out, err
 }

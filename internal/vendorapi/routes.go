@@ -112,6 +112,7 @@ func routes(api huma.API, reg *registry.Registry) {
 	withdrawRoutes(api, reg)
 	recoveryRoutes(api, reg)
 	blockListRoutes(api, reg)
+	webhookRoutes(api, reg)
 
 	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Oldest first."},
 		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Event], error) {
@@ -149,7 +150,7 @@ type OrderPath struct {
 	Number string `path:"number" maxLength:"200" doc:"Order number."`
 }
 
-// IDPath names a license or a token.
+// IDPath names a license, a token or a webhook.
 type IDPath struct {
 	ID string `path:"id" maxLength:"200" doc:"Its id."`
 }
@@ -224,7 +225,7 @@ func operation(r route) huma.Operation {
 	switch {
 	case r.path == "/catalog":
 		op.MaxBodyBytes = maxCatalog
-	case r.id == "createOrder" || r.id == "createToken":
+	case r.id == "createOrder" || r.id == "createToken" || r.id == "createWebhook":
 		op.DefaultStatus = http.StatusCreated
 	}
 	return op

@@ -75,6 +75,7 @@ func describe(mux *http.ServeMux, reg *registry.Registry) *huma.OpenAPI {
 		{Name: "Containers", Description: "The machines, tokens and accounts that hold licenses."},
 		{Name: "Recoveries", Description: "Lost licenses, and what is decided about them."},
 		{Name: "Settings", Description: "What holds for every machine."},
+		{Name: "Webhooks", Description: "Where events are sent to, and what became of them."},
 		{Name: "Audit", Description: "Everything that happened, provably whole."},
 		{Name: "Tokens", Description: "Access to this interface."},
 	}
@@ -82,6 +83,7 @@ func describe(mux *http.ServeMux, reg *registry.Registry) *huma.OpenAPI {
 	api := humago.NewWithPrefix(mux, Prefix, config)
 	api.UseMiddleware(authenticate(reg))
 	routes(api, reg)
+	describeWebhooks(api.OpenAPI())
 	return api.OpenAPI()
 }
 

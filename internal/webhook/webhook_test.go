@@ -71,7 +71,10 @@ func TestReferenceVerifies(t *testing.T) {
 			h.Set(webhook.HeaderTimestamp, webhook.Timestamp(now.Add(time.Second)))
 			return body
 		},
-		func(h http.Header) []byte { h.Set(webhook.HeaderSignature, other.Sign("evt_1", now, body)); return body },
+		func(h http.Header) []byte {
+			h.Set(webhook.HeaderSignature, other.Sign("evt_1", now, body))
+			return body
+		},
 	} {
 		h := header.Clone()
 		if err := reference.Verify(change(h), h); err == nil {
