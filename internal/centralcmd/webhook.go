@@ -22,7 +22,7 @@ import (
 )
 
 // hooksEvery is how often the server looks for events to send.
-const hooksEvery = time.Second
+const hooksEvery = 250 * time.Millisecond
 
 func webhookFlags(cmd *cobra.Command) {
 	cmd.Flags().StringSlice("webhooks-allow-internal", nil, "internal network, such as `10.1.0.0/16`, that webhooks may send to, also without TLS; may be repeated")

@@ -63,6 +63,9 @@ func init() {
 		"cut":       plain(cut),
 		"vendor":    plain(vendorCommand),
 		"hides":     plain(hides),
+		"receiver":  plain(receiverCommand),
+		"received":  plain(received),
+		"until":     plain(until),
 	}
 }
 

@@ -57,5 +57,10 @@
 //	                               it, and vendor -stop NAME ends it
 //	call METHOD PATH [-key K] [-token T] [FILE]
 //	                               calls the management interface itself
+//	receiver R                     a server that is told what happens: $R is its address
+//	receiver R knows SECRET        it verifies messages with this secret too
+//	receiver R answers STATUS      how it answers from now on; 204 to begin with
+//	received R TYPE...             waits for so many messages, and checks that they are these
+//	until REGEXP central ARGS...   repeats a command until it writes this
 //	times N 'COMMAND'              repeats a command, % is 1, 2, ... N
 package scenarios

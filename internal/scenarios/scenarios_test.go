@@ -53,7 +53,7 @@ func setUp(e *testscript.Env, database func(testing.TB) string) error {
 	s := &stage{
 		ctx: t.Context(), t: t, work: e.WorkDir, database: database,
 		now:     time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		vendors: map[string]*vendor{}, machines: map[string]*host{},
+		vendors: map[string]*vendor{}, machines: map[string]*host{}, receivers: map[string]*receiver{},
 	}
 	e.Values[stageKey{}] = s
 	e.Defer(s.strike)

@@ -42,6 +42,8 @@ type stage struct {
 	vendors  map[string]*vendor // "" is the one that every script has
 	machines map[string]*host
 	orders   int
+
+	receivers map[string]*receiver
 }
 
 // vendor is a running server.
@@ -101,6 +103,9 @@ func (s *stage) strike() {
 		if v.stop != nil {
 			v.stop()
 		}
+	}
+	for _, r := range s.receivers {
+		r.server.Close()
 	}
 }
 
