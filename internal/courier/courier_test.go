@@ -130,10 +130,10 @@ func TestReceiverDown(t *testing.T) {
 		if v := w.show(h.ID); v.State != wire.WebhookFailing || v.Since != license.At(end.Add(-time.Hour)) || v.Pending != 20*6 {
 			t.Errorf("after an hour: %+v", v)
 		}
-		counts, err := w.WebhookCounts(ctx)
+		figures, err := w.Figures(ctx)
 		must(t, err)
-		if counts != (registry.WebhookCounts{Pending: 120, Failing: 1}) {
-			t.Errorf("%+v", counts)
+		if figures.Webhooks != (registry.WebhookCounts{Webhooks: 1, Pending: 120, Failing: 1}) {
+			t.Errorf("%+v", figures.Webhooks)
 		}
 		_, err = w.ChangeWebhook(ctx, w.admin, h.ID, wire.WebhookChange{URL: ref(there)})
 		must(t, err)
@@ -518,8 +518,8 @@ func TestDisabled(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		noted(t, w, "webhook_disabled", 1)
-		if counts, err := w.WebhookCounts(ctx); err != nil || counts.Stopped != 1 || counts.Failing != 0 {
-			t.Errorf("%+v %v", counts, err)
+		if figures, err := w.Figures(ctx); err != nil || figures.Webhooks.Stopped != 1 || figures.Webhooks.Failing != 0 {
+			t.Errorf("%+v %v", figures, err)
 		}
 		w.order("last")
 		w.later(24 * time.Hour)

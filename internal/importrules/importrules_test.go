@@ -168,7 +168,14 @@ var rules = []rule{
 		reason:    "the store keeps and finds; what may happen is decided above it",
 	},
 	{
-		name: "background work", of: own("internal/jobs/...", "internal/notify/..."),
+		name: "webhook", of: own("internal/webhook/..."), noClock: true,
+		never:     []string{"net", "os/...", "database/...", "math/rand/...", "crypto/rand"},
+		unreached: own("internal/store/...", "internal/registry/..."),
+		reason:    "when and where messages go is decided from values; package courier has the hands",
+	},
+	{
+		name: "background work", of: own("internal/jobs/...", "internal/notify/...", "internal/courier/..."),
+		never:     append(own("internal/store/..."), "database/sql/..."),
 		unreached: own("internal/gateway/...", "internal/vendorapi/...", "internal/portal/...", "internal/console/..."),
 		reason:    "work that nobody waits for needs no audience",
 	},

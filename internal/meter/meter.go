@@ -85,6 +85,8 @@ var (
 	orders     = prometheus.NewDesc("licet_orders", "Orders.", nil, nil)
 	recoveries = prometheus.NewDesc("licet_recoveries_open", "Reports of lost licenses that wait for staff, or for an answer of who reported.", nil, nil)
 	earmarks   = prometheus.NewDesc("licet_vendor_actions_pending", "Actions of the vendor that wait for a container.", nil, nil)
+	hooks      = prometheus.NewDesc("licet_webhooks", "Webhooks by condition: all, failing, stopped by the server.", []string{"condition"}, nil)
+	deliveries = prometheus.NewDesc("licet_webhook_deliveries", "Events for receivers by state: pending, failed (given up).", []string{"state"}, nil)
 	tail       = prometheus.NewDesc("licet_audit_tail", "Events that the audit log has not taken in yet, of at most 10000.", nil, nil)
 	epoch      = prometheus.NewDesc("licet_epoch", "Epoch of the record; it grows when the record is recovered.", nil, nil)
 	up         = prometheus.NewDesc("licet_database_up", "1 if the record could be read, else 0.", nil, nil)
@@ -108,7 +110,7 @@ type book struct {
 
 // Describe names the figures.
 func (b *book) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, tail, epoch, up} {
+	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, hooks, deliveries, tail, epoch, up} {
 		to <- d
 	}
 }
@@ -145,6 +147,11 @@ func (b *book) Collect(to chan<- prometheus.Metric) {
 	gauge(orders, b.last.Orders)
 	gauge(recoveries, b.last.Recoveries)
 	gauge(earmarks, b.last.Earmarks)
+	gauge(hooks, b.last.Webhooks.Webhooks, "all")
+	gauge(hooks, b.last.Webhooks.Failing, "failing")
+	gauge(hooks, b.last.Webhooks.Stopped, "stopped")
+	gauge(deliveries, b.last.Webhooks.Pending, "pending")
+	gauge(deliveries, b.last.Webhooks.Failed, "failed")
 	gauge(tail, b.last.Tail)
 	gauge(epoch, int64(b.last.Epoch))
 }

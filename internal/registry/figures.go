@@ -9,7 +9,8 @@ import (
 // Figures is how many of what the record holds, for monitoring.
 type Figures struct {
 	store.Figures
-	Epoch uint64
+	Webhooks WebhookCounts
+	Epoch    uint64
 }
 
 // Figures counts what the record holds. It reads every license: a second for
@@ -18,7 +19,10 @@ func (r *Registry) Figures(ctx context.Context) (f Figures, err error) {
 	f.Epoch = r.keys.epoch
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
 		var err error
-		f.Figures, err = tx.Figures()
+		if f.Figures, err = tx.Figures(); err != nil {
+			return err
+		}
+		f.Webhooks, err = webhookCounts(tx)
 		return err
 	})
 	return f, err

@@ -649,34 +649,31 @@ func deliveryOf(tx *store.Tx, h store.Webhook, e store.Event) (d store.Delivery,
 // WebhookCounts is how the deliveries of all webhooks are, for whoever watches the
 // server.
 type WebhookCounts struct {
-	Pending int64 // events that wait to be delivered
-	Failed  int64 // events that were given up
-	Failing int64 // webhooks that nothing gets through to at the moment
-	Stopped int64 // webhooks that the server has stopped by itself
+	Webhooks int64
+	Pending  int64 // events that wait to be delivered
+	Failed   int64 // events that were given up
+	Failing  int64 // webhooks that nothing gets through to at the moment
+	Stopped  int64 // webhooks that the server has stopped by itself
 }
 
-// WebhookCounts counts deliveries and webhooks by how they are.
-func (r *Registry) WebhookCounts(ctx context.Context) (c WebhookCounts, err error) {
-	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		c = WebhookCounts{}
-		all, err := tx.Webhooks()
+// webhookCounts counts deliveries and webhooks by how they are.
+func webhookCounts(tx *store.Tx) (c WebhookCounts, err error) {
+	all, err := tx.Webhooks()
+	if err != nil {
+		return c, err
+	}
+	for _, h := range all {
+		counts, err := tx.CountDeliveries(h.ID)
 		if err != nil {
-			return err
+			return c, err
 		}
-		for _, h := range all {
-			counts, err := tx.CountDeliveries(h.ID)
-			if err != nil {
-				return err
-			}
-			c.Pending, c.Failed = c.Pending+counts[store.Pending], c.Failed+counts[store.DeliveryFailed]
-			switch {
-			case h.Stopped == store.HookGone || h.Stopped == store.HookFailing:
-				c.Stopped++
-			case h.Stopped == "" && h.Failures >= webhook.HoldAfter:
-				c.Failing++
-			}
+		c.Webhooks, c.Pending, c.Failed = c.Webhooks+1, c.Pending+counts[store.Pending], c.Failed+counts[store.DeliveryFailed]
+		switch {
+		case h.Stopped == store.HookGone || h.Stopped == store.HookFailing:
+			c.Stopped++
+		case h.Stopped == "" && h.Failures >= webhook.HoldAfter:
+			c.Failing++
 		}
-		return nil
-	})
-	return c, err
+	}
+	return c, nil
 }
