@@ -71,6 +71,7 @@ type Change struct {
 	Product string     `json:"product,omitempty"`
 	Phase   string     `json:"phase,omitempty"` // withdraw, return, assign, replace or activate
 	Cause   string     `json:"cause,omitempty"` // who wanted it: vendor or user
+	Seats   int64      `json:"seats,omitempty"` // of a put, how many the license has; Import leaves it to who reads bodies
 	Body    []byte     `json:"-"`               // the license, of a put
 }
 

@@ -55,12 +55,13 @@ func LentOf(record []Lent, id license.ID, generation license.Generation, now lic
 	return Lent{}
 }
 
-// ReturnedBy is the licenses that steps above the last applied one return.
+// ReturnedBy is the licenses that steps above the last applied one return, or of
+// which they return seats.
 func ReturnedBy(steps []Incoming, applied uint64) []license.ID {
 	var ids []license.ID
 	for _, in := range steps {
 		for _, op := range in.Step.Ops {
-			if in.Step.Number > applied && op.Kind == Drop && op.Phase == Return {
+			if in.Step.Number > applied && op.Phase == Return {
 				ids = append(ids, op.License)
 			}
 		}
@@ -68,16 +69,22 @@ func ReturnedBy(steps []Incoming, applied uint64) []license.ID {
 	return ids
 }
 
-// WaitsForSeats refuses steps that would return a license while seats of it are
-// out: they were lent after the return was asked for. Nothing is lost: the steps
-// are applied once the seats are back. What the vendor has ordered alone is never
-// held up, and neither is a license whose terms allow its return; stays tells.
-// Applied is the last step that the container has applied.
-func WaitsForSeats(steps []Incoming, applied uint64, lent []Lent, stays func(license.ID) bool, now license.Time) *refusal.Refusal {
+// WaitsForSeats refuses steps that would return a license, or seats of it, while
+// they are out: they were lent after the return was asked for. Nothing is lost: the
+// steps are applied once the seats are back. What the vendor has ordered alone is
+// never held up, and neither is a license whose terms allow its return; stays tells.
+// Applied is the last step that the container has applied; seats reads the body of
+// a license.
+func WaitsForSeats(steps []Incoming, applied uint64, lent []Lent, stays func(license.ID) bool, seats func(body []byte) int64, now license.Time) *refusal.Refusal {
 	for _, in := range steps {
+		bodies := in.Bodies
 		for _, op := range in.Step.Ops {
+			var left int64 // of the license, after the step
+			if op.Kind == Put && len(bodies) > 0 {
+				left, bodies = seats(bodies[0]), bodies[1:]
+			}
 			l := LentOf(lent, op.License, op.Generation, now)
-			if in.Step.Number > applied && op.Kind == Drop && op.Phase == Return && l.Seats > 0 && !stays(op.License) {
+			if in.Step.Number > applied && op.Phase == Return && l.Seats > left && !stays(op.License) {
 				return onLoan(Candidate{License: op.License, Product: op.Product, Lent: l})
 			}
 		}

@@ -9,6 +9,7 @@ package container
 
 import (
 	"crypto/sha256"
+	"strconv"
 
 	"licet/license"
 	"licet/refusal"
@@ -127,6 +128,11 @@ type Op struct {
 	Generation license.Generation `cbor:"4,keyasint"`
 	Product    string             `cbor:"5,keyasint"`
 	Body       Hash               `cbor:"6,keyasint"` // hash of the license body; zero for Drop
+
+	// Of tells that License is a part that begins with this operation: so many Seats
+	// of the license Of. It is no part of the step; "" for a license that there was.
+	Of    license.ID `cbor:"-"`
+	Seats int64      `cbor:"-"`
 }
 
 // Step is one programming transaction of one container.
@@ -175,6 +181,33 @@ type Wishes struct {
 	Activate []license.ID     `cbor:"2,keyasint"` // all or nothing, together with Return
 	Return   []license.ID     `cbor:"3,keyasint"`
 	Pending  bool             `cbor:"4,keyasint"` // what the vendor has pending; any other wish brings it too
+	// Amounts say how many seats of a license in Activate the container is to have,
+	// or how many of one in Return go. One that is not named here is meant whole.
+	Amounts []Amount `cbor:"5,keyasint,omitempty"`
+}
+
+// Amount is so many seats of a license.
+type Amount struct {
+	License license.ID `cbor:"1,keyasint" json:"license"`
+	Seats   int64      `cbor:"2,keyasint" json:"seats"` // 1 or more
+}
+
+// amount is how many seats of a license are meant, and whether not the whole is.
+func (w Wishes) amount(id license.ID) (seats int64, some bool) {
+	for _, a := range w.Amounts {
+		if a.License == id {
+			return a.Seats, true
+		}
+	}
+	return 0, false
+}
+
+// named is a license of a wish as outcomes name it: "ID", or "ID=SEATS".
+func (w Wishes) named(id license.ID) string {
+	if seats, some := w.amount(id); some {
+		return string(id) + "=" + strconv.FormatInt(seats, 10)
+	}
+	return string(id)
 }
 
 // None reports whether nothing is wished for, which makes a report a receipt.
@@ -225,7 +258,7 @@ type Report struct {
 
 // Outcome says what became of one wish.
 type Outcome struct {
-	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID", "return ID" or "update"
+	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID", "return ID", either with =SEATS, or "update"
 	Code    refusal.Code   `cbor:"2,keyasint" json:"code"`
 	Message string         `cbor:"3,keyasint" json:"message,omitempty"`
 	Hint    string         `cbor:"4,keyasint" json:"hint,omitempty"`

@@ -23,6 +23,20 @@ type Candidate struct {
 	Reserved     license.Serial // the vendor keeps it for this container; empty for nobody
 	Lent         Lent           // seats of it that are out; none if it has none
 	LentStays    bool           // its terms allow a return while seats are out
+
+	Seats      int64      // what this license has of the seats that were sold
+	Split      bool       // some of them may go into another container
+	Origin     license.ID // the license that it is a part of; empty for one that is no part
+	MergedInto license.ID // the part that has its seats since; empty while it has them itself
+	Returning  int64      // seats that an unproven step splits off it and takes out
+}
+
+// whole is the license that c is, or is a part of.
+func (c Candidate) whole() license.ID {
+	if c.Origin != "" {
+		return c.Origin
+	}
+	return c.License
 }
 
 // MaxOfTicket is how many licenses a ticket may stand for to be asked for as a
@@ -52,22 +66,26 @@ type Earmark struct {
 type Situation struct {
 	Serial   license.Serial
 	Kind     license.Kind
-	Flagged  string // why the container contradicts the record; empty if it does not
-	Blocked  string // why the vendor has blocked the container; empty if it is not
-	Licenses map[license.ID]Candidate
-	Earmarks []Earmark // until they are done: also while the license is on its way back
+	Flagged  string                   // why the container contradicts the record; empty if it does not
+	Blocked  string                   // why the vendor has blocked the container; empty if it is not
+	Licenses map[license.ID]Candidate // with all parts of those that some seats are wished of
+	Earmarks []Earmark                // until they are done: also while the license is on its way back
 	Tickets  []TicketWish
 	Activate []license.ID
 	Return   []license.ID
+	Amounts  []Amount // as in Wishes
 	Pending  bool
+	NewPart  func() license.ID // draws the id of a part that is split off
 }
 
 // Plan decides one step: the vendor's orders first, then what the user asked
 // for, in the order of the five phases (docs/protocol.md R5, R10). It returns the
 // operations, none if there is nothing to do, and one outcome for each wish.
-// Bodies' hashes are filled in by the caller.
+// Bodies' hashes are filled in by the caller, who also makes the parts that
+// operations tell of.
 func Plan(s Situation) ([]Op, []Outcome) {
-	p := planner{s: s, held: map[license.ID]bool{}}
+	s.Licenses = maps.Clone(s.Licenses) // parts come in
+	p := planner{s: s, held: map[license.ID]bool{}, coming: map[license.ID]bool{}}
 	for id, c := range s.Licenses {
 		if c.Holder == s.Serial && (c.State == license.Collecting || c.State == license.Collected) {
 			p.held[id] = true
@@ -89,8 +107,9 @@ func Plan(s Situation) ([]Op, []Outcome) {
 }
 
 type planner struct {
-	s    Situation
-	held map[license.ID]bool // in the container once every issued step is applied
+	s      Situation
+	held   map[license.ID]bool // in the container once every issued step is applied
+	coming map[license.ID]bool // that wishes of this request bring, as far as granted
 }
 
 func (p *planner) op(kind OpKind, phase Phase, id license.ID) Op {
@@ -159,6 +178,11 @@ type wish struct {
 	license license.ID
 	no      *refusal.Refusal
 	already bool
+
+	// Of a wish for some seats.
+	seats int64
+	part  license.ID // that is split off the license: to come in, or to go
+	said  string     // where there is nothing to do
 }
 
 func (w wish) outcome() Outcome {
@@ -166,11 +190,17 @@ func (w wish) outcome() Outcome {
 	if w.license != "" {
 		o.Details = map[string]any{"license": string(w.license)}
 	}
+	if w.seats != 0 {
+		o.Details["seats"] = w.seats
+	}
+	if w.part != "" {
+		o.Details["part"] = string(w.part)
+	}
 	switch {
 	case w.no != nil:
 		o.Code, o.Message, o.Hint, o.Details = w.no.Code, w.no.Message, w.no.NextStep(), w.no.Details
 	case w.already:
-		o.Code = refusal.AlreadyApplied
+		o.Code, o.Message = refusal.AlreadyApplied, w.said
 	}
 	return o
 }
@@ -182,10 +212,10 @@ func RefuseAll(w Wishes, no *refusal.Refusal) []Outcome {
 		out = append(out, wish{text: "ticket " + string(t), no: no}.outcome())
 	}
 	for _, id := range w.Return {
-		out = append(out, wish{text: "return " + string(id), no: no}.outcome())
+		out = append(out, wish{text: "return " + w.named(id), no: no}.outcome())
 	}
 	for _, id := range w.Activate {
-		out = append(out, wish{text: "activate " + string(id), no: no}.outcome())
+		out = append(out, wish{text: "activate " + w.named(id), no: no}.outcome())
 	}
 	if w.Pending {
 		out = append(out, wish{text: "update", no: no}.outcome())
@@ -194,7 +224,7 @@ func RefuseAll(w Wishes, no *refusal.Refusal) []Outcome {
 }
 
 func (s Situation) wishes() Wishes {
-	w := Wishes{Activate: s.Activate, Return: s.Return, Pending: s.Pending}
+	w := Wishes{Activate: s.Activate, Return: s.Return, Pending: s.Pending, Amounts: s.Amounts}
 	for _, t := range s.Tickets {
 		w.Tickets = append(w.Tickets, t.Ticket)
 	}
@@ -226,8 +256,14 @@ func (p *planner) userOps(vendor []Op) ([]Op, []Outcome) {
 		outcomes = append(outcomes, w.outcome())
 		switch {
 		case w.no != nil || w.already || w.license == "":
+		case i < len(returns) && w.part != "":
+			// What goes is a license of its own from now on; the other keeps its name,
+			// because sessions and loans on the user's network are of it.
+			ops = append(ops, p.begin(p.op(Drop, Return, w.part), w), p.op(Put, Return, w.license))
 		case i < len(returns):
 			ops = append(ops, p.op(Drop, Return, w.license))
+		case w.part != "":
+			ops = append(ops, p.begin(p.op(Put, Activate, w.part), w))
 		default:
 			ops = append(ops, p.op(Put, Activate, w.license))
 		}
@@ -250,10 +286,12 @@ func leaveUndone(ws []wish) {
 }
 
 func (p *planner) returns() []wish {
+	wishes := p.s.wishes()
 	var ws []wish
 	for _, id := range unique(p.s.Return) {
-		w := wish{text: "return " + string(id), license: id}
+		w := wish{text: "return " + wishes.named(id), license: id}
 		c, known := p.s.Licenses[id]
+		seats, some := wishes.amount(id)
 		switch {
 		case !known || c.Holder != p.s.Serial:
 			w.no = refusal.New(refusal.LicenseUnknown, "The license %s is not in this container.", id)
@@ -261,6 +299,8 @@ func (p *planner) returns() []wish {
 			w.already = true // its removal is issued already
 		case !c.Deactivation:
 			w.no = refusal.New(refusal.NotDeactivatable, "%s (%s) may not be returned by its user.", c.Product, id)
+		case some && (c.Returning > 0 || seats != c.Seats):
+			p.returnPart(&w, c, seats)
 		case c.Lent.Seats > 0 && !c.LentStays:
 			w.no = onLoan(c)
 		}
@@ -284,14 +324,21 @@ func onLoan(c Candidate) *refusal.Refusal {
 // named judges the licenses asked for by id; a ticket of the request must cover
 // each of them.
 func (p *planner) named() []wish {
+	wishes := p.s.wishes()
 	var ws []wish
 	for _, id := range unique(p.s.Activate) {
-		w := wish{text: "activate " + string(id), license: id}
-		if p.covered(id) || p.held[id] {
-			p.judge(&w)
-		} else {
+		w := wish{text: "activate " + wishes.named(id), license: id}
+		seats, some := wishes.amount(id)
+		switch {
+		case !p.covered(id) && !p.held[id]:
 			w.no = refusal.New(refusal.LicenseUnknown, "No ticket of the request covers the license %s.", id)
+		case some:
+			ws = append(ws, p.some(w, seats)...)
+			continue
+		default:
+			p.judge(&w)
 		}
+		p.coming[id] = p.coming[id] || w.no == nil
 		ws = append(ws, w)
 	}
 	for _, t := range p.s.Tickets { // a mistyped ticket must not pass unseen
@@ -302,8 +349,15 @@ func (p *planner) named() []wish {
 	return ws
 }
 
+// covered reports whether a ticket stands for a license, or for another part of the
+// same one.
 func (p *planner) covered(id license.ID) bool {
-	return slices.ContainsFunc(p.s.Tickets, func(t TicketWish) bool { return slices.Contains(t.Licenses, id) })
+	c := p.s.Licenses[id]
+	return slices.ContainsFunc(p.s.Tickets, func(t TicketWish) bool {
+		return slices.ContainsFunc(t.Licenses, func(of license.ID) bool {
+			return of == id || of == c.MergedInto || c.License != "" && p.s.Licenses[of].whole() == c.whole()
+		})
+	})
 }
 
 // tickets asks for every license of each ticket that is available; a ticket of
@@ -386,8 +440,11 @@ func (p *planner) judge(w *wish) {
 	case p.held[w.license] && slices.Contains(p.s.Return, w.license):
 		w.no = refusal.New(refusal.NotDone, "%s (%s) is returned by the same request.", c.Product, c.License).
 			Hinted("Ask for one of the two.")
-	case p.held[w.license]:
+	case p.held[w.license], p.coming[w.license]:
 		w.already = true
+	case c.MergedInto != "":
+		w.no = refusal.New(refusal.LicenseUnknown, "The seats of %s (%s) were merged with those of the license %s.", c.Product, c.License, c.MergedInto).
+			With("merged_into", string(c.MergedInto)).Hinted("Ask for that license, or for some of its seats: %s=SEATS.", c.MergedInto)
 	case c.State == license.Gone || p.leaving(w.license):
 		w.no = refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn by the vendor.", c.Product, c.License)
 	case c.State.Held() && c.Holder != p.s.Serial:
@@ -437,7 +494,7 @@ func (p *planner) needs(returns, named, tickets []wish) {
 		after := p.after(returns, slices.Concat(named, tickets))
 		for i := range returns {
 			w := &returns[i]
-			if w.no != nil || w.already {
+			if w.no != nil || w.already || w.part != "" {
 				continue
 			}
 			if broken := p.broken(p.s.Licenses[w.license].Product, after); len(broken) > 0 {
@@ -479,7 +536,7 @@ func (p *planner) after(returns, puts []wish) map[license.ID]string {
 		held[id] = p.s.Licenses[id].Product
 	}
 	for _, w := range returns {
-		if w.no == nil {
+		if w.no == nil && w.part == "" {
 			delete(held, w.license)
 		}
 	}

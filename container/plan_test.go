@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,14 +18,16 @@ import (
 const me, other = license.Serial("ME"), license.Serial("OTHER")
 
 // lic is a license of a situation, in one line: "id product state@holder", then
-// what it needs as "+product", "fixed" for one that users may not return, and
-// kinds of container that it may go into (else any).
+// what it needs as "+product", "fixed" for one that users may not return, a number
+// of seats, "of=ID" for a part of another, "for=SERIAL" for one that is kept,
+// "whole" for one that is not split, and kinds of container that it may go into
+// (else any).
 func lic(t testing.TB, line string) container.Candidate {
 	t.Helper()
 	f := strings.Fields(line)
 	state, holder, _ := strings.Cut(f[2], "@")
 	c := container.Candidate{License: license.ID(f[0]), Generation: 1, Product: f[1],
-		State: license.State(state), Holder: license.Serial(holder), Deactivation: true}
+		State: license.State(state), Holder: license.Serial(holder), Deactivation: true, Seats: 1, Split: true}
 	if license.State(state).Row().Meaning == "" {
 		t.Fatalf("no such state: %q", line)
 	}
@@ -34,6 +37,18 @@ func lic(t testing.TB, line string) container.Candidate {
 			c.Requires = append(c.Requires, word[1:])
 		case word == "fixed":
 			c.Deactivation = false
+		case word == "whole":
+			c.Split = false
+		case strings.HasPrefix(word, "of="):
+			c.Origin = license.ID(word[3:])
+		case strings.HasPrefix(word, "into="):
+			c.MergedInto = license.ID(word[5:])
+		case strings.HasPrefix(word, "leaving="):
+			c.Returning, _ = strconv.ParseInt(word[8:], 10, 64)
+		case strings.HasPrefix(word, "for="):
+			c.Reserved = license.Serial(word[4:])
+		case '0' <= word[0] && word[0] <= '9':
+			c.Seats, _ = strconv.ParseInt(word, 10, 64)
 		default:
 			c.Kinds = append(c.Kinds, license.Kind(word))
 		}
@@ -45,10 +60,24 @@ func lic(t testing.TB, line string) container.Candidate {
 }
 
 // situation reads "withdraw ID", "assign ID", "replace ID NEW", "ticket T IDs",
-// "unknown T", "activate ID", "return ID", "flagged".
+// "unknown T", "activate ID" and "return ID", which may go on with "=SEATS", "flagged".
 func situation(t testing.TB, licenses []string, asks []string) container.Situation {
 	t.Helper()
-	s := container.Situation{Serial: me, Kind: license.Machine, Licenses: map[license.ID]container.Candidate{}}
+	parts := 0
+	s := container.Situation{Serial: me, Kind: license.Machine, Licenses: map[license.ID]container.Candidate{}, NewPart: func() license.ID {
+		parts++
+		return license.ID(fmt.Sprintf("N%d", parts))
+	}}
+	some := func(text string) license.ID {
+		id, seats, yes := strings.Cut(text, "=")
+		if n, err := strconv.ParseInt(seats, 10, 64); yes {
+			s.Amounts = append(s.Amounts, container.Amount{License: license.ID(id), Seats: n})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return license.ID(id)
+	}
 	for _, line := range licenses {
 		c := lic(t, line)
 		s.Licenses[c.License] = c
@@ -72,9 +101,9 @@ func situation(t testing.TB, licenses []string, asks []string) container.Situati
 		case "unknown":
 			s.Tickets = append(s.Tickets, container.TicketWish{Ticket: license.Ticket(f[1])})
 		case "activate":
-			s.Activate = append(s.Activate, id)
+			s.Activate = append(s.Activate, some(f[1]))
 		case "return":
-			s.Return = append(s.Return, id)
+			s.Return = append(s.Return, some(f[1]))
 		case "flagged":
 			s.Flagged = "two lives"
 		default:
@@ -89,7 +118,11 @@ func situation(t testing.TB, licenses []string, asks []string) container.Situati
 func planned(s container.Situation) (ops, outcomes []string) {
 	got, out := container.Plan(s)
 	for _, op := range got {
-		ops = append(ops, fmt.Sprintf("%d %s %s", op.Phase, op.Kind, op.License))
+		text := fmt.Sprintf("%d %s %s", op.Phase, op.Kind, op.License)
+		if op.Of != "" {
+			text += fmt.Sprintf(" (%d of %s)", op.Seats, op.Of)
+		}
+		ops = append(ops, text)
 	}
 	for _, o := range out {
 		outcomes = append(outcomes, fmt.Sprintf("%s: %s", o.Wish, o.Code))

@@ -61,6 +61,7 @@ func (m Model) Preset() Product {
 		Binding:      Medium,
 		Repair:       true,
 		Deactivation: row.deactivation,
+		Split:        row.multi && row.deactivation,
 		Requires:     []string{},
 		Terms:        Terms{Seats: 1, ExpiresIn: row.expiresIn},
 		Restore: Restore{

@@ -13,6 +13,7 @@ type Product struct {
 	Binding      Tolerance `json:"binding"`      // how much a machine may change
 	Repair       bool      `json:"repair"`       // whether users may rebind a changed machine themselves
 	Deactivation bool      `json:"deactivation"` // whether users may return a license themselves
+	Split        bool      `json:"split"`        // whether the seats of one license may be in several containers
 	Requires     []string  `json:"requires"`     // codes of products that must be in the same container
 	Terms        Terms     `json:"terms"`
 	Restore      Restore   `json:"restore"`
@@ -109,6 +110,23 @@ func (t Terms) Freeze(activated Time) Terms {
 	t.ExpiresAt = earlier(t.ExpiresAt, t.ExpiresIn, activated)
 	t.MaintenanceUntil = earlier(t.MaintenanceUntil, t.Maintenance, activated)
 	t.ExpiresIn, t.Maintenance = 0, 0
+	return t
+}
+
+// Splits reports whether a license with these terms has seats that can be told
+// apart: several, each counted.
+func (t Terms) Splits() bool {
+	return t.Seats > 1 && t.Counting != Exclusive && t.Counting != Unlimited
+}
+
+// Part returns the terms of so many of the seats that t was sold with. Seats that
+// can be borrowed are divided in proportion, rounded down, so that all parts
+// together lend no more than the whole.
+func (t Terms) Part(seats int64) Terms {
+	if seats == t.Seats || t.Seats < 1 {
+		return t
+	}
+	t.Borrow.Seats, t.Seats = t.Borrow.Seats*seats/t.Seats, seats
 	return t
 }
 

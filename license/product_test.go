@@ -36,7 +36,7 @@ func TestModels(t *testing.T) {
 	}
 	for _, tt := range tests {
 		p := tt.model.Preset()
-		if !tt.model.Known() || tt.model.MultiSeat() != tt.multi || p.Deactivation != tt.deactivation ||
+		if !tt.model.Known() || tt.model.MultiSeat() != tt.multi || p.Deactivation != tt.deactivation || p.Split != (tt.multi && tt.deactivation) ||
 			p.Terms.ExpiresIn.String() != tt.expiresIn || p.Restore.License.Mode != tt.restore {
 			t.Errorf("%s: %+v", tt.model, p)
 		}
@@ -65,7 +65,7 @@ func TestPresetJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"code":"","name":"","model":"demo","features":[],"containers":["machine","token","cloud"],` +
-		`"binding":"medium","repair":true,"deactivation":false,"requires":[],"terms":{"seats":1,"expires_in":"30d"},` +
+		`"binding":"medium","repair":true,"deactivation":false,"split":false,"requires":[],"terms":{"seats":1,"expires_in":"30d"},` +
 		`"restore":{"license":{"mode":"never"},"container":{"same_hardware":"never","new_hardware":"never","damaged":"never"},` +
 		`"self_service":true,"stop":"withdraw","found":"withdrawn"}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
@@ -124,6 +124,30 @@ func TestFreeze(t *testing.T) {
 		}
 		if again := got.Freeze(in(1000)); tt.activatedAt != 0 && again != got {
 			t.Errorf("%s: frozen a second time it is %+v", tt.name, again)
+		}
+	}
+}
+
+// TestPart: the terms of some of the seats lend no more than those of all.
+func TestPart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		whole := license.Terms{Seats: rapid.Int64Range(1, 1_000_000).Draw(t, "seats"), ExpiresAt: 7,
+			Borrow: license.Borrow{Max: license.Day, Seats: rapid.Int64Range(0, 1_000_000).Draw(t, "borrow")}}
+		n := rapid.Int64Range(0, whole.Seats).Draw(t, "part")
+		a, b := whole.Part(n), whole.Part(whole.Seats-n)
+		if a.Seats != n || b.Seats != whole.Seats-n || a.Borrow.Seats < 0 || a.Borrow.Seats+b.Borrow.Seats > whole.Borrow.Seats {
+			t.Fatalf("%+v\n%+v\n%+v", whole, a, b)
+		}
+		if whole.Part(whole.Seats) != whole || a.ExpiresAt != 7 || a.Borrow.Max != license.Day {
+			t.Fatalf("%+v: %+v", whole, a)
+		}
+	})
+	for terms, splits := range map[license.Terms]bool{
+		{Seats: 0}: false, {Seats: 1}: false, {Seats: 2}: true, {Seats: 2, Counting: license.PerStation}: true,
+		{Seats: 2, Counting: license.Exclusive}: false, {Seats: 2, Counting: license.Unlimited}: false,
+	} {
+		if terms.Splits() != splits {
+			t.Errorf("%+v", terms)
 		}
 	}
 }

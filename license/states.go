@@ -41,7 +41,7 @@ var States = []StateRow{
 	{Collected, WithUser, "The container has confirmed that it holds the license."},
 	{Returning, WithUser, "An update that removes the license was issued; no receipt yet. It still counts as with the user."},
 	{Returned, WithVendor, "The container has confirmed the removal; ready to be activated again."},
-	{Gone, Nowhere, "Withdrawn by the vendor; it stays in the histories."},
+	{Gone, Nowhere, "Withdrawn by the vendor, or merged with another part of the same license; it stays in the histories."},
 }
 
 // Event is something that happens to a license.
@@ -51,12 +51,14 @@ type Event string
 const (
 	PutIssued     Event = "put_issued"
 	PutConfirmed  Event = "put_confirmed"
+	ChangeIssued  Event = "change_issued"
 	DropIssued    Event = "drop_issued"
 	DropConfirmed Event = "drop_confirmed"
 	Withdrawn     Event = "withdrawn"
 	TakenBack     Event = "taken_back"
 	Restored      Event = "restored"
 	Lost          Event = "lost"
+	Merged        Event = "merged"
 )
 
 // Cause says who brings an event about.
@@ -80,6 +82,7 @@ const (
 	LastOperation     Guard = "last_operation"     // no later step of the log concerns the license
 	WithdrawalOrdered Guard = "withdrawal_ordered" // the vendor has ordered the withdrawal
 	RestoreGranted    Guard = "restore_granted"    // policy or staff have granted a restore, which starts the next generation
+	OtherPart         Guard = "other_part"         // another part of the same license is with the vendor, and nothing is ordered for either
 )
 
 // Transition is one row of the life of a license.
@@ -99,6 +102,8 @@ var Transitions = []Transition{
 	{Returned, PutIssued, Collecting, []Cause{ByUser, ByVendor}, Always, "Activated again, in the same container or another."},
 	{Returning, PutIssued, Collecting, []Cause{ByUser, ByVendor}, SameContainer, "Activated again in the container that is giving it back: a further step, never a cancel."},
 	{Collecting, PutConfirmed, Collected, []Cause{ByContainer}, MatchesHolder, "The receipt, or any later report of the container, confirms that it arrived."},
+	{Collecting, ChangeIssued, Collecting, []Cause{ByUser, ByVendor}, SameContainer, "Changed before the receipt came: a further step brings it as it is now, such as with the seats that stay."},
+	{Collected, ChangeIssued, Collecting, []Cause{ByUser, ByVendor}, SameContainer, "Changed: an update that brings it as it is now is issued, such as with the seats that stay; the container has it all the while."},
 	{Collecting, DropIssued, Returning, []Cause{ByUser, ByVendor}, SameContainer, "Returned before the receipt came: a further step removes it."},
 	{Collected, DropIssued, Returning, []Cause{ByUser, ByVendor}, SameContainer, "Returned: an update that removes it is issued."},
 	{Returning, DropConfirmed, Returned, []Cause{ByContainer}, LastOperation, "The receipt, or any later report, proves the removal: free to be activated again."},
@@ -109,6 +114,8 @@ var Transitions = []Transition{
 	{Collecting, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
 	{Collected, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
 	{Returning, Lost, Gone, []Cause{ByUser, ByVendor}, WithdrawalOrdered, "Lost while its withdrawal was ordered: gone, and the lost copy is to be removed."},
+	{NotCollected, Merged, Gone, []Cause{ByContainer}, OtherPart, "Its seats are merged with another part of the same license; this part stays in the histories."},
+	{Returned, Merged, Gone, []Cause{ByContainer}, OtherPart, "Its seats are merged with another part of the same license; this part stays in the histories."},
 	{NotCollected, Withdrawn, Gone, []Cause{ByVendor}, Always, "Withdrawn while with the vendor: gone at once."},
 	{Returned, Withdrawn, Gone, []Cause{ByVendor}, Always, "Withdrawn while with the vendor: gone at once."},
 }

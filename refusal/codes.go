@@ -17,6 +17,8 @@ const (
 	LicenseWithdrawn    Code = "license_withdrawn"
 	LicenseAssigned     Code = "license_assigned"
 	AlreadyIssued       Code = "already_issued"
+	TooFewSeats         Code = "too_few_seats"
+	NotSplittable       Code = "not_splittable"
 	NotDeactivatable    Code = "not_deactivatable"
 	PrerequisiteMissing Code = "prerequisite_missing"
 	BreaksOtherLicense  Code = "breaks_other_license"
@@ -112,6 +114,8 @@ var Codes = []Entry{
 	{LicenseWithdrawn, "The vendor has withdrawn the license.", "Ask the vendor.", 409},
 	{LicenseAssigned, "The vendor keeps the license for another container.", "Fetch it there with licet update, or ask the vendor to lift the assignment.", 409},
 	{AlreadyIssued, "The order cannot be taken back: an update that carries it was issued.", "Give the opposite order; it follows in the next update.", 409},
+	{TooFewSeats, "Fewer seats are there than were asked for.", "Ask for no more than the number named.", 409},
+	{NotSplittable, "The license is used as a whole: its seats cannot be in several containers.", "Ask for the whole license.", 409},
 	{NotDeactivatable, "The vendor does not let users return this license themselves.", "Ask the vendor to move it.", 409},
 	{PrerequisiteMissing, "The license needs another one in the same container first.", "Activate what it needs in the same container, then try again.", 409},
 	{BreaksOtherLicense, "Another license in the container needs this one.", "Return the licenses that depend on it together with it.", 409},

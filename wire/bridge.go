@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"licet/container"
 	"licet/license"
 )
 
@@ -69,13 +70,15 @@ type BridgeContainer struct {
 
 // BridgeActivate asks for licenses of tickets.
 type BridgeActivate struct {
-	Tickets   []license.Ticket `json:"tickets"`
-	Licenses  []license.ID     `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
-	Container license.Serial   `json:"container,omitempty"` // the vendor's oldest, or the first, if empty; "new" for a further one
+	Tickets   []license.Ticket   `json:"tickets"`
+	Licenses  []license.ID       `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
+	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats of a license the container is to have, where not all
+	Container license.Serial     `json:"container,omitempty"` // the vendor's oldest, or the first, if empty; "new" for a further one
 }
 
 // BridgeReturn gives licenses back.
 type BridgeReturn struct {
-	Licenses  []license.ID   `json:"licenses"`
-	Container license.Serial `json:"container"`
+	Licenses  []license.ID       `json:"licenses"`
+	Amounts   []container.Amount `json:"amounts,omitempty"` // how many seats of a license go, where not all
+	Container license.Serial     `json:"container"`
 }

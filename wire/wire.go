@@ -112,12 +112,23 @@ type License struct {
 	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
 	Replaces   license.ID         `json:"replaces,omitempty"`
 	ReplacedBy license.ID         `json:"replaced_by,omitempty"`
-	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
+	KeptFor    license.Serial     `json:"kept_for,omitempty"`    // the container that is to get it
+	Origin     license.ID         `json:"part_of,omitempty"`     // the license that it was split from
+	MergedInto license.ID         `json:"merged_into,omitempty"` // the part that has its seats now
+	Parts      []Part             `json:"parts,omitempty"`       // of a license that was split: itself and all others, where one license is shown
 	Withdrawn  bool               `json:"withdrawn,omitempty"`
 	Blocked    *Blocked           `json:"blocked,omitempty"` // its container is blocked
 	Lent       *container.Lent    `json:"lent,omitempty"`    // seats of it that are out, as its container told last
 	Pending    []string           `json:"pending"`           // vendor actions that wait for the container
 	Can        []string           `json:"can"`               // what can be done with it now, for people
+}
+
+// Part is some of the seats of a license that was split.
+type Part struct {
+	License   license.ID     `json:"license"`
+	Seats     int64          `json:"seats"`
+	State     license.State  `json:"state"`
+	Container license.Serial `json:"container,omitempty"`
 }
 
 // Ticket is a ticket as staff see it.

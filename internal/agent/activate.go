@@ -31,7 +31,7 @@ func (a *Agent) Activate(ctx context.Context, in ActivateRequest) (result wire.P
 		if err != nil {
 			return err
 		}
-		result, err = a.exchange(ctx, b, v, in.Central, container.Wishes{Tickets: in.Tickets, Activate: in.Licenses})
+		result, err = a.exchange(ctx, b, v, in.Central, container.Wishes{Tickets: in.Tickets, Activate: in.Licenses, Amounts: in.Amounts})
 		return err
 	})
 	return result, storage(err)
@@ -51,7 +51,7 @@ func (a *Agent) Deactivate(ctx context.Context, in DeactivateRequest) (result De
 		if err != nil {
 			return err
 		}
-		wishes := container.Wishes{Return: in.Licenses}
+		wishes := container.Wishes{Return: in.Licenses, Amounts: in.Amounts}
 		if in.All {
 			wishes.Return = b.held()
 		}

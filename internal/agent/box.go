@@ -316,10 +316,11 @@ func sameWishes(x, y container.Wishes) bool {
 }
 
 func wishBytes(w container.Wishes) []byte {
-	w = container.Wishes{Tickets: sorted(w.Tickets), Activate: sorted(w.Activate), Return: sorted(w.Return), Pending: w.Pending}
+	amounts := slices.SortedFunc(slices.Values(w.Amounts), func(a, b container.Amount) int { return strings.Compare(string(a.License), string(b.License)) })
+	w = container.Wishes{Tickets: sorted(w.Tickets), Activate: sorted(w.Activate), Return: sorted(w.Return), Pending: w.Pending, Amounts: amounts}
 	b, err := privateEncoding.Marshal(w)
 	if err != nil {
-		panic(err) // texts alone
+		panic(err) // texts and numbers alone
 	}
 	return b
 }

@@ -142,7 +142,7 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	// A seat that was lent since the return was asked for is not taken from under
 	// its user (docs/protocol.md, section 10).
 	if leaving := container.ReturnedBy(steps, b.State.Number); len(leaving) > 0 {
-		if no := container.WaitsForSeats(steps, b.State.Number, a.lentOf(b, leaving...), b.goesWhileLent, a.now()); no != nil {
+		if no := container.WaitsForSeats(steps, b.State.Number, a.lentOf(b, leaving...), b.goesWhileLent, seatsOf, a.now()); no != nil {
 			return wire.Programming{}, no
 		}
 	}
@@ -156,8 +156,8 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	a.hear(v, update)
 	b.list, next.list = update.List, update.List
 	next.State = state
-	for _, change := range changes {
-		if err := next.change(change); err != nil {
+	for i := range changes {
+		if err := next.change(&changes[i]); err != nil {
 			return wire.Programming{}, err
 		}
 	}
@@ -184,8 +184,8 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	return result, nil
 }
 
-// change brings a license in or takes it out.
-func (b *box) change(c container.Change) error {
+// change brings a license in or takes it out, and notes how many seats it has.
+func (b *box) change(c *container.Change) error {
 	if _, held := b.State.Held[c.License]; !held {
 		delete(b.bodies, c.License)
 		delete(b.Facts, c.License)
@@ -195,6 +195,10 @@ func (b *box) change(c container.Change) error {
 	if c.Body == nil {
 		return nil // dropped an older generation than the one held
 	}
+	if c.Phase == container.Return.String() {
+		b.Returned = b.State.Number // some of its seats
+	}
+	c.Seats = seatsOf(c.Body)
 	return b.put(c.Body)
 }
 

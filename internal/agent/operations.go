@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"licet/container"
 	"licet/license"
 	"licet/refusal"
 	"licet/terms"
@@ -13,21 +14,23 @@ const NewContainer license.Serial = "new"
 
 // ActivateRequest asks for licenses, online.
 type ActivateRequest struct {
-	Tickets   []license.Ticket `json:"tickets,omitempty"`
-	Licenses  []license.ID     `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
-	Central   string           `json:"central,omitempty"`   // the trust file's address if empty
-	Container license.Serial   `json:"container,omitempty"` // NewContainer for a further one
-	Vendor    string           `json:"vendor,omitempty"`    // only into one of this vendor's
+	Tickets   []license.Ticket   `json:"tickets,omitempty"`
+	Licenses  []license.ID       `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
+	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats of a license in Licenses the container is to have, where not all
+	Central   string             `json:"central,omitempty"`   // the trust file's address if empty
+	Container license.Serial     `json:"container,omitempty"` // NewContainer for a further one
+	Vendor    string             `json:"vendor,omitempty"`    // only into one of this vendor's
 }
 
 // DeactivateRequest gives licenses back, online.
 type DeactivateRequest struct {
-	Licenses  []license.ID   `json:"licenses,omitempty"`
-	All       bool           `json:"all,omitempty"`      // everything in the container
-	Together  bool           `json:"together,omitempty"` // with those that need them
-	Central   string         `json:"central,omitempty"`
-	Container license.Serial `json:"container,omitempty"`
-	Vendor    string         `json:"vendor,omitempty"` // only out of one of this vendor's
+	Licenses  []license.ID       `json:"licenses,omitempty"`
+	Amounts   []container.Amount `json:"amounts,omitempty"`  // how many seats of a license in Licenses go, where not all
+	All       bool               `json:"all,omitempty"`      // everything in the container
+	Together  bool               `json:"together,omitempty"` // with those that need them
+	Central   string             `json:"central,omitempty"`
+	Container license.Serial     `json:"container,omitempty"`
+	Vendor    string             `json:"vendor,omitempty"` // only out of one of this vendor's
 }
 
 // Deactivation is what became of a return.
@@ -91,12 +94,13 @@ type Updated struct {
 
 // RequestRequest makes a request file.
 type RequestRequest struct {
-	Tickets    []license.Ticket `json:"tickets,omitempty"`
-	Activate   []license.ID     `json:"activate,omitempty"`
-	Deactivate []license.ID     `json:"deactivate,omitempty"`
-	All        bool             `json:"all,omitempty"`    // return everything in the container
-	Vendor     string           `json:"vendor,omitempty"` // whose, where several are trusted
-	Container  license.Serial   `json:"container,omitempty"`
+	Tickets    []license.Ticket   `json:"tickets,omitempty"`
+	Activate   []license.ID       `json:"activate,omitempty"`
+	Deactivate []license.ID       `json:"deactivate,omitempty"`
+	Amounts    []container.Amount `json:"amounts,omitempty"` // as in ActivateRequest and DeactivateRequest
+	All        bool               `json:"all,omitempty"`     // return everything in the container
+	Vendor     string             `json:"vendor,omitempty"`  // whose, where several are trusted
+	Container  license.Serial     `json:"container,omitempty"`
 }
 
 // ReceiptRequest makes a receipt file.

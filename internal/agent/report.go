@@ -111,7 +111,7 @@ func (a *Agent) request(ctx context.Context, in RequestRequest) (File, error) {
 	if in.All {
 		in.Deactivate = b.held()
 	}
-	wishes := container.Wishes{Tickets: in.Tickets, Activate: in.Activate, Return: in.Deactivate}
+	wishes := container.Wishes{Tickets: in.Tickets, Activate: in.Activate, Return: in.Deactivate, Amounts: in.Amounts}
 	// A license whose update was never imported is the container's in the vendor's
 	// book alone (docs/protocol.md R9), so the vendor decides.
 	if certain == "" {

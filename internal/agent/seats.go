@@ -250,3 +250,12 @@ func (b *box) goesWhileLent(id license.ID) bool {
 	body, err := seal.DecodeBody(b.bodies[id].Data)
 	return err == nil && body.Terms.Borrow.Out == license.OutAllow
 }
+
+// seatsOf is how many seats a license has by its body, 0 where it cannot be read.
+func seatsOf(data []byte) int64 {
+	body, err := seal.DecodeBody(data)
+	if err != nil {
+		return 0
+	}
+	return body.Terms.Seats
+}

@@ -229,7 +229,7 @@ func (b *Bridge) activate(ctx context.Context, c call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.agent.Activate(ctx, agent.ActivateRequest{Tickets: in.Tickets, Licenses: in.Licenses, Container: in.Container, Vendor: c.vendor})
+	return b.agent.Activate(ctx, agent.ActivateRequest{Tickets: in.Tickets, Licenses: in.Licenses, Amounts: in.Amounts, Container: in.Container, Vendor: c.vendor})
 }
 
 func (b *Bridge) giveBack(ctx context.Context, c call) (any, error) {
@@ -240,7 +240,7 @@ func (b *Bridge) giveBack(ctx context.Context, c call) (any, error) {
 	if in.Container == "" {
 		return nil, refusal.New(refusal.InvalidInput, "The container is missing.")
 	}
-	out, err := b.agent.Deactivate(ctx, agent.DeactivateRequest{Licenses: in.Licenses, Container: in.Container, Vendor: c.vendor})
+	out, err := b.agent.Deactivate(ctx, agent.DeactivateRequest{Licenses: in.Licenses, Amounts: in.Amounts, Container: in.Container, Vendor: c.vendor})
 	return out.Programming, err // the rest is about other vendors' containers too
 }
 

@@ -133,7 +133,7 @@ func (f *file) product(n *node) {
 	src.Product = model.Preset()
 	p := &src.Product
 	var given []setting
-	termsLine, restoreLine := n.Line, n.Line
+	termsLine, restoreLine, splitLine := n.Line, n.Line, 0 // 0 where it is not given
 
 	f.mapping(n, "product", fields{
 		"code":     func(n *node) { f.code(n, "code", &p.Code) },
@@ -152,6 +152,7 @@ func (f *file) product(n *node) {
 		"binding":      func(n *node) { enum(&f.problems, n, "binding", tolerances, &p.Binding) },
 		"repair":       func(n *node) { f.boolean(n, "repair", &p.Repair) },
 		"deactivation": func(n *node) { f.boolean(n, "deactivation", &p.Deactivation) },
+		"split":        func(n *node) { splitLine = n.Line; f.boolean(n, "split", &p.Split) },
 		"requires":     func(n *node) { p.Requires, src.requiresLines = f.codes(n, "requires") },
 		"terms":        func(n *node) { termsLine = n.Line; given = f.settings(n, "terms") },
 		"restore":      func(n *node) { restoreLine = n.Line; f.restore(n, &p.Restore) },
@@ -164,6 +165,9 @@ func (f *file) product(n *node) {
 			f.add(termsLine, "borrow has containers, but no max and seats: nothing could be borrowed")
 		}
 		f.coherentRestore(restoreLine, *p)
+		if p.Split && splitLine != 0 {
+			f.coherentSplit(splitLine, *p)
+		}
 	}
 	if p.Code == "" {
 		return
@@ -223,6 +227,17 @@ func (p *problems) coherentSeats(line int, m license.Model, t license.Terms) {
 	}
 	if !counted && t.Transfer == license.MovesSeats {
 		p.add(line, "counting is %s, so that transfer can only be whole", t.Counting)
+	}
+}
+
+// coherentSplit checks a product whose licenses are to be split: its seats must be
+// ones that can be told apart. How many there are, an order may say.
+func (p *problems) coherentSplit(line int, x license.Product) {
+	switch c := x.Terms.Counting; {
+	case !x.Model.MultiSeat():
+		p.add(line, "split is true, but model %s has one seat", x.Model)
+	case c == license.Exclusive || c == license.Unlimited:
+		p.add(line, "split is true, but counting is %s, so that there are no single seats", c)
 	}
 }
 

@@ -190,6 +190,9 @@ func TestProblems(t *testing.T) {
 		{"version", product("demo", `terms: {min_version: v4}`), []string{`line 5: min_version: "v4" is not a version; write numbers with dots between them, such as 4.2.1`}},
 		{"mapping for a value", product("demo", `terms: {seats: {}}`), []string{`line 5: seats must be a whole number, not a mapping`}},
 
+		{"split of one seat", product("perpetual_single", "split: true"), []string{"line 5: split is true, but model perpetual_single has one seat"}},
+		{"split of the whole", product("perpetual_multi", "split: true", "terms: {seats: 5, counting: exclusive}"), []string{"line 5: split is true, but counting is exclusive, so that there are no single seats"}},
+		{"split no boolean", product("demo", "split: 2"), []string{`line 5: split must be true or false, not "2"`}},
 		{"single with two seats", product("perpetual_single", "terms: {seats: 2}"), []string{"line 5: seats is 2, but model perpetual_single has one seat"}},
 		{"unknown counting", product("demo", "terms: {counting: stations}"), []string{`line 5: counting: "stations" is not one of start, station, exclusive, unlimited; did you mean "station"?`}},
 		{"counting no text", product("demo", "terms: {counting: 1}"), []string{`line 5: counting must be one of start, station, exclusive, unlimited, not "1"`}},
@@ -300,6 +303,7 @@ products:
   model: demo → nfr
   features: [] → [x, y]
   deactivation: false → true
+  split: false → true
   terms.seats: 1 → 5
   terms.expires_at: none → 2027-06-30T00:00:00Z
   terms.expires_in: 30d → none

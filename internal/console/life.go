@@ -115,10 +115,10 @@ func moveOf(e wire.Event) (m move) {
 	}
 	m.Product, _ = states.Product.(string)
 	for _, s := range e.Subjects {
-		switch s.Kind {
-		case "license":
+		switch {
+		case s.Kind == "license" && m.License == "": // the first is the one that moves
 			m.License = license.ID(s.ID)
-		case "container":
+		case s.Kind == "container":
 			m.Container = license.Serial(s.ID)
 		}
 	}

@@ -32,6 +32,10 @@ type unit struct {
 	container.Placement
 	reserved license.Serial
 	with     int // the number of the license that replaces it, from 1 on; 0 for none
+
+	seats  int64
+	origin license.ID // the license that it was split from; empty for none
+	merged license.ID // the part that has its seats since; empty for none
 }
 
 // record is the vendor's side of one container's log.
@@ -54,6 +58,7 @@ type order struct {
 	kind       string // as store names it
 	license    int
 	generation license.Generation
+	seats      int64  // of the license then
 	with       int    // Replace only
 	step       uint64 // that carries it; 0 until issued
 }
@@ -89,16 +94,17 @@ type cause struct {
 	wish   wish
 }
 
-func newBook(licenses int) book {
+func newBook(s scope) book {
 	b := book{}
-	for range licenses {
+	for range s.licenses {
 		b.licenses = append(b.licenses, newUnit())
+		b.licenses[len(b.licenses)-1].seats += s.more
 	}
 	return b
 }
 
 func newUnit() unit {
-	return unit{Placement: container.Placement{State: license.NotCollected, Generation: 1}}
+	return unit{Placement: container.Placement{State: license.NotCollected, Generation: 1}, seats: 1}
 }
 
 func (b book) clone() book {
@@ -123,13 +129,13 @@ func (r record) planAt(serial license.Serial, n uint64) container.Hash {
 func (b book) key() string {
 	var k bytes.Buffer
 	for _, l := range b.licenses {
-		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with)
+		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d|%d|%s|%s;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with, l.seats, l.origin, l.merged)
 	}
 	for c, r := range b.logs {
 		plan := r.planAt(serials[c], r.issued())
 		fmt.Fprintf(&k, "%t|%d|%d|%d|%x|%s|%d|%x;", r.known, r.issued(), r.acked, r.top, r.challenge, r.flag.reason, r.flag.number, r.flag.life[:8])
 		for _, o := range r.orders {
-			fmt.Fprintf(&k, "%s|%d|%d|%d|%d;", o.kind, o.license, o.generation, o.with, o.step)
+			fmt.Fprintf(&k, "%s|%d|%d|%d|%d|%d;", o.kind, o.license, o.generation, o.with, o.step, o.seats)
 		}
 		fmt.Fprintf(&k, "%t|%t|%d;", r.blocked, r.closed, len(r.lent))
 		k.Write(plan[:8])
@@ -284,6 +290,7 @@ func (x *exchange) takeIn() {
 		}
 		x.carriedOut(n)
 	}
+	x.merge(x)
 	r.acked, r.top, r.life = number, max(r.top, number), x.report.Life
 }
 
@@ -350,20 +357,30 @@ func (x *exchange) situation() container.Situation {
 		w = x.repeated(w)
 	}
 	s := container.Situation{Serial: x.serial(), Kind: license.Machine, Flagged: x.record().flag.reason, Blocked: x.record().why(),
-		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
+		Licenses: map[license.ID]container.Candidate{}, Activate: w.Activate, Return: w.Return, Pending: w.Pending,
+		Amounts: w.Amounts}
+	parts := len(x.b.licenses)
+	s.NewPart = func() license.ID {
+		parts++
+		return licenseID(parts - 1)
+	}
 	for _, t := range w.Tickets {
 		tw := container.TicketWish{Ticket: t, Known: true}
-		for i := range x.b.licenses {
-			tw.Licenses = append(tw.Licenses, licenseID(i))
+		for i, l := range x.b.licenses {
+			if l.merged == "" {
+				tw.Licenses = append(tw.Licenses, licenseID(i))
+			}
 		}
 		s.Tickets = append(s.Tickets, tw)
 	}
 	for i, l := range x.b.licenses {
 		c := container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
-			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved}
+			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved,
+			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged}
 		if l.Holder == x.serial() {
 			c.Lent = container.LentOf(x.record().lent, c.License, c.Generation, 1)
 			c.LentStays = x.stays(c.Lent.Seats > 0)
+			c.Returning = x.returning(i)
 		}
 		s.Licenses[c.License] = c
 	}
@@ -389,9 +406,20 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 	s := step{cause: x.cause}
 	for i, op := range ops {
 		event := license.DropIssued
+		before := int64(0) // seats of what some are split off
+		if op.Kind == container.Put && op.Phase == container.Return {
+			before = x.b.licenses[licenseNumber(op.License)].seats + ops[i-1].Seats
+		}
+		if op.Of != "" {
+			x.split(op)
+		}
 		if op.Kind == container.Put {
 			event = license.PutIssued
-			body := fmt.Appendf(nil, "%s generation %d in %s", op.License, op.Generation, x.serial())
+			l := x.b.licenses[licenseNumber(op.License)]
+			if l.Holder == x.serial() && l.State != license.Returning {
+				event = license.ChangeIssued
+			}
+			body := body(op.License, op.Generation, x.serial(), x.written(op, l.seats, before))
 			ops[i].Body = sha256.Sum256(body)
 			s.in.Bodies = append(s.in.Bodies, body)
 		}
@@ -420,12 +448,71 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 	x.issued(x)
 }
 
+// body stands for a license's.
+func body(id license.ID, g license.Generation, serial license.Serial, seats int64) []byte {
+	return fmt.Appendf(nil, "%s generation %d in %s, %d seats", id, g, serial, seats)
+}
+
+// split follows registry: what is split off is where the license is.
+func (x *exchange) split(op container.Op) {
+	of := &x.b.licenses[licenseNumber(op.Of)]
+	part := unit{Placement: of.Placement, seats: op.Seats, origin: of.origin}
+	part.Generation, part.Withdrawn = 1, false
+	if part.origin == "" {
+		part.origin = op.Of
+	}
+	of.seats -= op.Seats
+	x.b.licenses = append(x.b.licenses, part)
+}
+
+// returning follows registry: the seats that the last step about a license takes
+// out, until that is proven.
+func (x *exchange) returning(i int) int64 {
+	r, n := x.record(), x.b.licenses[i].Step
+	if n == 0 || n <= r.acked || n > r.issued() {
+		return 0
+	}
+	ops := r.steps[n-1].in.Step.Ops
+	for j, op := range ops {
+		if j > 0 && op.Kind == container.Put && op.Phase == container.Return && op.License == licenseID(i) {
+			return x.b.licenses[licenseNumber(ops[j-1].License)].seats
+		}
+	}
+	return 0
+}
+
+// merge follows registry: what is with the vendor, and nothing is ordered for, is
+// one license again.
+func merge(x *exchange) {
+	into := -1
+	for i := range x.b.licenses {
+		l := &x.b.licenses[i]
+		if !l.State.Available() || l.Withdrawn || l.reserved != "" || l.merged != "" || x.b.ordered(i) {
+			continue
+		}
+		if into < 0 {
+			into = i
+			continue
+		}
+		x.b.licenses[into].seats += l.seats
+		l.State, l.Step, l.seats, l.merged = license.Gone, 0, 0, licenseID(into)
+	}
+}
+
+// ordered reports whether an order of the vendor for a license waits.
+func (b book) ordered(i int) bool {
+	return slices.ContainsFunc(b.logs[:], func(r record) bool {
+		return slices.ContainsFunc(r.orders, func(o order) bool { return o.license == i })
+	})
+}
+
 // encode stands for the canonical bytes of a step.
 func encode(s container.Step) []byte {
 	b := append([]byte(s.Container), byte(s.Number), byte(s.Lock))
 	b = append(b, s.Previous[:]...)
 	for _, op := range s.Ops {
 		b = append(b, byte(op.Kind), byte(op.Phase), byte(licenseNumber(op.License)), byte(op.Generation))
+		b = append(b, op.Body[:]...)
 	}
 	return b
 }

@@ -68,6 +68,7 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 			}
 		}
 	}
+	e.checkSeats(&out, w)
 	for c := range w.boxes {
 		one := world{book: w.book, boxes: [2]int32{w.boxes[c]}, lives: [2]uint8{w.lives[c]}, wiped: [2]bool{w.wiped[c]}, cheated: [2]bool{w.cheated[c]}}
 		log, ok := e.checked[one]
@@ -78,6 +79,60 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		out = append(out, log...)
 	}
 	return out, waits
+}
+
+// checkSeats holds the seats of a license in parts to the invariants: none is lost or
+// added, none is free and usable, and nobody has more than he asked for.
+func (e *explorer) checkSeats(out *breaches, w world) {
+	if e.more == 0 {
+		return
+	}
+	b := e.books.all[w.book]
+	sold := int64(e.licenses) * (1 + e.more)
+	var all, free, lost, within, usable, copies int64
+	for i, l := range b.licenses {
+		all += l.seats
+		if l.State.Available() {
+			free += l.seats
+		}
+		out.when(l.merged == "" && l.seats < 1 || l.merged != "" && (l.seats != 0 || l.State != license.Gone), "Inv3: %s has %d seats, and is %s", licenseID(i), l.seats, l.State)
+	}
+	for _, r := range b.logs {
+		for _, o := range r.orders {
+			if o.kind == "kill" {
+				lost += o.seats
+			}
+			if o.kind == "kill" && !r.puts(o.license) { // it was a part of what is there, and is on its way out
+				within += o.seats
+			}
+		}
+	}
+	for c, s := range serials {
+		if w.wiped[c] || w.cheated[c] {
+			continue
+		}
+		var mine int64
+		x := e.boxes.all[w.boxes[c]]
+		for i, l := range b.licenses {
+			n := x.seatsOf(licenseID(i))
+			copies += n
+			if x.Held[licenseID(i)].Generation == l.Generation {
+				mine += n
+			}
+		}
+		usable += mine
+		out.when(mine > 1 && !e.whole, "Inv16: %s can use %d seats, and has never asked for more than one", s, mine)
+	}
+	out.when(all != sold, "Inv3: the book has %d seats of %d that were sold", all, sold)
+	out.when(free+usable > sold+within, "Inv5: %d seats are free and %d can be used, of %d that were sold", free, usable, sold)
+	out.when(copies > sold+lost, "Inv8: %d seats can be used, of %d that were sold and %d that are lost and not proven gone", copies, sold, lost)
+}
+
+// puts reports whether a container was ever given a license under its own name.
+func (r record) puts(i int) bool {
+	return slices.ContainsFunc(r.steps, func(s step) bool {
+		return slices.ContainsFunc(s.in.Step.Ops, func(o container.Op) bool { return o.Kind == container.Put && o.License == licenseID(i) })
+	})
 }
 
 // usable reports whether an honest container can use the current generation of a
@@ -245,6 +300,9 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 	was, is := before.logs[x.c], x.b.logs[x.c]
 	out.when(!slices.EqualFunc(was.steps, is.steps[:len(was.steps)], func(a, b step) bool { return a.plan == b.plan }), "Inv10: a step changed")
 	for i, l := range x.b.licenses {
+		if i >= len(before.licenses) {
+			continue // split off by this exchange
+		}
 		old := before.licenses[i]
 		out.when(old.Generation != l.Generation, "Inv7: an exchange changed the generation of %s", licenseID(i))
 		out.when(old.Holder != "" && old.Holder != x.serial() && old != l, "Inv18: a report of %s changed %s, which was with %s", x.serial(), licenseID(i), old.Holder)
@@ -277,13 +335,17 @@ func (x *exchange) checkStep(out *breaches, before book, s container.Step) {
 		put = put || op.Kind == container.Put
 		dropped[op.License] = op.Kind == container.Drop
 		user := op.Phase == container.Return || op.Phase == container.Activate
-		if l := before.licenses[i]; op.Kind == container.Drop {
+		l := x.b.licenses[i] // split off by this step
+		if i < len(before.licenses) {
+			l = before.licenses[i]
+		}
+		if op.Kind == container.Drop {
 			removed[op.License] = max(removed[op.License], op.Generation)
 			out.when(op.Generation >= l.Generation && l.Holder != x.serial(), "R14: a step of %s removes generation %d of %s, which is with %q", x.serial(), op.Generation, op.License, l.Holder)
 		}
-		out.when(op.Kind == container.Put && op.Generation != before.licenses[i].Generation, "R14: generation %d of %s is put, which has come to %d", op.Generation, op.License, before.licenses[i].Generation)
+		out.when(op.Kind == container.Put && op.Generation != l.Generation, "R14: generation %d of %s is put, which has come to %d", op.Generation, op.License, l.Generation)
 		out.when(x.again && user, "Inv16: a repeated report was decided again: %s %s", op.Kind, op.License)
-		out.when(op.Kind == container.Put && before.licenses[i].Withdrawn, "Inv15: %s is put although its withdrawal is ordered", op.License)
+		out.when(op.Kind == container.Put && l.Withdrawn, "Inv15: %s is put although its withdrawal is ordered", op.License)
 	}
 	out.when(put && x.record().flag.reason != "", "R13: a flagged container gets a license")
 	out.when(put && x.record().blocked, "R14: a blocked container gets a license")

@@ -112,7 +112,7 @@ func (d *desk) restore(i int) {
 	for c, r := range d.b.logs {
 		if slices.ContainsFunc(r.steps, func(s step) bool {
 			return slices.ContainsFunc(s.in.Step.Ops, func(o container.Op) bool {
-				return o.Kind == container.Put && o.License == licenseID(i)
+				return o.License == licenseID(i)
 			})
 		}) {
 			serials = append(serials, containerSerial(c))
@@ -121,7 +121,7 @@ func (d *desk) restore(i int) {
 	d.move(i, event)
 	l.Generation = d.raised(old)
 	for _, s := range d.killed(serials, holder) {
-		d.order(s, order{kind: "kill", license: i, generation: old})
+		d.order(s, order{kind: "kill", license: i, generation: old, seats: l.seats})
 	}
 }
 
@@ -247,7 +247,7 @@ func (e *explorer) helps(of helpOf) bool {
 	}
 	w := world{book: m.to, boxes: [2]int32{of.box}, lives: [2]uint8{of.life}}
 	for range 2 { // the first may be behind the record's challenge
-		w = e.asks(w, []wish{activate1, activate2}[of.i])
+		w = e.asks(w, wish("activate "+string(licenseID(of.i))))
 	}
 	held, has := e.boxes.all[w.boxes[0]].Held[licenseID(of.i)]
 	return has && held.Generation == e.books.all[w.book].licenses[of.i].Generation

@@ -29,12 +29,15 @@ var (
 	lostAndBack = scope{name: "one restore and one rollback", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, terse: true, restores: 1}
 	replaced    = scope{name: "a replacement and a restore", licenses: 1, chain: [2]uint64{2, 1}, replaces: true, cancels: true, restores: 1}
 	lending     = scope{name: "A lends a seat", licenses: 1, chain: [2]uint64{3, 1}, lends: true, withdraws: true}
+	split       = scope{name: "two seats, one for each", licenses: 1, more: 1, chain: [2]uint64{3, 1}, withdraws: true}
+	splitBack   = scope{name: "two seats, one returned", licenses: 1, more: 1, whole: true, chain: [2]uint64{3, 1}, withdraws: true}
+	splitLost   = scope{name: "two seats, one returned, and one restore", licenses: 1, more: 1, whole: true, chain: [2]uint64{2, 1}, restores: 1}
 	blocked     = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
 )
 
 // TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
-	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending} {
+	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending, split, splitBack, splitLost} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for c := range s.chain {

@@ -30,6 +30,8 @@ type rules struct {
 	judged   func(*exchange)                                                  // after a report was compared with the record
 	issued   func(*exchange)                                                  // after a step was issued
 	stays    func(lent bool) bool                                             // whether a license may be returned while seats of it are out
+	written  func(op container.Op, seats, before int64) int64                 // the seats in a body; of what stays when some go, before is how many there were
+	merge    func(*exchange)                                                  // after steps were confirmed
 }
 
 // production is the product's rule set.
@@ -52,6 +54,8 @@ func production() rules {
 		resent:    func(all []container.Incoming, _ int) []container.Incoming { return all },
 		judged:    func(*exchange) {},
 		issued:    func(*exchange) {},
+		written:   func(_ container.Op, seats, _ int64) int64 { return seats },
+		merge:     merge,
 	}
 }
 
@@ -64,7 +68,7 @@ func lost(p container.Placement) license.Event {
 }
 
 func waits(b box, u update) *refusal.Refusal {
-	return container.WaitsForSeats(u.steps, b.Number, b.lent, func(license.ID) bool { return false }, 1)
+	return container.WaitsForSeats(u.steps, b.Number, b.lent, func(license.ID) bool { return false }, func([]byte) int64 { return 0 }, 1)
 }
 
 func take(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
@@ -91,6 +95,39 @@ var mutants = []mutant{
 	}},
 	{"R8", "a seat is lent after its license was asked back, and the license goes", "Inv31", lending, func(r *rules) {
 		r.waits = func(box, update) *refusal.Refusal { return nil }
+	}},
+	{"R8", "seats split off a license are free when their removal is issued", "Inv5", splitBack, func(r *rules) {
+		r.issued = func(x *exchange) {
+			for i := range x.b.licenses {
+				if l := &x.b.licenses[i]; l.State == license.Returning && l.Holder == x.serial() && !x.record().puts(i) {
+					l.State, l.Holder = license.Returned, ""
+				}
+			}
+		}
+	}},
+	{"R29", "what stays after some seats were returned says that it has all", "Inv5", splitBack, func(r *rules) {
+		r.written = func(_ container.Op, seats, before int64) int64 { return max(seats, before) }
+	}},
+	{"R29", "what the container has does not count: asked again, it gets more", "Inv16", split, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			for id, c := range s.Licenses {
+				if c.Holder == s.Serial && c.State != license.Returning && len(s.Activate) > 0 {
+					delete(s.Licenses, id)
+				}
+			}
+			return container.Plan(s)
+		}
+	}},
+	{"R29", "a part that is merged is free as well", "Inv3", split, func(r *rules) {
+		r.merge = func(x *exchange) {
+			before := x.b.clone()
+			merge(x)
+			for i, l := range before.licenses {
+				if x.b.licenses[i].merged != l.merged {
+					x.b.licenses[i] = l
+				}
+			}
+		}
 	}},
 	{"R4", "a container takes any step, whatever its number and plan", "Inv5", honest, func(r *rules) {
 		r.take = func(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {

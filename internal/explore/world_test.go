@@ -26,6 +26,8 @@ type scope struct {
 	restores  uint8     // how often a license may be restored
 	blocks    bool      // the vendor may block A and open it again, as often as the chain has room
 	lends     bool      // A may lend a seat of L1 while it has it, and get it back
+	more      int64     // seats of each license beyond the first, which may be in both containers
+	whole     bool      // a container may also ask for all seats, and return some
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 
@@ -40,10 +42,22 @@ const (
 	activate2  wish = "activate L2"
 	return2    wish = "return L2"
 	everything wish = "ticket T"
+	someOf1    wish = "activate L1=1"
+	backOf1    wish = "return L1=1"
 )
 
 func (s scope) wishes(licenses int) []wish {
 	w := []wish{receipt, pending, activate1, return1}
+	if s.more > 0 { // whoever has seats, has them by a wish for one
+		w = []wish{receipt, pending, someOf1}
+		if s.whole {
+			w = append(w, activate1, backOf1)
+		}
+		for i := range licenses {
+			w = append(w, wish("return "+string(licenseID(i))))
+		}
+		return w
+	}
 	if licenses > 1 {
 		w = append(w, activate2, return2)
 	}
@@ -55,11 +69,16 @@ func (s scope) wishes(licenses int) []wish {
 
 func (w wish) wishes() container.Wishes {
 	verb, what, _ := strings.Cut(string(w), " ")
+	what, _, some := strings.Cut(what, "=")
+	var amounts []container.Amount
+	if some {
+		amounts = []container.Amount{{License: license.ID(what), Seats: 1}}
+	}
 	switch verb {
 	case "activate":
-		return container.Wishes{Tickets: []license.Ticket{ticket}, Activate: []license.ID{license.ID(what)}}
+		return container.Wishes{Tickets: []license.Ticket{ticket}, Activate: []license.ID{license.ID(what)}, Amounts: amounts}
 	case "return":
-		return container.Wishes{Return: []license.ID{license.ID(what)}}
+		return container.Wishes{Return: []license.ID{license.ID(what)}, Amounts: amounts}
 	case "ticket":
 		return container.Wishes{Tickets: []license.Ticket{ticket}}
 	case "pending":
@@ -122,12 +141,23 @@ func (b box) key() string {
 	for _, l := range b.lent {
 		k += fmt.Sprintf("lent %s %d|", l.License, l.Generation)
 	}
-	for i := range 2 {
+	for i := range 9 {
 		if h, ok := b.Held[licenseID(i)]; ok {
-			k += fmt.Sprintf("%d|%d|%d|", i, h.Generation, h.Step)
+			k += fmt.Sprintf("%d|%d|%d|%x", i, h.Generation, h.Step, h.Body[:4])
 		}
 	}
 	return k
+}
+
+// seatsOf is how many seats a container has of a license by the body it holds.
+func (b box) seatsOf(id license.ID) int64 {
+	h, ok := b.Held[id]
+	for n := int64(1); ok && n < 9; n++ {
+		if sha256.Sum256(body(id, h.Generation, b.Serial, n)) == h.Body {
+			return n
+		}
+	}
+	return 0
 }
 
 // letters is a set of boxes, by number.
@@ -199,7 +229,7 @@ func newExplorer(s scope, r rules) *explorer {
 }
 
 func (e *explorer) start() world {
-	w := world{book: e.books.id(newBook(e.licenses)), letters: e.letters.id(nil)}
+	w := world{book: e.books.id(newBook(e.scope)), letters: e.letters.id(nil)}
 	for c := range w.boxes {
 		w.boxes[c] = e.kept(newBox(c))
 		if e.terse {

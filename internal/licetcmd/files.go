@@ -1,6 +1,8 @@
 package licetcmd
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"licet/internal/agent"
@@ -34,8 +36,16 @@ func (c *commands) request() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			wanted, some, err := amounts(activate)
+			if err != nil {
+				return err
+			}
+			back, of, err := amounts(deactivate)
+			if err != nil {
+				return err
+			}
 			file, err := c.client().Request(cmd.Context(), agent.RequestRequest{
-				Tickets: list, Activate: ids(activate), Deactivate: ids(deactivate), All: all,
+				Tickets: list, Activate: wanted, Deactivate: back, Amounts: slices.Concat(some, of), All: all,
 				Vendor: vendor, Container: w.serial(),
 			})
 			if err != nil {
@@ -47,8 +57,8 @@ func (c *commands) request() *cobra.Command {
 	outFlag(cmd, &out)
 	w.containerFlag(cmd, "container `SERIAL` it is for (default: this machine's first of the vendor; \"new\" makes another)")
 	cmd.Flags().StringArrayVar(&ticketTexts, "ticket", nil, "`TICKET` whose licenses are wanted; may be repeated")
-	cmd.Flags().StringArrayVar(&activate, "activate", nil, "only the license `ID` of the tickets; may be repeated")
-	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license `ID` to give back; may be repeated")
+	cmd.Flags().StringArrayVar(&activate, "activate", nil, "only the license `ID[=SEATS]` of the tickets; with a number the container is to have so many seats of it; may be repeated")
+	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license `ID[=SEATS]` to give back, or so many seats of it; may be repeated")
 	cmd.Flags().BoolVar(&all, "deactivate-all", false, "give back everything in the container")
 	cmd.Flags().StringVar(&vendor, "vendor", "", "vendor `ID`, where this machine trusts several")
 	return cmd

@@ -3,10 +3,13 @@ package licetcmd
 import (
 	"errors"
 	"io/fs"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"licet/container"
 	"licet/license"
 	"licet/refusal"
 )
@@ -61,6 +64,23 @@ func ids(texts []string) []license.ID {
 		list = append(list, license.ID(text))
 	}
 	return list
+}
+
+// amounts reads license ids, each of which may go on with = and a number of seats.
+func amounts(texts []string) (list []license.ID, some []container.Amount, err error) {
+	for _, text := range texts {
+		id, number, named := strings.Cut(text, "=")
+		if named {
+			seats, err := strconv.ParseInt(number, 10, 64)
+			if err != nil || seats < 1 || id == "" {
+				return nil, nil, refusal.New(refusal.InvalidInput, "%q is not a license with a number of seats.", text).
+					Hinted("Write the license id, or ID=SEATS with one seat or more.")
+			}
+			some = append(some, container.Amount{License: license.ID(id), Seats: seats})
+		}
+		list = append(list, license.ID(id))
+	}
+	return list, some, nil
 }
 
 // texts turns license ids into texts.

@@ -21,17 +21,24 @@ func (c *commands) activate() *cobra.Command {
 		Use:   "activate TICKET…",
 		Short: "Activate the licenses of a ticket on this machine",
 		Long: "Fetches the licenses of one or more tickets from the vendor's server and sends the\n" +
-			"receipt. If it is interrupted, run it again: it goes on, and nothing is taken twice.",
-		Example: "  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF",
-		Args:    cli.Args("TICKET…"),
+			"receipt. If it is interrupted, run it again: it goes on, and nothing is taken twice.\n\n" +
+			"Of a license with several seats, --license ID=SEATS takes so many; the others stay\n" +
+			"free for other machines. The number is how many this machine has in the end.",
+		Example: "  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF\n" +
+			"  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF --license lic_01krx3m2k5g0001q7w8e9r0t1y2=4",
+		Args: cli.Args("TICKET…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := tickets(args)
 			if err != nil {
 				return err
 			}
+			only, some, err := amounts(chosen)
+			if err != nil {
+				return err
+			}
 			cli.Progress(cmd, "Asking the vendor…")
 			result, err := c.client().Activate(cmd.Context(), agent.ActivateRequest{
-				Tickets: list, Licenses: ids(chosen), Central: w.central, Container: w.serial(),
+				Tickets: list, Licenses: only, Amounts: some, Central: w.central, Container: w.serial(),
 			})
 			if err != nil {
 				return offline(err, "licet request --ticket TICKET -o FILE.licet-request")
@@ -41,7 +48,7 @@ func (c *commands) activate() *cobra.Command {
 	}
 	w.centralFlag(cmd)
 	w.containerFlag(cmd, "container `SERIAL` they go into (default: this machine's first of the vendor; \"new\" makes another)")
-	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only the license `ID` of the tickets; may be repeated")
+	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only the license `ID[=SEATS]` of the tickets; with a number this machine is to have so many seats of it; may be repeated")
 	return cmd
 }
 
@@ -49,18 +56,23 @@ func (c *commands) deactivate() *cobra.Command {
 	var w where
 	var all, together bool
 	cmd := &cobra.Command{
-		Use:   "deactivate [ID…]",
+		Use:   "deactivate [ID[=SEATS]…]",
 		Short: "Give licenses back to the vendor, so that they can be used elsewhere",
 		Long: "Returns the licenses named, or with --all everything in a container, and says\n" +
-			"whether the machine may be erased then.",
-		Args: cli.Args("[ID…]"),
+			"whether the machine may be erased then. Of a license with several seats, ID=SEATS\n" +
+			"returns so many, and the others stay.",
+		Args: cli.Args("[ID[=SEATS]…]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return cli.Usage("Name the licenses, or give --all, not both.")
 			}
+			list, some, err := amounts(args)
+			if err != nil {
+				return err
+			}
 			cli.Progress(cmd, "Asking the vendor…")
 			result, err := c.client().Deactivate(cmd.Context(), agent.DeactivateRequest{
-				Licenses: ids(args), All: all, Together: together, Central: w.central, Container: w.serial(),
+				Licenses: list, Amounts: some, All: all, Together: together, Central: w.central, Container: w.serial(),
 			})
 			if err != nil {
 				how := "licet request --deactivate ID -o FILE.licet-request"
@@ -224,7 +236,11 @@ func programming(p *cli.Page, r wire.Programming, notes ...string) {
 			p.Line("%s", lockWords[c.Op])
 			continue
 		}
-		p.Field(changeWord(c), "%s  %s", c.Product, c.License)
+		seats := ""
+		if c.Seats > 1 || c.Seats == 1 && c.Phase == container.Return.String() {
+			seats = ", " + plural(c.Seats)
+		}
+		p.Field(changeWord(c), "%s  %s%s", c.Product, c.License, seats)
 	}
 	left := 0
 	for _, o := range r.Outcomes {
@@ -274,6 +290,8 @@ func changeWord(c container.Change) string {
 		return "Replaced by the vendor:"
 	case c.Phase == container.Replace.String():
 		return "In its place:"
+	case c.Phase == container.Return.String() && !drop:
+		return "Returned in part; left:"
 	case c.Cause == container.ByVendor && drop:
 		return "Withdrawn by the vendor:"
 	case c.Cause == container.ByVendor:
@@ -282,6 +300,14 @@ func changeWord(c container.Change) string {
 		return "Returned"
 	}
 	return "Activated"
+}
+
+// plural writes a number of seats.
+func plural(seats int64) string {
+	if seats == 1 {
+		return "1 seat"
+	}
+	return fmt.Sprintf("%d seats", seats)
 }
 
 // wishName names a wish without telling a whole ticket.

@@ -41,6 +41,7 @@ const (
 	evOrderTakenBack     = "order_taken_back"
 	evOrderCanceled      = "order_canceled"
 	evLicenseFree        = "license_free"
+	evSplit              = "split"
 	evUpdatePushed       = "update_pushed"
 	evCopyGone           = "copy_gone"
 	evTurnedUp           = "copy_turned_up"
@@ -110,6 +111,7 @@ var sentences = map[string]string{
 	evOrderTakenBack:     "The vendor's order ({kind} in container {container}) was taken back before it was issued.",
 	evOrderCanceled:      "Order {number} of {customer} was canceled; licenses withdrawn: {withdrawn}, refused: {refused}.",
 	evLicenseFree:        "{product} did not come in place of {instead} in its container; it is free to be activated.",
+	evSplit:              "{seats} of the {had} seats of {product} ({of}) were split off; they are the license {part} now, and {left} are left.",
 	evUpdatePushed:       "An update up to step {to} was made for the container without a request.",
 	evCopyGone:           "The container has proven that its lost copy of {product} (generation {generation}) is gone.",
 	evTurnedUp:           "The container that had lost {product} turned up; it is to have it again.",
@@ -151,11 +153,13 @@ var sentences = map[string]string{
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
+	string(license.ChangeIssued):  "{product} was issued to the container again in step {step}, as it is now; its receipt is awaited.",
 	string(license.DropIssued):    "The removal of {product} was issued in step {step}; its receipt is awaited.",
 	string(license.DropConfirmed): "The container confirmed that {product} is removed; it is free to be activated again.",
 	string(license.TakenBack):     "The withdrawn {product} was removed; it is gone.",
 	string(license.Withdrawn):     "{product} was withdrawn by the vendor.",
 	string(license.Restored):      "{product} was lost and restored; generation {generation} is dead, and the next one is free to be activated.",
+	string(license.Merged):        "The {seats} seats of {product} ({part}) were merged with those of the license {into}, which has {now} now.",
 	string(license.Lost):          "{product} was lost while its withdrawal was ordered; it is gone.",
 }
 

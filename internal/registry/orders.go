@@ -170,7 +170,7 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 		made := make([]store.License, 0, max(it.Quantity-have, 0))
 		for range max(it.Quantity-have, 0) {
 			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: it.Name(),
-				Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: now}
+				Features: features, Terms: terms, Sold: terms, State: license.NotCollected, Generation: 1, Created: now}
 			made = append(made, l)
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
 		}

@@ -322,9 +322,13 @@ func (x *exchange) confirm(f container.Finding) error {
 	if x.in.report.Number == x.c.Acked {
 		return nil
 	}
+	removed, kin, err := x.removed()
+	if err != nil {
+		return err
+	}
 	// All at once, with those that planning will look at: locked one after the
 	// other they would cross with those of another container.
-	if err := x.lock(append(licensesOf(x.unproven, x.in.report.Number), x.wished...)); err != nil {
+	if err := x.lock(slices.Concat(licensesOf(x.unproven, x.in.report.Number), kin, x.wished)); err != nil {
 		return err
 	}
 	for _, s := range x.unproven {
@@ -348,10 +352,33 @@ func (x *exchange) confirm(f container.Finding) error {
 		life := f.Lives[n]
 		lives = append(lives, hex.EncodeToString(life[:]))
 	}
-	err := x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number, "lives": lives}, x.self())
+	if err := x.merge(removed); err != nil {
+		return err
+	}
+	err = x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number, "lives": lives}, x.self())
 	x.c.Acked, x.c.AckedLife = x.in.report.Number, x.in.report.Life
 	x.unproven = slices.DeleteFunc(x.unproven, func(s store.Step) bool { return s.Number <= x.c.Acked })
 	return err
+}
+
+// removed are the licenses that are, or have, parts and whose removal the report
+// proves, and all parts that belong to them.
+func (x *exchange) removed() (ids, kin []license.ID, err error) {
+	for _, s := range x.unproven {
+		for _, op := range s.Ops {
+			if s.Number > x.in.report.Number || op.Kind != container.Drop {
+				continue
+			}
+			family, err := x.family(op.License)
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(family) > 0 {
+				ids, kin = append(ids, op.License), append(kin, family...)
+			}
+		}
+	}
+	return ids, kin, nil
 }
 
 // licensesOf is the licenses of the steps up to a number.
@@ -414,8 +441,11 @@ func (x *exchange) move(l store.License, event license.Event, step uint64) error
 		return err
 	}
 	x.licenses[l.ID] = l
-	return x.log.note(string(event), map[string]any{"from": old, "to": next, "generation": l.Generation, "step": step, "product": l.Product},
-		about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
+	details := map[string]any{"from": old, "to": next, "generation": l.Generation, "step": step, "product": l.Product}
+	if event == license.ChangeIssued {
+		details["seats"] = l.Terms.Seats
+	}
+	return x.log.note(string(event), details, about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
 }
 
 // flag marks a container that contradicts the record, with the report as proof.

@@ -476,7 +476,8 @@ func (r *Registry) caseOf(tx *store.Tx, l store.License, p license.Product) (c r
 		c.Kind = box.Identity.Kind
 		c.Lent = container.LentOf(box.Lent, l.ID, l.Generation, c.Now)
 	}
-	done, err := tx.RestoresOf(l.ID)
+	// The limit is that of the license as it was sold: splitting it gains nothing.
+	done, err := tx.RestoresOfWhole(l.Whole())
 	if err != nil {
 		return c, "", err
 	}

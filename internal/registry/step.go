@@ -109,6 +109,9 @@ func (x *exchange) concern() error {
 		}
 		x.wishes = append(x.wishes, wish)
 	}
+	if err := x.parts(w); err != nil {
+		return err
+	}
 	if !x.known {
 		return nil
 	}
@@ -187,7 +190,8 @@ func (x *exchange) loadOrders() (err error) {
 func (x *exchange) situation() (container.Situation, error) {
 	w := x.in.report.Wishes
 	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
-		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending}
+		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending,
+		Amounts: w.Amounts, NewPart: func() license.ID { return license.ID(x.newID("lic", x.now)) }}
 	if err := x.lock(x.wished); err != nil {
 		return s, err
 	}
@@ -205,8 +209,13 @@ func (x *exchange) situation() (container.Situation, error) {
 		}
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
-			LentStays: l.Terms.Borrow.Out == license.OutAllow}
+			LentStays: l.Terms.Borrow.Out == license.OutAllow,
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin}
+		if c.MergedInto, err = x.mergedInto(l); err != nil {
+			return s, err
+		}
 		if l.Holder == x.in.serial {
+			c.Returning = x.returning(l)
 			c.Lent = container.LentOf(x.c.Lent, id, l.Generation, license.At(x.now))
 		}
 		s.Licenses[id] = c
@@ -262,13 +271,21 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	n := x.c.Issued + 1
 	row := store.Step{Number: n, Time: now}
 	for i, op := range ops {
+		if op.Of != "" {
+			if err := x.split(op, n); err != nil {
+				return err
+			}
+		}
 		l := x.licenses[op.License]
 		event := license.DropIssued
 		var bytes []byte
 		if op.Kind == container.Put {
 			event = license.PutIssued
+			if l.Holder == x.in.serial && l.State != license.Returning {
+				event = license.ChangeIssued
+			}
 			if l.Activated == 0 {
-				l.Activated, l.Terms = now, l.Terms.Freeze(now)
+				l = l.Activate(now)
 			}
 			body, err := x.body(l)
 			if err != nil {

@@ -64,10 +64,26 @@ func (r *Registry) License(ctx context.Context, a Actor, id license.ID) (out wir
 		if err != nil {
 			return err
 		}
-		out, err = r.joinedView(tx, v)
+		if out, err = r.joinedView(tx, v); err != nil {
+			return err
+		}
+		out.Parts, err = partsOf(tx, id)
 		return err
 	})
 	return out, err
+}
+
+// partsOf is where the parts of a license are, none if it was never split.
+func partsOf(tx *store.Tx, id license.ID) (parts []wire.Part, err error) {
+	whole, err := tx.WholeOf(id)
+	if err != nil || whole == "" {
+		return nil, err
+	}
+	all, err := tx.Parts(whole)
+	for _, l := range all {
+		parts = append(parts, wire.Part{License: l.ID, Seats: l.Terms.Seats, State: l.State, Container: l.Holder})
+	}
+	return parts, err
 }
 
 // joinedView is the view of a license that was read with all that is shown of it.
@@ -91,6 +107,7 @@ func licenseView(l store.License, o store.Order, p license.Product) wire.License
 		Generation: l.Generation, Container: l.Holder, Order: o.ID, Number: o.Number, Customer: o.Customer,
 		Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
 		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
+		Origin: l.Origin, MergedInto: l.MergedInto,
 	}
 	if w.Features == nil {
 		w.Features = []string{}

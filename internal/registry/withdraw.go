@@ -296,7 +296,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 		return done, err
 	}
 	l := store.License{ID: license.ID(d.newID("lic", d.log.now)), OrderID: old.OrderID, TicketID: old.TicketID, Product: p.Code,
-		Item: positionOf(item) + " for " + string(old.ID), Features: features, Terms: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
+		Item: positionOf(item) + " for " + string(old.ID), Features: features, Terms: terms, Sold: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
 	done = wire.OrderedLicense{License: old.ID, Product: old.Product, Container: old.Holder, With: l.ID, WithProduct: p.Code, When: wire.Now}
 	if old.State.Held() {
 		if err := d.mayReplace(old, l, p); err != nil {

@@ -48,6 +48,7 @@ type stage struct {
 
 // vendor is a running server.
 type vendor struct {
+	database string // its address; empty for the one in the folder
 	dir, url string
 	stop     func()
 }
@@ -112,11 +113,11 @@ func (s *stage) strike() {
 // found sets a vendor up, starts its server and applies the catalog. The command
 // line of init may go on with args.
 func (s *stage) found(name string, args ...string) (*vendor, error) {
-	v := &vendor{dir: filepath.Join(s.work, "central"+name)}
+	v := &vendor{dir: filepath.Join(s.work, "central"+name), database: s.database(s.t)}
 	s.vendors[name] = v
 	serve := []string{"serve", "--data", v.dir, "--listen", "127.0.0.1:0", "--log-level", "error"}
-	if database := s.database(s.t); database != "" {
-		serve = append(serve, "--database", database)
+	if v.database != "" {
+		serve = append(serve, "--database", v.database)
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	listening, ended := make(chan string, 1), make(chan int, 1)
@@ -149,7 +150,7 @@ func (s *stage) environment() (env centralcmd.Env, out, errs *bytes.Buffer) {
 func (s *stage) central(v *vendor, args ...string) (status int, out, errs string) {
 	env, o, e := s.environment()
 	env.Getenv = func(name string) string {
-		return map[string]string{"LICET_DATA": v.dir, "LICET_URL": v.url}[name]
+		return map[string]string{"LICET_DATA": v.dir, "LICET_URL": v.url, "LICET_DATABASE": v.database}[name]
 	}
 	status = centralcmd.Run(s.ctx, env, args)
 	return status, o.String(), e.String()

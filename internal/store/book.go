@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"slices"
@@ -261,7 +262,7 @@ const (
 	ticketByLookup = ticketColumns + `where lookup = $1`
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
-	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id, l.state from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id where t.lookup = $1`
+	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id, l.state from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id and l.merged_into = '' where t.lookup = $1`
 	returnedWith   = `select a.product, b.license, b.product from licenses l
 join step_ops a on a.license = l.id and a.number = l.step and a.kind = $2 and a.phase = $3
 join step_ops b on b.container = a.container and b.number = a.number and b.kind = $2 and b.phase = $3
@@ -351,7 +352,8 @@ type License struct {
 	Product    string
 	Item       string // the order position it belongs to: product and overrides
 	Features   []string
-	Terms      license.Terms
+	Terms      license.Terms // Sold, for the seats that this license has of them
+	Sold       license.Terms // of all seats together, before any were split off
 	State      license.State
 	Generation license.Generation
 	Holder     license.Serial // empty while with the vendor
@@ -362,6 +364,23 @@ type License struct {
 	Reserved   license.Serial // the vendor keeps it for this container; empty for nobody
 	Replaces   license.ID     // in whose place it came; empty for none
 	ReplacedBy license.ID     // what came in its place; empty for none
+	Origin     license.ID     // the license that it was split from; empty for one that is no part
+	MergedInto license.ID     // the part that has its seats now; empty while it has them itself
+}
+
+// Whole is the license that l is, or was split from.
+func (l License) Whole() license.ID { return cmp.Or(l.Origin, l.ID) }
+
+// With is l with another number of seats.
+func (l License) With(seats int64) License {
+	l.Terms = l.Sold.Part(seats)
+	return l
+}
+
+// Activate notes the first activation, from which terms count.
+func (l License) Activate(now license.Time) License {
+	l.Activated, l.Sold = now, l.Sold.Freeze(now)
+	return l.With(l.Terms.Seats)
 }
 
 // Placement is the license as a receipt is compared with it.
@@ -370,19 +389,19 @@ func (l License) Placement() container.Placement {
 }
 
 const (
-	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by from licenses `
-	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10)`
-	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by`
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into from licenses `
+	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11)`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into`
 	soldLock       = licenseLock + `, (select spec from products where code = product)`
-	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
+	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
-	licensesTicket = licenseColumns + `where ticket_id = $1 order by id`
-	licensesOrder  = licenseColumns + `where order_id = $1 order by id`
+	licensesTicket = licenseColumns + `where ticket_id = $1 and merged_into = '' order by id`
+	licensesOrder  = licenseColumns + `where order_id = $1 and merged_into = '' order by id`
 	licensesHolder = licenseColumns + `where holder = $1 order by id`
-	licensesPage   = licenseColumns + `where id < $1 order by id desc limit $2`
-	licensesItem   = `select count(*) from licenses where order_id = $1 and item = $2`
+	licensesPage   = licenseColumns + `where id < $1 and merged_into = '' order by id desc limit $2`
+	licensesItem   = `select count(*) from licenses where order_id = $1 and item = $2 and origin = ''`
 )
 
 func scanLicense(scan func(...any) error) (License, error) { return scanLicenseAnd(scan) }
@@ -392,9 +411,9 @@ func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	var l License
 	var features, terms string
 	var holder sql.NullString
-	var withdrawn int64
+	var withdrawn, seats int64
 	err := scan(append([]any{&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
-		&l.Reserved, &l.Replaces, &l.ReplacedBy}, behind...)...)
+		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto}, behind...)...)
 	if err != nil {
 		return l, err
 	}
@@ -402,11 +421,11 @@ func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	if l.Features, err = decodedFeatures.of(features); err != nil {
 		return l, err
 	}
-	l.Terms, err = decodedTerms.of(terms)
-	return l, err
+	l.Sold, err = decodedTerms.of(terms)
+	return l.With(seats), err
 }
 
-// InsertLicenses stores new licenses, which are with the vendor. Those of one
+// InsertLicenses stores new licenses as they are sold, with the vendor. Those of one
 // position of an order share features and terms.
 func (tx *Tx) InsertLicenses(ls []License) error {
 	var features, terms any
@@ -423,7 +442,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 			}
 			features, terms = string(f), string(t)
 		}
-		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created)
+		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created, l.Terms.Seats)
 		if n := i + 1; n%rowsAtOnce[0] == 0 || n == len(ls) {
 			if err := tx.manyLater(&insertLicenses, args); err != nil {
 				return err
@@ -434,7 +453,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 	return nil
 }
 
-var insertLicenses = newManyRows(licenseInsert, 10)
+var insertLicenses = newManyRows(licenseInsert, 11)
 
 // LockLicense locks a license until the transaction ends and gives it as it is
 // then; ErrNotFound if there is none.
@@ -453,10 +472,10 @@ func (tx *Tx) LockSold(id license.ID) (License, license.Product, error) {
 	return l, p, err
 }
 
-// MoveLicense stores the new state, holder, step, first activation and terms of a
-// license that is locked; its state is still the old one, or the transaction fails.
+// MoveLicense stores the new state, holder, step, first activation and sold terms of
+// a license that is locked; its state is still the old one, or the transaction fails.
 func (tx *Tx) MoveLicense(old license.State, l License) error {
-	terms, err := json.Marshal(l.Terms)
+	terms, err := json.Marshal(l.Sold)
 	if err != nil {
 		return err
 	}

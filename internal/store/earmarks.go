@@ -53,7 +53,7 @@ const (
 	earmarksLicense   = earmarkColumns + `where license = $1 or with_license = $1 order by id`
 	earmarksPage      = earmarkColumns + `where id < $1 order by id desc limit $2`
 	earmarksCount     = `update containers set earmarks = earmarks + $2 where serial = $1`
-	containersHeld    = `select distinct container from step_ops where license = $1 and kind = 1 order by container`
+	containersHeld    = `select distinct container from step_ops where license = $1 order by container`
 )
 
 func scanEarmark(scan func(...any) error) (e Earmark, err error) {

@@ -104,6 +104,7 @@ const (
 	restoreColumns  = `select license, generation, how, recovery, container, actor, time from restores `
 	restoreInsert   = `insert into restores (license, generation, how, recovery, container, actor, time) values ($1, $2, $3, $4, $5, $6, $7)`
 	restoresLicense = restoreColumns + `where license = $1 order by generation`
+	restoresWhole   = restoreColumns + `where license in (select id from licenses where id = $1 union all select id from licenses where origin = $1 and origin <> '') order by time`
 	restoresSince   = restoreColumns + `where time >= $1 order by time`
 
 	grantColumns = `select id, license, count, used, actor, reason, created from restore_grants `
@@ -205,6 +206,12 @@ func (tx *Tx) InsertRestore(r Restore) error {
 // RestoresOf returns the restores of a license, oldest first.
 func (tx *Tx) RestoresOf(id license.ID) ([]Restore, error) {
 	return collect(tx, scanRestore, restoresLicense, id)
+}
+
+// RestoresOfWhole returns the restores of a license and of all that were split from
+// it, oldest first.
+func (tx *Tx) RestoresOfWhole(id license.ID) ([]Restore, error) {
+	return collect(tx, scanRestore, restoresWhole, id)
 }
 
 // RestoresSince returns every restore from a moment on, oldest first.

@@ -37,8 +37,8 @@ const (
 	orderWordInsert = `insert into order_words (word, order_id) values ($1, $2) on conflict (word, order_id) do nothing`
 	ordersByWord    = orderColumns + `where id in (select order_id from order_words where word >= $1 and word < $2 order by word, order_id desc limit $3) order by id desc`
 	ordersCustomer  = orderColumns + `where customer = $1 and id < $2 order by id desc limit $3`
-	orderStates     = `select state, count(*) from licenses where order_id = $1 group by state order by state`
-	licensesOrderAt = licenseColumns + `where order_id = $1 and id > $2 order by id limit $3`
+	orderStates     = `select state, count(*) from licenses where order_id = $1 and merged_into = '' group by state order by state`
+	licensesOrderAt = licenseColumns + `where order_id = $1 and id > $2 and merged_into = '' order by id limit $3`
 	licensesPrefix  = licenseColumns + `where id >= $1 and id < $2 order by id limit $3`
 
 	containersPrefix  = containerColumns + `where serial >= $1 and serial < $2 order by serial limit $3`

@@ -87,6 +87,8 @@ type RawLicense struct {
 	Holder                                                       sql.NullString
 	Generation, Step, Withdrawn, Activated, Created              int64
 	Reserved, Replaces, ReplacedBy                               string
+	Seats                                                        int64
+	Origin, MergedInto                                           string
 }
 
 // RawContainer is a row of containers.
@@ -140,10 +142,11 @@ type RawOrder struct {
 	Created              int64
 }
 
-// RawCount is how many licenses of one position of an order are in one state.
+// RawCount is how many licenses of one position of an order are in one state, and
+// how many seats they have together.
 type RawCount struct {
 	OrderID, Item, State string
-	Count                int64
+	Count, Seats         int64
 }
 
 // RawToken is a row of tokens, without the hash.
@@ -250,7 +253,7 @@ func (e *SubjectEvent) Find(kind string) string {
 }
 
 const (
-	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into
   from licenses where id > $1 order by id limit $2`
 	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
   from containers where serial > $1 order by serial limit $2`
@@ -263,7 +266,7 @@ const (
   where (o.license, o.container, o.number, o.place) > ($1, $2, $3, $4) order by o.license, o.container, o.number, o.place limit $5`
 	rawOrders     = `select id, number, customer, created from orders where id > $1 order by id limit $2`
 	rawTickets    = `select id, order_id, lookup, sealed, created from tickets where (order_id, id) > ($1, $2) order by order_id, id limit $3`
-	rawCounts     = `select order_id, item, state, count(*) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
+	rawCounts     = `select order_id, item, state, count(*), cast(sum(seats) as bigint) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
 	rawTokens     = `select id, name, scopes, created, expires, revoked from tokens where id > $1 order by id limit $2`
 	rawSpecs      = `select code, spec from products where code > $1 order by code limit $2`
 	rawBundles    = `select code, spec from bundles where code > $1 order by code limit $2`
@@ -293,14 +296,14 @@ const (
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
 	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
 	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent') order by f.subject_id, f.event_id limit $4`
-	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split') order by f.subject_id, f.event_id limit $4`
 )
 
 // RawLicenses reads licenses by id.
 func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
 		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created,
-			&l.Reserved, &l.Replaces, &l.ReplacedBy)
+			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto)
 	}, rawLicenses, after, limit)
 }
 
@@ -353,7 +356,7 @@ func (tx *Tx) RawTickets(order, id string, limit int) ([]RawTicket, error) {
 // RawCounts counts the licenses of the orders from first to last.
 func (tx *Tx) RawCounts(first, last string) ([]RawCount, error) {
 	return collect(tx, func(scan func(...any) error) (c RawCount, err error) {
-		return c, scan(&c.OrderID, &c.Item, &c.State, &c.Count)
+		return c, scan(&c.OrderID, &c.Item, &c.State, &c.Count, &c.Seats)
 	}, rawCounts, first, last)
 }
 

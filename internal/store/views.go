@@ -17,13 +17,13 @@ type LicenseView struct {
 }
 
 const (
-	licenseViewColumns = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, ` +
+	licenseViewColumns = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, ` +
 		`o.id, o.number, o.customer, o.created, p.spec, ` +
 		`case when exists (select 1 from earmarks e where e.license = l.id) or exists (select 1 from earmarks e where e.with_license = l.id and e.with_license <> '') then 1 else 0 end, ` +
 		`coalesce(c.block_reason, ''), coalesce(c.block_time, 0), coalesce(c.closed, 0), coalesce(c.lent, '')`
 	licenseViewTables = ` from licenses l join orders o on o.id = l.order_id join products p on p.code = l.product left join containers c on c.serial = l.holder `
 	licenseView       = licenseViewColumns + licenseViewTables + `where l.id = $1`
-	ticketViews       = licenseViewColumns + `, t.created` + licenseViewTables + `join tickets t on t.id = l.ticket_id where t.lookup = $1`
+	ticketViews       = licenseViewColumns + `, t.created` + licenseViewTables + `join tickets t on t.id = l.ticket_id where t.lookup = $1 and l.merged_into = ''`
 )
 
 func scanLicenseView(scan func(...any) error, behind ...any) (LicenseView, error) {

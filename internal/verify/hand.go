@@ -17,6 +17,7 @@ type order struct {
 	generation             int64
 	with, found            string
 	step                   int64 // that carries it; 0 until issued
+	proven                 bool  // of a kill, while the events are read
 	actor, reason          string
 	created                int64
 }

@@ -197,6 +197,42 @@ func ticket(t license.Ticket) container.Wishes {
 	return container.Wishes{Tickets: []license.Ticket{t}}
 }
 
+// some asks for so many seats of a license.
+func some(t license.Ticket, id license.ID, seats int64) container.Wishes {
+	return container.Wishes{Tickets: []license.Ticket{t}, Activate: []license.ID{id}, Amounts: []container.Amount{{License: id, Seats: seats}}}
+}
+
+// back returns so many seats of a license.
+func back(id license.ID, seats int64) container.Wishes {
+	return container.Wishes{Return: []license.ID{id}, Amounts: []container.Amount{{License: id, Seats: seats}}}
+}
+
+// parts is what becomes of a license whose seats are in several containers.
+func (b *book) parts(name map[string]string) {
+	t := b.t
+	t.Helper()
+	o := b.order("1006", wire.OrderItem{Product: "TEAM", Override: []string{"seats=8"}})
+	id := o.Licenses[0].ID
+	x, y := b.box(), b.box()
+	got := x.program(some(o.Ticket, id, 3))[0]
+	want(t, got.Code, refusal.Done)
+	part := license.ID(got.Details["part"].(string))
+	want(t, x.receipt(), refusal.Done)
+	want(t, y.program(some(o.Ticket, id, 2))[0].Code, refusal.Done)
+	got = x.program(back(part, 1))[0]
+	want(t, got.Code, refusal.Done)
+	want(t, x.receipt(), refusal.Done) // what is back is merged with what was left
+	want(t, b.license(id).Terms.Seats, 4)
+	want(t, x.program(back(part, 1))[0].Code, refusal.Done) // on its way
+	// A part that is withdrawn and one that was lost stay for themselves.
+	z := b.box()
+	lost := license.ID(z.program(some(o.Ticket, id, 2))[0].Details["part"].(string))
+	want(t, z.receipt(), refusal.Done)
+	_, err := b.Withdraw(context.Background(), b.admin, []license.ID{lost}, "refunded", false)
+	must(t, err)
+	name["whole"], name["part"], name["merged"], name["parts-order"] = string(id), string(part), got.Details["part"].(string), o.Order
+}
+
 func returns(ids ...license.ID) container.Wishes { return container.Wishes{Return: ids} }
 
 func must(t testing.TB, err error) {
@@ -293,6 +329,7 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 
 	b.hand(name)
 	b.losses(name)
+	b.parts(name)
 
 	// Tokens and a product that changed.
 	for _, n := range []string{"shop", "gone"} {

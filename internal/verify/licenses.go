@@ -17,6 +17,8 @@ var transitions = map[[2]string]string{
 	{"put_issued", "returned"}:      "collecting",
 	{"put_issued", "returning"}:     "collecting",
 	{"put_confirmed", "collecting"}: "collected",
+	{"change_issued", "collecting"}: "collecting",
+	{"change_issued", "collected"}:  "collecting",
 	{"drop_issued", "collecting"}:   "returning",
 	{"drop_issued", "collected"}:    "returning",
 	{"drop_confirmed", "returning"}: "returned",
@@ -29,6 +31,8 @@ var transitions = map[[2]string]string{
 	{"lost", "collecting"}:          "gone",
 	{"lost", "collected"}:           "gone",
 	{"lost", "returning"}:           "gone",
+	{"merged", "not_collected"}:     "gone",
+	{"merged", "returned"}:          "gone",
 }
 
 func withContainer(state string) bool {
@@ -47,6 +51,7 @@ type making struct {
 	Items                []madeItem
 	ordering
 	replaces string  // the license in whose place it came
+	part     part    // of what was split off another
 	terms    []terms // of the items
 }
 
@@ -63,7 +68,7 @@ func makes(e store.SubjectEvent, license string) bool {
 	switch e.Name {
 	case "order_created", "order_extended":
 		return true
-	case "replacement_ordered":
+	case "replacement_ordered", "split":
 		return e.Find("license") != license
 	case "withdrawn":
 		first := e.Find("license")
@@ -76,6 +81,11 @@ func (v *run) making(e store.SubjectEvent) *making {
 	m := &making{event: e.ID, order: e.Find("order"), ticket: e.Find("ticket"), time: e.Time}
 	if !v.details(e, m) {
 		return m
+	}
+	if e.Name == "split" {
+		v.details(e, &m.part)
+		m.ticket, m.Added = m.Ticket, 1
+		m.Items = append(m.Items, madeItem{Product: m.part.Product, Position: m.part.Position, Asked: 1, Terms: m.Terms, Features: m.Features})
 	}
 	if m.With != "" { // another license came in the place of one
 		m.replaces, m.ticket, m.Added = e.Find("license"), m.Ticket, 1
@@ -101,6 +111,8 @@ type life struct {
 	issued           map[string]bool // container, step and kind of what was issued
 
 	reserved, replacedBy string
+	seats                int64
+	mergedInto           string
 	orders               []order
 	restores             []restored
 	allowed              []allowed
@@ -110,15 +122,17 @@ type licenseDetails struct {
 	From, To         string
 	Generation, Step int64
 	Product          string
+	splitting
 	ordering
 }
 
 // live folds the events about a license that already exists.
-func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
+func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
 	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
 	if m != nil && m.replaces != "" && m.Kind == "replace" {
 		l.reserved = m.Container // until it gets there, or does not have to
 	}
+	l.begins(m, item)
 	parsed := map[string]licenseDetails{}
 	for _, e := range events {
 		var d licenseDetails
@@ -129,6 +143,9 @@ func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []stor
 		d, where := parsed[e.ID], e.Find("container")
 		if isOrder(e.Name) {
 			return l.ordered(e, d)
+		}
+		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
+			return l.mayMove(e, d)
 		}
 		if d.From != l.state || d.Generation != l.generation {
 			return false
@@ -144,6 +161,10 @@ func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []stor
 		case "put_issued":
 			free := l.withdrawn == 0 && (l.reserved == "" || l.reserved == where)
 			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
+		case "change_issued":
+			return mine && d.Step > l.step && d.Seats == l.seats
+		case "merged":
+			return l.alone() && d.Seats == l.seats
 		case "drop_issued":
 			return mine && d.Step > l.step
 		case "put_confirmed":
@@ -160,8 +181,15 @@ func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []stor
 		if !fit {
 			v.find("events", e.ID, "", "", "", "%s (%s to %s) of license %s does not follow from the events before it, after which it is %s", e.Name, d.From, d.To, id, l.state)
 		}
+		if e.Name == "copy_gone" {
+			l.removed(e.Find("container"), d, ops)
+		}
 		if isOrder(e.Name) {
 			l.order(e, d)
+			return
+		}
+		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
+			l.moves(e, d)
 			return
 		}
 		where := l.holder
@@ -170,6 +198,10 @@ func (v *run) live(id string, m *making, events []store.SubjectEvent, ops []stor
 			l.holder = e.Find("container")
 		}
 		switch e.Name {
+		case "change_issued":
+			l.issued[fmt.Sprintf("put %s/%d", e.Find("container"), d.Step)] = true
+		case "merged":
+			l.seats, l.mergedInto = 0, d.Into
 		case "put_issued", "drop_issued":
 			l.issued[fmt.Sprintf("%s %s/%d", strings.TrimSuffix(e.Name, "_issued"), e.Find("container"), d.Step)] = true
 			if l.activated == 0 && e.Name == "put_issued" {
@@ -248,7 +280,7 @@ func (v *run) licenses() error {
 			v.find("licenses", id, "", "", "", "no event says that an order made it")
 			mine = nil
 		}
-		l := v.live(id, mine, slices.DeleteFunc(about, func(e store.SubjectEvent) bool { return makes(e, id) }), of)
+		l := v.live(id, row.Item, mine, slices.DeleteFunc(about, func(e store.SubjectEvent) bool { return makes(e, id) }), of)
 		of = v.kills(id, &l, of)
 		v.license(*row, mine, l, of)
 		v.earmarks(id, l, rowsOf(v, "earmarks", id, marks, func(r *store.RawEarmark) string { return r.License }))
@@ -283,11 +315,14 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	v.same("licenses", row.ID, "withdrawn", row.Withdrawn, l.withdrawn, told)
 	v.same("licenses", row.ID, "reserved", row.Reserved, l.reserved, told)
 	v.same("licenses", row.ID, "replaced_by", row.ReplacedBy, l.replacedBy, told)
-	replaces := ""
+	replaces, origin := "", ""
 	if m != nil {
-		replaces = m.replaces
+		replaces, origin = m.replaces, m.part.Whole
 	}
 	v.same("licenses", row.ID, "replaces", row.Replaces, replaces, told)
+	v.same("licenses", row.ID, "origin", row.Origin, origin, told)
+	v.same("licenses", row.ID, "merged_into", row.MergedInto, l.mergedInto, told)
+	v.same("licenses", row.ID, "seats", row.Seats, l.seats, told)
 	terms, err := parseTerms([]byte(row.Terms))
 	if err != nil {
 		v.find("licenses", row.ID, "terms", row.Terms, "", "they cannot be read: %v", err)
@@ -300,7 +335,7 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 		v.bought(row, *m, l.activated, terms, features)
 	}
 	v.logged(row, l, ops)
-	v.held(row, m, terms, features, ops)
+	v.held(row, m, terms.part(row.Seats), features, ops)
 }
 
 // place checks that the row puts the license in exactly one place.
@@ -408,10 +443,15 @@ func (v *run) held(row store.RawLicense, m *making, t terms, features []string, 
 	v.same("licenses", row.ID, "product", row.Product, b.product, from, key)
 	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(b.activated), from, key)
 	v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(b.features, " "), from, key)
+	// What is with the vendor may have another number of seats by now; and so may what
+	// was, until staff accepted an older copy of its container.
+	if !withContainer(row.State) || row.State == "returning" && len(v.accepted[row.Holder.String]) > 0 {
+		b.terms = b.terms.like(t)
+	}
 	if is, want := t.differs(b.terms); is != "" {
 		v.find("licenses", row.ID, "terms", is, want, from, key)
 	}
-	if m != nil && m.replaces == "" {
+	if m != nil && m.replaces == "" && m.part.Whole == "" {
 		v.same("orders", m.order, "number", m.Number, b.number, from, key)
 		v.same("orders", m.order, "customer", m.Customer, b.customer, from, key)
 	}

@@ -68,11 +68,17 @@ func (v *run) orders() error {
 }
 
 func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, counts []store.RawCount) error {
-	sold := map[string]int64{}
+	sold, seats := map[string]int64{}, map[string]int64{}
 	var created *making
 	for _, e := range events {
 		m := v.making(e)
-		if e.Name == "replacement_ordered" || e.Name == "withdrawn" {
+		if e.Name != "split" { // which changes no sum
+			for i, it := range m.Items {
+				n, _ := m.terms[i]["seats"].(int64)
+				seats[it.Position] += n * max(it.Asked-it.Had, 0)
+			}
+		}
+		if e.Name == "replacement_ordered" || e.Name == "withdrawn" || e.Name == "split" {
 			for _, it := range m.Items {
 				sold[it.Position]++
 			}
@@ -105,7 +111,7 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	v.same("orders", row.ID, "customer", row.Customer, created.Customer, "event %s", created.event)
 	v.same("orders", row.ID, "created", moment(row.Created), moment(created.time), "event %s", created.event)
 	v.ticket(row, *created, tickets)
-	v.sum(row, sold, counts)
+	v.sum(row, sold, seats, counts)
 	return nil
 }
 
@@ -127,11 +133,12 @@ func (v *run) ticket(row store.RawOrder, created making, tickets []store.RawTick
 }
 
 // sum checks that nothing that was sold is lost or added.
-func (v *run) sum(row store.RawOrder, sold map[string]int64, counts []store.RawCount) {
+func (v *run) sum(row store.RawOrder, sold, seats map[string]int64, counts []store.RawCount) {
 	var vendor, user, gone int64
-	have := map[string]int64{}
+	have, haveSeats := map[string]int64{}, map[string]int64{}
 	for _, c := range counts {
 		have[c.Item] += c.Count
+		haveSeats[c.Item] += c.Seats
 		switch {
 		case withVendor(c.State):
 			vendor += c.Count
@@ -146,6 +153,11 @@ func (v *run) sum(row store.RawOrder, sold map[string]int64, counts []store.RawC
 		total += n
 		if have[item] != n {
 			v.find("orders", row.ID, "licenses of "+item, show(have[item]), show(n), "what its events say was sold")
+		}
+	}
+	for item, n := range seats {
+		if haveSeats[item] != n {
+			v.find("orders", row.ID, "seats of "+item, show(haveSeats[item]), show(n), "what its events say was sold: splitting and merging change no sum")
 		}
 	}
 	for item, n := range have {

@@ -54,6 +54,20 @@ var planted = []struct {
 	{name: "a license moved to another order", sql: `update licenses set order_id = '{order}' where id = '{never}'`, want: "licenses {never} order_id"},
 	{name: "a license moved to another ticket", sql: `update licenses set ticket_id = '{ticket}' where id = '{never}'`, want: "licenses {never} ticket_id"},
 
+	// Seats in several containers.
+	{name: "a seat added to a part", sql: `update licenses set seats = seats + 1 where id = '{part}'`, want: "licenses {part} seats"},
+	{name: "a seat added to a part, seen by the order", sql: `update licenses set seats = seats + 1 where id = '{part}'`, want: "orders {parts-order} seats of TEAM=1,seats=8"},
+	{name: "a seat taken from what is left", sql: `update licenses set seats = seats - 1 where id = '{whole}'`, want: "orders {parts-order} seats of TEAM=1,seats=8"},
+	{name: "a seat moved, so that the sum is right", sql: `update licenses set seats = case when id = '{whole}' then seats - 1 else seats + 1 end where id = '{whole}' or id = '{part}'`, want: "licenses {whole} seats"},
+	{name: "more seats in a license that was never split", sql: `update licenses set seats = 900 where id = '{team}'`, want: "licenses {team} seats"},
+	{name: "a merged part gets its seats back", sql: `update licenses set seats = 1 where id = '{merged}'`, want: "licenses {merged} seats"},
+	{name: "a merged part is no longer merged", sql: `update licenses set merged_into = '' where id = '{merged}'`, want: "licenses {merged} merged_into"},
+	{name: "a merged part is free again", sql: `update licenses set state = 'returned', merged_into = '', seats = 1 where id = '{merged}'`, want: "licenses {merged} state"},
+	{name: "a part of nothing", sql: `update licenses set origin = '' where id = '{part}'`, want: "licenses {part} origin"},
+	{name: "a part of another license", sql: `update licenses set origin = '{team}' where id = '{part}'`, want: "licenses {part} origin"},
+	{name: "more seats merged than there were, with event and rows", do: mergeMore, want: "events evt_zz "},
+	{name: "seats split off that were not there, with event and rows", do: splitMore, want: "events evt_zz "},
+
 	// What the vendor has ordered, and what was lost.
 	{name: "an order deleted", sql: `delete from earmarks where license = '{waiting}'`, want: "earmarks {waiting}/*"},
 	{name: "an order deleted, seen by the container", sql: `update containers set earmarks = 0 where serial = '{waiting-box}'`, want: "containers {waiting-box} earmarks"},
@@ -321,6 +335,23 @@ func restoreAlone(h *planting) {
 	h.event("restored", "", map[string]any{"from": "collected", "to": "not_collected", "generation": 1, "product": "CAD", "how": "automatic", "recovery": 0,
 		"containers": []string{}, "stop": "return", "found": "withdrawn"},
 		store.Subject{Kind: "license", ID: h.name["collected"]}, store.Subject{Kind: "order", ID: h.name["order"]}, store.Subject{Kind: "container", ID: h.name["a"]})
+}
+
+// mergeMore gives a license more seats than a part had, as if they had been merged.
+func mergeMore(h *planting) {
+	h.exec(`update licenses set seats = seats + 5 where id = '{whole}'`)
+	var now int64
+	must(h.t, h.tx.QueryRow(fill(`select seats from licenses where id = '{whole}'`, h.name)).Scan(&now))
+	h.event("merged", "", map[string]any{"from": "returned", "to": "gone", "generation": 1, "step": 0, "seats": 5, "part": h.name["merged"], "into": h.name["whole"], "now": now},
+		store.Subject{Kind: "license", ID: h.name["merged"]}, store.Subject{Kind: "license", ID: h.name["whole"]}, store.Subject{Kind: "order", ID: h.name["parts-order"]})
+}
+
+// splitMore splits off more seats than a license has.
+func splitMore(h *planting) {
+	h.exec(`insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, activated, created, seats, origin)
+select 'lic_zz', order_id, ticket_id, product, item, features, terms, state, 1, activated, created, 7, id from licenses where id = '{whole}'`)
+	h.event("split", "", map[string]any{"seats": 7, "had": 8, "left": 1, "of": h.name["whole"], "part": "lic_zz", "whole": h.name["whole"], "state": "not_collected", "generation": 1},
+		store.Subject{Kind: "license", ID: h.name["whole"]}, store.Subject{Kind: "license", ID: "lic_zz"}, store.Subject{Kind: "order", ID: h.name["parts-order"]})
 }
 
 // unlocked takes the lock out of what the events say of a step.

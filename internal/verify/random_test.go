@@ -39,7 +39,7 @@ func TestRandomHistoriesAreClean(t *testing.T) {
 		}
 		add := func() {
 			number := fmt.Sprint(rapid.IntRange(1, 3).Draw(rt, "order"))
-			product := rapid.SampledFrom([]string{"CAD", "TEAM", "YEAR", "AUTO", "ONCE", "BACK", "THEFT"}).Draw(rt, "product")
+			product := rapid.SampledFrom([]string{"CAD", "TEAM", "TEAM", "TEAM", "YEAR", "AUTO", "ONCE", "BACK", "THEFT"}).Draw(rt, "product")
 			orders = append(orders, b.order(number, wire.OrderItem{Product: product, Quantity: int64(rapid.IntRange(1, 3).Draw(rt, "quantity"))}))
 		}
 		add()
@@ -52,7 +52,16 @@ func TestRandomHistoriesAreClean(t *testing.T) {
 			for id := range x.state.Held {
 				if rapid.Bool().Draw(rt, "return") {
 					w.Return = append(w.Return, id)
+					if rapid.Bool().Draw(rt, "some") {
+						w.Amounts = append(w.Amounts, container.Amount{License: id, Seats: rapid.Int64Range(1, 3).Draw(rt, "seats")})
+					}
 				}
+			}
+			if len(w.Tickets) > 0 && rapid.Bool().Draw(rt, "named") {
+				of := rapid.SampledFrom(orders).Draw(rt, "named of")
+				id := of.Licenses[rapid.IntRange(0, len(of.Licenses)-1).Draw(rt, "named license")].ID
+				w.Tickets, w.Activate = append(w.Tickets, of.Ticket), append(w.Activate, id)
+				w.Amounts = append(w.Amounts, container.Amount{License: id, Seats: rapid.Int64Range(1, 5).Draw(rt, "wanted")})
 			}
 			if w.None() {
 				w.Pending = true

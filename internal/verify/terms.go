@@ -133,6 +133,36 @@ func (t terms) frozen(activated int64) terms {
 	return out
 }
 
+// part gives the terms of so many of the seats: those that can be borrowed are fewer
+// in proportion.
+func (t terms) part(seats int64) terms {
+	sold, _ := t["seats"].(int64)
+	if t == nil || sold < 1 || seats == sold {
+		return t
+	}
+	out := maps.Clone(t)
+	for key, n := range map[string]int64{"seats": seats, "borrow.seats": 0} {
+		if lent, is := t[key].(int64); is && key != "seats" {
+			n = lent * seats / sold
+		}
+		if delete(out, key); n != 0 {
+			out[key] = n
+		}
+	}
+	return out
+}
+
+// like gives the terms with the seats of others.
+func (t terms) like(other terms) terms {
+	out := maps.Clone(t)
+	for _, key := range []string{"seats", "borrow.seats"} {
+		if delete(out, key); other[key] != nil {
+			out[key] = other[key]
+		}
+	}
+	return out
+}
+
 // differs gives the terms that are not those wanted, as texts, "" if all are.
 func (t terms) differs(want terms) (is, expected string) {
 	var a, b []string

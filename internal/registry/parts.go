@@ -1,0 +1,161 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+
+	"licet/container"
+	"licet/internal/store"
+	"licet/license"
+)
+
+// Parts of a license (docs/protocol.md, section 12): the seats of one license in
+// several containers, each part a license of its own.
+
+// parts adds to what is wished for all parts of the licenses that some seats are
+// wished of.
+func (x *exchange) parts(w container.Wishes) error {
+	for _, a := range w.Amounts {
+		if !slices.Contains(w.Activate, a.License) {
+			continue
+		}
+		ids, err := x.family(a.License)
+		if err != nil {
+			return err
+		}
+		x.wished = append(x.wished, ids...)
+	}
+	return nil
+}
+
+// family is every part of the license that one belongs to; none if it was never
+// split.
+func (x *exchange) family(id license.ID) (ids []license.ID, err error) {
+	whole, err := x.tx.WholeOf(id)
+	if err != nil || whole == "" {
+		return nil, err
+	}
+	all, err := x.tx.Parts(whole)
+	for _, l := range all {
+		ids = append(ids, l.ID)
+	}
+	return ids, err
+}
+
+// mergedInto is the part that has the seats of a merged one today.
+func (x *exchange) mergedInto(l store.License) (id license.ID, err error) {
+	for err == nil && l.MergedInto != "" {
+		id = l.MergedInto
+		l, err = x.tx.License(id)
+	}
+	return id, err
+}
+
+// split makes the part that an operation begins with; the license that it is split
+// from is locked. A license whose terms count from its first activation counts as
+// activated from now on, with all its parts.
+func (x *exchange) split(op container.Op, step uint64) error {
+	of := x.licenses[op.Of]
+	if of.Activated == 0 {
+		of = of.Activate(license.At(x.now))
+		if err := x.tx.MoveLicense(of.State, of); err != nil { // it stays where it is
+			return err
+		}
+	}
+	had := of.Terms.Seats
+	rest, part, err := x.tx.SplitLicense(of, op.License, op.Seats, license.At(x.now))
+	if err != nil {
+		return err
+	}
+	x.licenses[rest.ID], x.licenses[part.ID], x.locked[part.ID] = rest, part, true
+	return x.log.note(evSplit, map[string]any{"seats": op.Seats, "had": had, "left": rest.Terms.Seats, "of": rest.ID, "part": part.ID, "whole": part.Origin,
+		"state": rest.State, "generation": rest.Generation, "container": rest.Holder, "step": rest.Step, "by_step": step, "activated": rest.Activated,
+		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": rest.Sold, "features": rest.Features},
+		about(ofLicense, string(rest.ID)), about(ofLicense, string(part.ID)), about(ofOrder, rest.OrderID), x.self())
+}
+
+// returning is how many seats of a license in the container its last step splits off
+// and takes out, 0 if that step does something else or is proven.
+func (x *exchange) returning(l store.License) int64 {
+	for _, s := range x.unproven {
+		if s.Number != l.Step {
+			continue
+		}
+		for i, op := range s.Ops {
+			if i > 0 && op.Kind == container.Put && op.Phase == container.Return && op.License == l.ID {
+				return x.licenses[s.Ops[i-1].License].Terms.Seats
+			}
+		}
+	}
+	return 0
+}
+
+// merge gives the seats of parts that came back to the oldest of those that are with
+// the vendor, as far as nothing is ordered for them. All are locked.
+func (x *exchange) merge(ids []license.ID) error {
+	done := map[license.ID]bool{}
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		whole := x.licenses[id].Whole()
+		if done[whole] {
+			continue
+		}
+		done[whole] = true
+		if err := x.mergeParts(whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *exchange) mergeParts(whole license.ID) error {
+	var into license.ID
+	for _, id := range slices.Sorted(maps.Keys(x.licenses)) {
+		l := x.licenses[id]
+		if l.Whole() != whole || !x.locked[id] {
+			continue
+		}
+		if ok, err := x.merges(l); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
+		if into == "" {
+			into = id
+			continue
+		}
+		if err := x.mergeTwo(l, x.licenses[into]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merges reports whether a license may be merged with another part: it is with the
+// vendor, and nothing waits to be done with it or with a lost copy of it.
+func (x *exchange) merges(l store.License) (bool, error) {
+	if !l.State.Available() || l.Withdrawn || l.Reserved != "" || l.Terms.Seats == 0 {
+		return false, nil
+	}
+	orders, err := x.tx.EarmarksOn(l.ID)
+	return len(orders) == 0, err
+}
+
+func (x *exchange) mergeTwo(part, into store.License) error {
+	seats := part.Terms.Seats
+	gone, whole, err := x.tx.MergeLicense(part, into)
+	if err != nil {
+		return err
+	}
+	next, no := license.Next(part.State, license.Merged)
+	if no != nil {
+		return no
+	}
+	gone.State, gone.Step = next, 0
+	if err := x.tx.MoveLicense(part.State, gone); err != nil {
+		return err
+	}
+	x.licenses[gone.ID], x.licenses[whole.ID] = gone, whole
+	return x.log.note(string(license.Merged), map[string]any{"from": part.State, "to": next, "generation": part.Generation, "step": 0, "product": part.Product,
+		"seats": seats, "part": gone.ID, "into": whole.ID, "now": whole.Terms.Seats},
+		about(ofLicense, string(gone.ID)), about(ofLicense, string(whole.ID)), about(ofOrder, part.OrderID), x.self())
+}
