@@ -1,8 +1,9 @@
 package seats
 
 // The explorer walks every state that a license server, two programs and two
-// borrowers' containers can get into, and checks Inv31 to Inv34 in each. What
-// decides is the engine itself. Around it stand a disk, which holds what was
+// borrowers' containers can get into, and checks Inv31 to Inv34 in each: sessions,
+// the queue, rules of access, loans, and seats that move for good. What decides is
+// the engine itself. Around it stand a disk, which holds what was
 // synced; messages and files, which come late, twice, or never; and the clocks.
 //
 // A crash keeps any first part of what was recorded and not synced. A claim, a
@@ -34,6 +35,7 @@ const (
 	ttl      = 2 * tick // of a session
 	lendFor  = 3 * tick
 	lingers  = 2 * tick
+	keeps    = 2 // ticks for which a place in the queue is kept
 	midnight = license.Time(1_800_000_000_000_000)
 )
 
@@ -50,6 +52,17 @@ type scope struct {
 	lingers bool
 	ends    int  // of the license, in ticks; 0 is never
 	second  bool // there is a second borrower
+	waits   bool // programs take a place in the queue
+	moves   license.Moves
+	rules   access
+}
+
+// access is rules, and what they mean for these programs.
+type access struct {
+	text    string
+	denied  string // the program that gets nothing
+	limit   int64  // of the seats of A; 0 is none
+	reserve int64  // for A
 }
 
 // laws are the rules; each is one that a mutant can take away.
@@ -72,9 +85,22 @@ type laws struct {
 	sessionLength bool // a session's seat is taken until its end
 	extendIsHers  bool // a loan is extended for its holder alone
 	lendNumber    bool // no more is lent than the vendor allows
+	inLine        bool // no program overtakes who waits
+	loansWait     bool // nor does a borrower
+	lapses        bool // a place that is not asked for lapses
+	obeysRules    bool // rules are in force again after a restart
+	limits        bool // seats count for the limit of their rule
+	recounts      bool // also those from before a restart
+	reserves      bool // seats are kept for those whom a rule keeps them for
+	movedCounts   bool // a seat that moved is taken
+	noEnd         bool // after a loss what may have moved has no end
+	whole         bool // what moves as a whole moves at once
 }
 
-var allLaws = laws{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
+var allLaws = laws{
+	true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+	true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+}
 
 // program is one that wants a seat.
 type program struct {
@@ -102,7 +128,8 @@ type box struct {
 	files    []LoanWish
 	awaits   int // number of the file whose answer it takes; 0 is none
 	loan     LeaseID
-	until    license.Time
+	until    license.Time // 0 of what moved for good
+	seats    int64
 	returned []LeaseID
 	everBack []LeaseID  // loans that a file said are returned
 	got      [3]LeaseID // by file, as it was answered
@@ -113,7 +140,14 @@ type boxReply struct {
 	file     int
 	lease    LeaseID
 	until    license.Time
+	seats    int64
 	returned string
+}
+
+// place is one in the queue, as it must be.
+type place struct {
+	who   int
+	until int // tick at which it lapses
 }
 
 type world struct {
@@ -127,6 +161,7 @@ type world struct {
 	reply   [2]reply
 	box     [2]box
 	boxed   [2]boxReply
+	line    []place
 	minted  int
 	crashes int
 	losses  int
@@ -154,13 +189,29 @@ func (x *explorer) source() Source {
 	if !x.lendNumber {
 		s.Terms.Borrow.Seats = x.seats
 	}
+	if s.Terms.Transfer = x.moves; x.moves == license.MovesWhole && !x.whole {
+		s.Terms.Transfer = license.MovesSeats
+	}
 	return s
 }
 
 func (x *explorer) engine() *Engine {
-	e := New(Limits{Session: ttl, Longest: ttl})
+	e := x.emptyEngine()
 	e.SetSources(midnight, []Source{x.source()})
+	e.SetRules(x.parsed())
 	return e
+}
+
+func (x *explorer) emptyEngine() *Engine {
+	return New(Limits{Session: ttl, Longest: ttl, Keep: keeps * tick})
+}
+
+func (x *explorer) parsed() Rules {
+	r, err := ParseRules(x.rules.text)
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 // wall is the server's clock.
@@ -173,7 +224,7 @@ func (w *world) true() license.Time { return plus(midnight, license.Duration(w.n
 func (w *world) clone() *world {
 	c := *w
 	c.e = w.e.clone() // the disk is cloned when it is written to
-	c.pending, c.out = slices.Clone(w.pending), slices.Clone(w.out)
+	c.pending, c.out, c.line = slices.Clone(w.pending), slices.Clone(w.out), slices.Clone(w.line)
 	for i := range c.box {
 		c.box[i].files = slices.Clone(w.box[i].files)
 		c.box[i].returned = slices.Clone(w.box[i].returned)
@@ -228,6 +279,11 @@ func (x *explorer) record(w *world, records []Record) {
 	if !x.loanDate || !x.sessionLength {
 		x.shorten(w.e)
 	}
+	if !x.movedCounts {
+		for _, p := range w.e.pools {
+			p.moved = 0
+		}
+	}
 }
 
 // shorten is the fault that seats are free before their end.
@@ -245,6 +301,16 @@ func (x *explorer) shorten(e *Engine) {
 }
 
 func (x *explorer) checkGrant(w *world, r *Record) {
+	if r.Kind == Granted {
+		x.checkRules(w, r)
+		pool := w.e.Pools(w.wall())[0]
+		if x.moves == license.MovesWhole && r.Lease.Kind == Transfer && pool.Lent < x.seats {
+			w.fail("a part of what moves as a whole has moved")
+		}
+		if ahead := len(w.ahead(r.Lease.Client.ID)); r.Replaces == "" && pool.Free < int64(ahead) {
+			w.fail("%s has overtaken %d who wait", r.Lease.Client.ID, ahead)
+		}
+	}
 	if r.Lease.Kind != Session && x.ends > 0 && r.Lease.Until > plus(midnight, license.Duration(x.ends)*tick) {
 		w.fail("Inv34: a loan outlasts its license")
 	}
@@ -255,6 +321,62 @@ func (x *explorer) checkGrant(w *world, r *Record) {
 		if r.Lease.Client.ID != name(i) && w.prog[i].released >= 0 && w.now < w.prog[i].released+2 {
 			w.fail("a seat was given to another while it lingered")
 		}
+	}
+}
+
+// checkRules holds a grant against the rules.
+func (x *explorer) checkRules(w *world, r *Record) {
+	ofA := int64(0)
+	for _, l := range w.e.leases {
+		if l.client.ID == "A" {
+			ofA += l.takes
+		}
+	}
+	switch free := w.e.Pools(w.wall())[0].Free; {
+	case r.Lease.Client.ID == x.rules.denied:
+		w.fail("somebody has a seat whom a rule denies it")
+	case x.rules.limit > 0 && ofA > x.rules.limit:
+		w.fail("there are %d seats under a rule's limit of %d", ofA, x.rules.limit)
+	case r.Lease.Client.ID != "A" && free < x.rules.reserve-ofA:
+		w.fail("a seat was given away that a rule keeps for others")
+	}
+}
+
+// ahead is who stands in the queue before somebody, and has asked in time.
+func (w *world) ahead(id string) (list []place) {
+	for _, p := range w.line {
+		switch {
+		case p.until <= w.now: // it has lapsed
+		case name(p.who) == id:
+			return list
+		default:
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// queued takes note of a place in the queue: where there is none, it is gone.
+func (w *world) queued(i int, r *refusal.Refusal) {
+	w.line = slices.DeleteFunc(w.line, func(p place) bool { return p.until <= w.now })
+	at := slices.IndexFunc(w.line, func(p place) bool { return p.who == i })
+	var q Waiting
+	if r != nil {
+		q, _ = r.Details["queue"].(Waiting)
+	}
+	switch {
+	case q.Place == 0 && at >= 0:
+		w.line = slices.Delete(w.line, at, at+1)
+	case q.Place == 0:
+	case at < 0:
+		at = len(w.line)
+		w.line = append(w.line, place{i, 0})
+		fallthrough
+	default:
+		if q.Place != at+1 {
+			w.fail("%s is told that it is number %d, and is number %d", name(i), q.Place, at+1)
+		}
+		w.line[at].until = w.now + keeps
 	}
 }
 
@@ -342,6 +464,9 @@ func (x *explorer) next(w *world) (steps []step) {
 		add("time passes", func(w *world) {
 			w.now++
 			x.record(w, w.e.Tick(w.wall()))
+			if p := w.e.pools[poolKey{"S", "L"}]; !x.noEnd && w.e.lost.settled && w.wall() >= w.e.loansKnown(p) {
+				w.e.lost = loss{}
+			}
 		})
 	}
 	if len(w.pending)+len(w.out) > 0 {
@@ -386,7 +511,7 @@ func (x *explorer) next(w *world) (steps []step) {
 func (x *explorer) crash(w *world, k int) {
 	w.crashes++
 	w.write(w.pending[:k])
-	w.out = nil
+	w.out, w.line = nil, nil
 	x.boot(w)
 }
 
@@ -394,13 +519,19 @@ func (x *explorer) crash(w *world, k int) {
 func (x *explorer) boot(w *world) {
 	records := w.disk.Snapshot()
 	for _, e := range []**Engine{&w.e, &w.disk} {
-		*e = New(Limits{Session: ttl, Longest: ttl})
+		*e = x.emptyEngine()
 		for _, r := range records {
 			if err := (*e).Replay(r); err != nil {
 				w.fail("the snapshot cannot be replayed: %v", err)
 			}
 		}
 		(*e).SetSources(w.wall(), []Source{x.source()})
+		if x.obeysRules {
+			(*e).SetRules(x.parsed())
+		}
+		if !x.recounts {
+			clear((*e).used)
+		}
 	}
 	if x.recover {
 		w.e.Recover(w.wall())
@@ -410,7 +541,7 @@ func (x *explorer) boot(w *world) {
 func (x *explorer) lose(w *world) {
 	w.losses++
 	w.lostAt = true
-	w.pending, w.out = nil, nil
+	w.pending, w.out, w.line = nil, nil, nil
 	w.disk = x.engine()
 	if x.wait {
 		w.disk.Uncertain(w.wall(), ttl)
@@ -425,15 +556,43 @@ func (x *explorer) claim(w *world, i int) {
 		w.minted++
 		nonce = fmt.Sprint(p.claims, w.minted)
 	}
-	g, records, r := w.e.Claim(w.wall(), x.caller(i), Claim{Product: "P", Nonce: nonce}, w.mint(fmt.Sprintf("%s%d", name(i), p.claims)))
+	x.twist(w, x.inLine)
+	free, ahead := w.e.Pools(w.wall())[0].Free, w.ahead(name(i))
+	g, records, r := w.e.Claim(w.wall(), x.caller(i), Claim{Product: "P", Nonce: nonce, Wait: x.waits}, w.mint(fmt.Sprintf("%s%d", name(i), p.claims)))
 	x.record(w, records)
+	if x.waits {
+		if r != nil && free > 0 && len(ahead) == 0 && !w.lostAt {
+			w.fail("a seat is kept for nobody")
+		}
+		w.queued(i, r)
+	}
 	if r == nil {
 		x.send(w, reply{p.claims, w.now, g.Lease.ID, g.Token})
 	}
 }
 
+// twist is the faults of the queue and of rules.
+func (x *explorer) twist(w *world, inLine bool) {
+	if !inLine && w.e.Pools(w.wall())[0].Free > 0 {
+		clear(w.e.queues)
+	}
+	if !x.limits {
+		clear(w.e.used)
+	}
+	if !x.reserves {
+		clear(w.e.reserves)
+	}
+	for _, q := range w.e.queues {
+		for _, one := range q.waiting {
+			if !x.lapses {
+				one.until, q.earliest = w.e.up(w.wall())+maxTime, w.e.up(w.wall())+maxTime
+			}
+		}
+	}
+}
+
 func (x *explorer) caller(i int) Caller {
-	return Caller{Local: true, Client: Client{ID: name(i), Host: name(i), User: name(i)}}
+	return Caller{Local: true, Admin: x.moves != "", Client: Client{ID: name(i), Host: name(i), User: name(i)}}
 }
 
 // uses says whether a program uses its seat.
@@ -554,11 +713,17 @@ func (x *explorer) borrower(w *world, i int, add func(string, func(*world))) {
 			})
 		}
 		if b.loan == "" {
+			if x.moves != "" {
+				write("move a seat", LoanWish{Product: "P", Kind: Transfer, Seats: 1})
+			}
+			if x.moves == license.MovesWhole {
+				write("move what is left", LoanWish{Product: "P", Kind: Transfer})
+			}
 			write("borrow", LoanWish{Product: "P", Kind: Loan, For: lendFor})
 			if p := &w.prog[0]; i == 0 && p.has && x.uses(w, 0) {
 				write("the running session of A", LoanWish{Kind: Loan, For: lendFor, Session: p.lease, Token: p.token.Text()})
 			}
-		} else {
+		} else if b.until != 0 {
 			write("extend", LoanWish{Kind: Loan, For: lendFor, Extend: b.loan})
 			if !x.second {
 				return
@@ -574,7 +739,7 @@ func (x *explorer) borrower(w *world, i int, add func(string, func(*world))) {
 			b.returned = append(b.returned, b.loan)
 			b.everBack = append(b.everBack, b.loan)
 			if x.removesFirst {
-				b.loan, b.until = "", 0
+				b.loan, b.until, b.seats = "", 0, 0
 			}
 		})
 	}
@@ -589,7 +754,7 @@ func (x *explorer) borrower(w *world, i int, add func(string, func(*world))) {
 			if a.lease == "" || slices.Contains(b.everBack, a.lease) {
 				return
 			}
-			b.loan, b.until = a.lease, a.until
+			b.loan, b.until, b.seats = a.lease, a.until, a.seats
 			if s := b.files[a.file-1].Session; s != "" && w.prog[0].lease == s {
 				w.prog[0].has, w.prog[0].lease, w.prog[0].token = false, "", Token{}
 			}
@@ -613,6 +778,7 @@ func (x *explorer) lend(w *world, i, k int) {
 		x.record(w, records)
 		f.Session, f.Token, f.Product = "", "", "P"
 	}
+	x.twist(w, x.loansWait)
 	a, records := w.e.Lend(w.wall(), x.caller(i), Borrower{holder(i), []byte("key"), license.Machine}, f, w.mint(fmt.Sprintf("%s%d", holder(i), k+1)))
 	x.record(w, records)
 	r := boxReply{file: k + 1}
@@ -620,7 +786,7 @@ func (x *explorer) lend(w *world, i, k int) {
 		r.returned += string(id) + " "
 	}
 	if a.Granted != nil {
-		r.lease, r.until = a.Granted.Lease.ID, a.Granted.Lease.Until
+		r.lease, r.until, r.seats = a.Granted.Lease.ID, a.Granted.Lease.Until, a.Granted.Lease.Seats
 	}
 	x.send(w, boxAnswer{i, r})
 	if f.Extend != "" && a.Granted != nil && !w.lostAt && w.e.leases[f.Extend] == nil {
@@ -659,8 +825,12 @@ func (x *explorer) check(w *world) {
 	}
 	onLoan := int64(0)
 	for i := range w.box {
-		if b := &w.box[i]; b.loan != "" && w.true() < b.until {
-			used++
+		switch b := &w.box[i]; {
+		case b.loan == "":
+		case b.until == 0:
+			used += b.seats
+		case w.true() < b.until:
+			used += b.seats
 			onLoan++
 		}
 	}
@@ -715,8 +885,8 @@ func (x *explorer) forget(w *world) {
 		if a := &w.reply[i]; !p.asks || a.claim != p.claims {
 			*a = reply{}
 		}
-		if b := &w.box[i]; b.loan != "" && b.until <= w.true() && !w.known(b.loan) {
-			b.loan, b.until = "", 0 // over on both sides
+		if b := &w.box[i]; b.loan != "" && b.until != 0 && b.until <= w.true() && !w.known(b.loan) {
+			b.loan, b.until, b.seats = "", 0, 0 // over on both sides
 		}
 		if w.boxed[i].file != w.box[i].awaits {
 			w.boxed[i] = boxReply{}
@@ -762,12 +932,15 @@ func (x *explorer) print(w *world) [32]byte {
 		}
 		text(string(p.lease), string(p.gone), string(r.lease), string(d.lease), d.returned, string(box.loan), string(box.got[1]), string(box.got[2]))
 		for _, f := range box.files {
-			text(f.Product, string(f.Extend), string(f.Session))
-			number(len(f.Returned), len(f.Holds))
+			text(string(f.Kind), f.Product, string(f.Extend), string(f.Session))
+			number(len(f.Returned), len(f.Holds), int(f.Seats))
 		}
 		for _, id := range append(box.returned[:len(box.returned):len(box.returned)], box.everBack...) {
 			text(string(id))
 		}
+	}
+	for _, p := range w.line {
+		number(p.who, max(0, p.until-w.now))
 	}
 	for _, o := range w.out {
 		switch o := o.(type) {
@@ -805,6 +978,11 @@ func (e *Engine) print(b []byte, now license.Time, sessions bool) []byte {
 		}
 		b = strconv.AppendBool(b, l.lingers)
 	}
+	if q := e.queues["P"]; q != nil {
+		for _, w := range q.waiting {
+			b = append(binary.AppendVarint(b, int64(max(0, w.until-e.up(now)))), w.who.Client.ID...)
+		}
+	}
 	for _, w := range e.old { // in the order of their time
 		b = append(append(b, w[:]...), e.answered[w].lease...)
 	}
@@ -822,6 +1000,14 @@ func (e *Engine) clone() *Engine {
 	c := *e
 	c.pools, c.products, c.leases, c.wishes = map[poolKey]*pool{}, map[string][]*pool{}, map[LeaseID]*lease{}, map[Wish]*lease{}
 	c.queues, c.used, c.answered, c.old = map[string]*queue{}, maps.Clone(e.used), maps.Clone(e.answered), slices.Clone(e.old)
+	c.reserves, c.forgotten = maps.Clone(e.reserves), maps.Clone(e.forgotten)
+	for product, q := range e.queues {
+		c.queues[product] = &queue{earliest: q.earliest}
+		for _, w := range q.waiting {
+			one := *w
+			c.queues[product].waiting = append(c.queues[product].waiting, &one)
+		}
+	}
 	leases := map[*lease]*lease{}
 	for k, p := range e.pools {
 		q := *p
@@ -925,6 +1111,15 @@ var (
 	ending   = scope{name: "the license ends", seats: 1, ticks: 5, files: 2, ends: 4, steps: 1}
 	two      = scope{name: "two seats, one of them lent", seats: 2, claims: [2]int{1, 0}, files: 1, second: true}
 
+	waiting  = scope{name: "who waits", seats: 1, claims: [2]int{2, 2}, waits: true}
+	waitLoan = scope{name: "who waits, and a borrower", seats: 1, claims: [2]int{1, 1}, files: 1, waits: true}
+	denying  = scope{name: "a rule denies", seats: 1, claims: [2]int{1, 1}, crashes: 1, rules: access{text: "allow\ndeny user=B", denied: "B"}}
+	limiting = scope{name: "a rule limits", seats: 2, claims: [2]int{2, 0}, crashes: 1, rules: access{text: "allow\nallow user=A limit=1", limit: 1}}
+	keeping  = scope{name: "a rule keeps a seat", seats: 2, claims: [2]int{1, 2}, rules: access{text: "allow\nallow user=A reserve=1", reserve: 1}}
+	moving   = scope{name: "a seat moves for good", seats: 1, claims: [2]int{1, 0}, files: 2, moves: license.MovesSeats}
+	together = scope{name: "seats move together", seats: 2, claims: [2]int{1, 0}, files: 2, moves: license.MovesWhole}
+	lostMove = scope{name: "the disk is lost, seats that move", seats: 1, claims: [2]int{1, 0}, files: 1, losses: 1, moves: license.MovesSeats}
+
 	// With LICET_TEST_LONG=1.
 	handover = scope{name: "a session becomes a loan, and crashes", seats: 1, claims: [2]int{1, 1}, files: 1, crashes: 1}
 	idleness = scope{name: "sessions that linger, and crashes", seats: 1, claims: [2]int{1, 1}, crashes: 1, lingers: true}
@@ -938,7 +1133,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestEveryState(t *testing.T) {
-	scopes := []scope{sessions, again, clocks, idling, loans, files, becomes, lostSeat, lostLoan, ending, two}
+	scopes := []scope{sessions, again, clocks, idling, loans, files, becomes, lostSeat, lostLoan, ending, two, waiting, waitLoan, denying, limiting, keeping, moving, together, lostMove}
 	if os.Getenv("LICET_TEST_LONG") == "1" {
 		scopes = append(scopes, handover, idleness, lossy, crashing)
 	}
@@ -979,6 +1174,16 @@ func TestMutants(t *testing.T) {
 		{"Inv33 returned before it is removed", loans, "Inv31", func(l *laws) { l.removesFirst = false }},
 		{"Inv34 a loan outlasts its license", ending, "Inv34", func(l *laws) { l.licenseEnd = false }},
 		{"N20 more lent than allowed", two, "N20", func(l *laws) { l.lendNumber = false }},
+		{"somebody overtakes who waits", waiting, "overtaken", func(l *laws) { l.inLine = false }},
+		{"a borrower overtakes who waits", waitLoan, "H has overtaken", func(l *laws) { l.loansWait = false }},
+		{"a place never lapses", waiting, "kept for nobody", func(l *laws) { l.lapses = false }},
+		{"rules are gone after a restart", denying, "denies", func(l *laws) { l.obeysRules = false }},
+		{"nothing counts for a limit", limiting, "limit", func(l *laws) { l.limits = false }},
+		{"a limit begins anew after a restart", limiting, "limit", func(l *laws) { l.recounts = false }},
+		{"nothing is kept", keeping, "keeps for others", func(l *laws) { l.reserves = false }},
+		{"Inv31 what has moved is given out", moving, "Inv31", func(l *laws) { l.movedCounts = false }},
+		{"what moves together moves in parts", together, "as a whole", func(l *laws) { l.whole = false }},
+		{"R27 what has moved is free after a loss", lostMove, "Inv31", func(l *laws) { l.noEnd = false }},
 		{"a released seat does not linger", idling, "lingered", func(l *laws) { l.linger = false }},
 	} {
 		t.Run(m.name, func(t *testing.T) {
