@@ -44,6 +44,8 @@ var Pages = []Page{
 	{"license-block", "/console/licenses/1/block", http.StatusOK, block()},
 	{"search", "/console/search", http.StatusOK, search()},
 	{"blocklist", "/console/blocklist", http.StatusOK, blockList()},
+	{"desk-usage", "/desk/usage", http.StatusOK, usage()},
+	{"desk-in-use", "/desk/in-use", http.StatusOK, inUse()},
 	{"controls", "/controls", http.StatusOK, controls()},
 	{"fields", "/fields", http.StatusOK, fields()},
 	{"parts", "/parts", http.StatusOK, parts()},
