@@ -1,6 +1,8 @@
 package seats_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"licet/license"
@@ -333,4 +335,66 @@ func TestMaxLeases(t *testing.T) {
 	b.refused(refusal.RateLimited, local("cem"))
 	b.release(g)
 	b.got(local("cem"))
+}
+
+// TestFewerSeats: of a license that has fewer seats by now, the latest sessions end as
+// they were granted, and no others.
+func TestFewerSeats(t *testing.T) {
+	extended := func(b *bench, all []seats.Grant) (who []int) {
+		for i, g := range all {
+			if _, r := b.e.Extend(b.now, g.Lease.ID, g.Token, ""); r == nil {
+				who = append(who, i)
+			} else {
+				b.isRefusal(r, refusal.NoSeatFree)
+			}
+		}
+		return who
+	}
+	is := func(t *testing.T, got []int, want ...int) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Fatalf("extended: %v, want %v", got, want)
+		}
+	}
+	t.Run("starts", func(t *testing.T) {
+		b := newBench(t, seats.Limits{Session: minute}, source(5))
+		var all []seats.Grant
+		for i := range 5 {
+			all = append(all, b.got(local(fmt.Sprint("user", i))))
+		}
+		is(t, extended(b, all), 0, 1, 2, 3, 4)
+		b.e.SetSources(b.now, []seats.Source{source(2)})
+		is(t, extended(b, all), 0, 1)
+		b.release(all[0])
+		is(t, extended(b, all[1:]), 0, 1) // of the others the oldest two
+		b.refused(refusal.NoSeatFree, local("late"))
+		for range 3 { // the last of the others runs out; seats that nobody has are free
+			b.pass(40 * second)
+			extended(b, all[1:3])
+		}
+		is(t, extended(b, all[1:3]), 0, 1)
+		b.counts(0, 2, 0)
+		b.release(all[1])
+		b.got(local("late"))
+	})
+	t.Run("stations", func(t *testing.T) {
+		few := func(n int64) seats.Source {
+			return termed(n, func(t *license.Terms) { t.Counting = license.PerStation })
+		}
+		b := newBench(t, seats.Limits{Session: minute}, few(3)).rule("allow")
+		all := []seats.Grant{
+			b.got(remote("ann", "pc1", "10.0.0.1")), b.got(remote("bob", "pc2", "10.0.0.2")), b.got(remote("eve", "pc1", "10.0.0.1")), b.got(remote("joe", "pc3", "10.0.0.3")),
+		}
+		b.e.SetSources(b.now, []seats.Source{few(1)})
+		is(t, extended(b, all), 0, 2)
+	})
+	t.Run("nothing is counted", func(t *testing.T) {
+		any := func(n int64) seats.Source {
+			return termed(n, func(t *license.Terms) { t.Counting = license.Unlimited })
+		}
+		b := newBench(t, seats.Limits{Session: minute}, any(3))
+		all := []seats.Grant{b.got(local("ann")), b.got(local("bob"))}
+		b.e.SetSources(b.now, []seats.Source{any(1)})
+		is(t, extended(b, all), 0, 1)
+	})
 }

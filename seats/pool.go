@@ -103,6 +103,44 @@ func (p *pool) free() int64 {
 	return max(0, p.src.Terms.Seats-p.taken-p.lent-p.moved)
 }
 
+// surplus reports whether a session is one of the latest, for whose seats the license
+// is too small by now: some of its seats were returned, or a smaller one came in its
+// place. They end as they were granted, so that what is free elsewhere by now is not
+// used here for ever.
+func (p *pool) surplus(l *lease) bool {
+	over := p.taken + p.lent + p.moved - p.src.Terms.Seats
+	if over <= 0 || !p.counted() {
+		return false
+	}
+	// Since when each station has its seat: by its first session that still runs.
+	first := map[station]uint64{}
+	since := func(o *lease) uint64 {
+		if !o.station {
+			return o.fence
+		}
+		return first[stationOf(o.caller())]
+	}
+	for _, entry := range p.sessions {
+		if o := entry.l; o.station {
+			if k := stationOf(o.caller()); first[k] == 0 || o.fence < first[k] {
+				first[k] = o.fence
+			}
+		}
+	}
+	var later int64
+	for _, entry := range p.sessions {
+		o := entry.l
+		switch {
+		case since(o) <= since(l):
+		case !o.station:
+			later += o.takes
+		case o.fence == since(o):
+			later++
+		}
+	}
+	return later < over
+}
+
 // held is the license as terms.Check takes it.
 func (p *pool) held() terms.Held {
 	return terms.Held{Terms: p.src.Terms, Features: p.src.Features, LastContact: p.src.LastContact}

@@ -47,6 +47,10 @@ func (e *Engine) extend(now license.Time, l *lease, nonce string) (Grant, *refus
 	if r := l.pool.halted(now); r != nil {
 		return Grant{}, r
 	}
+	if l.pool.surplus(l) {
+		return Grant{}, refusal.New(refusal.NoSeatFree, "%s has %d seats by now, fewer than are in use; the latest sessions are not extended.", l.pool.src.Product, l.pool.src.Terms.Seats).
+			With("seats", l.pool.src.Terms.Seats).Hinted("It goes on until its end. Take another seat when one is free.")
+	}
 	until := l.pool.capped(now, plus(now, l.ttl)) - e.skew
 	if until > l.until {
 		l.until = until
