@@ -130,4 +130,6 @@ type WebhookData struct {
 	Container  license.Serial     `json:"container,omitempty" doc:"Serial of the container."`
 	Recovery   uint64             `json:"recovery,omitempty" doc:"Number of the recovery."`
 	Licenses   *int64             `json:"licenses,omitempty" doc:"How many licenses were added, or withdrawn."`
+	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats now."`
+	Seats      int64              `json:"seats,omitempty" doc:"How many seats went from one part to the other."`
 }

@@ -28,12 +28,15 @@ const (
 	fieldContainer  = "container"
 	fieldRecovery   = "recovery"
 	fieldLicenses   = "licenses"
+	fieldPart       = "part"
+	fieldSeats      = "seats"
 )
 
 var (
 	moved   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldOrder}
 	movedIn = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldContainer, fieldOrder}
 	asked   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldContainer, fieldOrder}
+	parted  = []string{fieldLicense, fieldPart, fieldSeats, fieldProduct, fieldGeneration, fieldOrder}
 	boxed   = []string{fieldContainer}
 	lostOne = []string{fieldRecovery}
 	coded   = []string{fieldProduct}
@@ -50,6 +53,9 @@ var hookTypes = []hookType{
 
 	{"license.activated", []string{string(license.PutIssued)}, "A license was issued to a container. It counts as with the user from now on.", movedIn},
 	{"license.activation_confirmed", []string{string(license.PutConfirmed)}, "The container confirmed that it holds the license.", movedIn},
+	{"license.changed", []string{string(license.ChangeIssued)}, "A license was issued again to the container that has it, as it is now: with the seats that stay, where some were returned.", movedIn},
+	{"license.split", []string{evSplit}, "Seats of a license were split off: they are a license of its own now, the part, in the same place.", parted},
+	{"license.merged", []string{string(license.Merged)}, "The seats of a license are back and went to the other part that is with the vendor. The license itself is gone.", parted},
 	{"license.returning", []string{string(license.DropIssued)}, "The removal of a license was issued to its container. It still counts as with the user.", movedIn},
 	{"license.returned", []string{string(license.DropConfirmed)}, "The container proved that the license is removed: it is free to be activated.", movedIn},
 	{"license.withdrawn", []string{string(license.Withdrawn), string(license.TakenBack)}, "A license that the vendor withdrew is gone.", moved},
@@ -201,6 +207,7 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		Number     json.RawMessage    `json:"number"` // a recovery's is a number, an order's a text
 		Added      *int64             `json:"added"`
 		Withdrawn  *int64             `json:"withdrawn"`
+		Seats      json.RawMessage    `json:"seats"` // a number of events about one license
 	}
 	if e.Details != nil {
 		if err := json.Unmarshal(e.Details, &details); err != nil {
@@ -248,6 +255,16 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			m.Data.State = details.To
 		case fieldContainer:
 			m.Data.Container = license.Serial(first(ofContainer))
+		case fieldPart:
+			for _, s := range subjects {
+				if s.Kind == ofLicense && s.ID != string(m.Data.License) {
+					m.Data.Part = license.ID(s.ID)
+				}
+			}
+		case fieldSeats:
+			if err := json.Unmarshal(details.Seats, &m.Data.Seats); err != nil {
+				return m, err
+			}
 		case fieldRecovery:
 			if err := json.Unmarshal(details.Number, &m.Data.Recovery); err != nil {
 				return m, err
