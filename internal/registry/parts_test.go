@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,11 @@ products:
     name: For a team and a year
     model: subscription_multi
     terms: {seats: 10}
+  - code: TEAM-BACK
+    name: For a team that gets back what it had lost
+    model: perpetual_multi
+    terms: {seats: 10}
+    restore: {license: {mode: automatic}, found: revived}
   - code: SITE
     name: For one license server
     model: perpetual_multi
@@ -324,5 +330,219 @@ func TestLostParts(t *testing.T) {
 		d := b.box()
 		d.gets(some(o.Ticket, id, 6), refusal.Done)
 		b.have("1 not_collected, 4 collecting C, 3 collected B, 2 collecting C", a, c, d)
+	})
+}
+
+// TestRaceForSeats lets 16 machines ask for one of ten seats at the same time: ten
+// get one. Then the ten bring their receipts of the return while the others ask
+// again. No seat is lost or made on the way.
+func TestRaceForSeats(t *testing.T) {
+	const machines, rounds = 16, 5
+	parts(t, "TEAM", func(b *book, o wire.Order, id license.ID) {
+		boxes := make([]*box, machines)
+		for i := range boxes {
+			boxes[i] = b.box()
+		}
+		all := func(do func(i int, x *box) error) {
+			t.Helper()
+			var wg sync.WaitGroup
+			errs := make([]error, machines)
+			for i, x := range boxes {
+				wg.Go(func() { errs[i] = do(i, x) })
+			}
+			wg.Wait()
+			for _, err := range errs {
+				must(t, err)
+			}
+		}
+		sum := func() (free, held int64) {
+			t.Helper()
+			o, err := b.Order(t.Context(), b.admin, "2001")
+			must(t, err)
+			for _, l := range o.Licenses {
+				if l.State.Available() {
+					free += l.Terms.Seats
+				} else {
+					held += l.Terms.Seats
+				}
+			}
+			if free+held != 10 {
+				t.Fatalf("%d seats are free and %d in containers", free, held)
+			}
+			return free, held
+		}
+		for round := range rounds {
+			files, answers := make([][]byte, machines), make([][]byte, machines)
+			for i, x := range boxes {
+				files[i] = x.report(some(o.Ticket, id, 1))
+			}
+			all(func(i int, _ *box) (err error) {
+				answers[i], err = b.Program(context.Background(), files[i])
+				return err
+			})
+			var holders []int
+			for i, x := range boxes {
+				if _, out, no := x.imports(answers[i]); no != nil || out[0].Code != refusal.Done && out[0].Code != refusal.LicenseInUse {
+					t.Fatalf("round %d: %+v %v", round, out, no)
+				}
+				if len(x.state.Held) > 0 {
+					holders = append(holders, i)
+				}
+			}
+			if free, _ := sum(); len(holders) != 10 || free != 0 {
+				t.Fatalf("round %d: %d have a seat, %d are free", round, len(holders), free)
+			}
+			for _, i := range holders {
+				for held := range boxes[i].state.Held {
+					boxes[i].program(container.Wishes{Return: []license.ID{held}})
+				}
+			}
+			for i, x := range boxes {
+				files[i] = x.report(some(o.Ticket, id, 1))
+				if slices.Contains(holders, i) {
+					files[i] = x.report(container.Wishes{})
+				}
+			}
+			all(func(i int, _ *box) (err error) {
+				if slices.Contains(holders, i) {
+					return b.Receipt(context.Background(), files[i])
+				}
+				answers[i], err = b.Program(context.Background(), files[i])
+				return err
+			})
+			for i, x := range boxes {
+				if slices.Contains(holders, i) {
+					continue
+				}
+				if _, _, no := x.imports(answers[i]); no != nil && no.Code != refusal.AlreadyApplied {
+					t.Fatal(no)
+				}
+				x.receipt()
+				for held := range x.state.Held {
+					x.program(container.Wishes{Return: []license.ID{held}})
+					x.receipt()
+				}
+			}
+			if free, held := sum(); free != 10 || held != 0 {
+				t.Fatalf("round %d: in the end %d are free and %d in containers", round, free, held)
+			}
+		}
+		if got := b.shares("2001"); strings.Count(got, ",") > 1 {
+			t.Errorf("what is free lies in splinters: %s", got)
+		}
+	})
+}
+
+// TestPartsAlone: what the vendor orders is about the part that is named, and one that
+// is merged is none.
+func TestPartsAlone(t *testing.T) {
+	parts(t, "TEAM", func(b *book, o wire.Order, id license.ID) {
+		a, c := b.box(), b.box()
+		part := license.ID(a.gets(some(o.Ticket, id, 4), refusal.Done).Details["part"].(string))
+		a.receipt()
+		if got := b.withdraw(part); len(got.Done) != 1 || got.Done[0].Container != a.state.Serial {
+			t.Fatalf("%+v", got)
+		}
+		c.gets(some(o.Ticket, id, 2), refusal.Done)
+		a.program(pendingWish)
+		a.receipt()
+		b.have("4 not_collected, 4 gone, 2 collecting B", a, c)
+		// It does not come back with the others.
+		c.receipt()
+		c.gets(container.Wishes{Return: []license.ID{c.one()}}, refusal.Done)
+		c.receipt()
+		b.have("6 not_collected, 4 gone", a, c)
+		a.gets(some(o.Ticket, part, 6), refusal.Done)
+
+		// A merged one can neither be withdrawn nor replaced nor sent anywhere.
+		a.receipt()
+		gone := license.ID(a.gets(back(id, 1), refusal.Done).Details["part"].(string))
+		a.receipt()
+		a.gets(container.Wishes{Return: []license.ID{id}}, refusal.Done)
+		a.receipt()
+		if l := b.license(gone); l.MergedInto != id {
+			t.Fatalf("%+v", l)
+		}
+		got := b.withdraw(gone)
+		if len(got.Refused) != 1 || got.Refused[0].Code != refusal.LicenseWithdrawn || !strings.Contains(got.Refused[0].Message, string(id)) {
+			t.Fatalf("%+v", got)
+		}
+		_, err := b.Assign(t.Context(), b.admin, gone, a.state.Serial, "x", false)
+		b.refuses(refusal.LicenseWithdrawn, err)
+		_, err = b.Replace(t.Context(), b.admin, gone, "TEAM", "x", false)
+		b.refuses(refusal.LicenseWithdrawn, err)
+	})
+}
+
+// one is the license of a container that holds one.
+func (x *box) one() license.ID {
+	for id := range x.state.Held {
+		return id
+	}
+	x.b.t.Fatal("it holds nothing")
+	return ""
+}
+
+// TestReturnOfPartLost: the machine is lost while some seats are on their way back.
+// What it had is restored, each part for itself, and its copy goes in every form.
+func TestReturnOfPartLost(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		b := newBook(t, open())
+		_, err := b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: strings.Replace(partsYAML, "automatic: 1, per: 365d", "automatic: 9", 1)})
+		must(t, err)
+		o := b.order("2001", wire.OrderItem{Product: "TEAM"})
+		id := o.Licenses[0].ID
+		a, c := b.box(), b.box()
+		a.gets(ticket(o.Ticket), refusal.Done)
+		a.receipt()
+		file, err := b.Program(t.Context(), a.report(back(id, 4))) // never imported, so far
+		must(t, err)
+		b.have("6 collecting A, 4 returning A", a)
+		got, err := b.lose(lossOf(o.Ticket))
+		must(t, err)
+		if got.State != store.Granted || len(got.Licenses) != 2 {
+			t.Fatalf("%+v", got)
+		}
+		b.have("6 not_collected, 4 not_collected", a)
+		c.gets(some(o.Ticket, id, 10), refusal.Done)
+		b.have("6 collecting B, 4 collecting B", a, c)
+		view, err := b.Container(t.Context(), b.admin, a.state.Serial)
+		must(t, err)
+		if len(view.Pending) != 2 {
+			t.Fatalf("%q", view.Pending)
+		}
+		// It turns up, with the file that nobody had imported: everything goes.
+		a.imports(file)
+		a.program(pendingWish)
+		a.holds()
+		a.receipt()
+		b.have("6 collecting B, 4 collecting B", a, c)
+		b.clean()
+	})
+}
+
+// TestPartTurnsUp: a part whose lost copy may turn up is not merged, so that its
+// container can get it back.
+func TestPartTurnsUp(t *testing.T) {
+	parts(t, "TEAM-BACK", func(b *book, o wire.Order, id license.ID) {
+		a, c := b.box(), b.box()
+		part := license.ID(a.gets(some(o.Ticket, id, 4), refusal.Done).Details["part"].(string))
+		a.receipt()
+		req := lossOf(o.Ticket)
+		req.Licenses = []license.ID{part}
+		_, err := b.lose(req)
+		must(t, err)
+		c.gets(some(o.Ticket, id, 2), refusal.Done)
+		c.receipt()
+		c.gets(container.Wishes{Return: []license.ID{c.one()}}, refusal.Done)
+		c.receipt()
+		b.have("6 not_collected, 4 not_collected", a, c)
+		a.program(pendingWish)
+		a.receipt()
+		b.have("6 not_collected, 4 collected A", a, c)
+		a.holds("TEAM-BACK 2")
+		a.gets(container.Wishes{Return: []license.ID{part}}, refusal.Done)
+		a.receipt()
+		b.have("10 not_collected", a, c)
 	})
 }

@@ -133,6 +133,8 @@ func (d *desk) withdraw(ids []license.ID, out *wire.Ordered) error {
 	for _, id := range ids {
 		l := d.licenses[id]
 		switch {
+		case l.MergedInto != "":
+			no[id] = mergedAlready(l)
 		case l.Withdrawn || l.State == license.Gone:
 			no[id] = refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", l.Product, id).Hinted("Nothing needs to be done.")
 		case l.Reserved != "" && l.Replaces != "":
@@ -279,6 +281,8 @@ func (r *Registry) Replace(ctx context.Context, a Actor, id license.ID, with, re
 
 func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedLicense, err error) {
 	switch {
+	case old.MergedInto != "":
+		return done, mergedAlready(old)
 	case old.Withdrawn || old.State == license.Gone:
 		return done, refusal.New(refusal.LicenseWithdrawn, "%s (%s) is withdrawn already.", old.Product, old.ID).Hinted("%s", withdrawnHint(old))
 	case old.Reserved != "" && old.Replaces != "":
@@ -327,6 +331,12 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 	}
 	_, err = d.move(old, license.Withdrawn, details, about(ofLicense, string(l.ID)))
 	return done, err
+}
+
+// mergedAlready refuses what staff order for a part that is none any more.
+func mergedAlready(l store.License) *refusal.Refusal {
+	return refusal.New(refusal.LicenseWithdrawn, "%s (%s) is gone: its seats were merged with those of the license %s.", l.Product, l.ID, l.MergedInto).
+		With("merged_into", string(l.MergedInto)).Hinted("Order it for that license.")
 }
 
 // withdrawnHint is what staff can do about a license that is withdrawn.
@@ -396,6 +406,8 @@ func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial li
 		}
 		l, c := d.licenses[id], d.containers[serial]
 		switch {
+		case l.MergedInto != "":
+			return mergedAlready(l)
 		case l.Withdrawn || l.State == license.Gone:
 			return refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn.", l.Product, id).Hinted("%s", withdrawnHint(l))
 		case l.State.Held():

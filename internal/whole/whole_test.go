@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"licet/container"
 	"licet/internal/agent"
 	"licet/internal/registry"
 	"licet/internal/verify"
@@ -153,8 +155,27 @@ func (w *world) order(rt *rapid.T) {
 	for _, l := range o.Licenses {
 		if !slices.Contains(w.licenses, l.ID) {
 			w.licenses = append(w.licenses, l.ID)
+			w.seats += l.Terms.Seats
 		}
 	}
+}
+
+// team draws a license of a team that an order sold, or a part of one.
+func (w *world) team(rt *rapid.T, o wire.Order) license.ID {
+	all, err := w.registry.Order(w.ctx, w.admin, o.Number)
+	must(rt, err)
+	var ids []license.ID
+	for _, l := range all.Licenses {
+		if l.Product == "TEAM" {
+			ids = append(ids, l.ID)
+		}
+	}
+	return ids[index(rt, ids, "license of a team")]
+}
+
+// some draws how many seats of a license are meant.
+func some(rt *rapid.T, id license.ID) []container.Amount {
+	return []container.Amount{{License: id, Seats: rapid.Int64Range(1, 4).Draw(rt, "seats")}}
 }
 
 // container is where a wish goes: mostly the oldest one, at times a further one.
@@ -169,7 +190,12 @@ func (w *world) activate(rt *rapid.T) {
 	m := w.some(rt)
 	o := w.orders[index(rt, w.orders, "ticket")]
 	in := agent.ActivateRequest{Tickets: []license.Ticket{o.Ticket}, Container: m.container(rt)}
-	m.online(rt, "activate", func(ctx context.Context) error {
+	what := "activate"
+	if rapid.Bool().Draw(rt, "some") {
+		id := w.team(rt, o)
+		in.Licenses, in.Amounts, what = []license.ID{id}, some(rt, id), "activate some seats"
+	}
+	m.online(rt, what, func(ctx context.Context) error {
 		result, err := m.agent.Activate(ctx, in)
 		m.granted("activated", result)
 		return err
@@ -211,6 +237,9 @@ func (w *world) deactivate(rt *rapid.T) {
 	in := agent.DeactivateRequest{All: rapid.Bool().Draw(rt, "all")}
 	if !in.All {
 		in.Licenses = []license.ID{ids[index(rt, ids, "license")]}
+		if rapid.Bool().Draw(rt, "some") {
+			in.Amounts = some(rt, in.Licenses[0])
+		}
 	}
 	m.online(rt, "deactivate", func(ctx context.Context) error {
 		result, err := m.agent.Deactivate(ctx, in)
@@ -243,11 +272,18 @@ func (w *world) request(rt *rapid.T) {
 		in.Tickets = []license.Ticket{w.orders[index(rt, w.orders, "ticket")].Ticket}
 		in.Container = m.container(rt)
 		what += " to activate"
+		if rapid.Bool().Draw(rt, "some") {
+			id := w.team(rt, w.orders[index(rt, w.orders, "order of the team")])
+			in.Activate, in.Amounts = []license.ID{id}, some(rt, id)
+		}
 	case 2, 3:
 		var ids []license.ID
 		m, ids = w.holding(rt)
 		in.Deactivate = []license.ID{ids[index(rt, ids, "license")]}
 		what += " to return"
+		if rapid.Bool().Draw(rt, "some") {
+			in.Amounts = some(rt, in.Deactivate[0])
+		}
 	}
 	file, err := m.agent.Request(w.ctx, in)
 	w.happened(rt, what, err)
@@ -398,12 +434,21 @@ func (w *world) holds(rt *rapid.T) {
 	}
 	sold, err := w.registry.Licenses(w.ctx, w.admin, "", 100)
 	must(rt, err)
-	if len(sold.Items) != len(w.licenses) {
-		rt.Fatalf("Inv3: %d licenses were sold, the record has %d", len(w.licenses), len(sold.Items))
-	}
+	var seats int64
+	free := map[license.ID]int64{} // seats of the license that was sold
+	usable := map[license.ID]int64{}
+	of := map[license.ID]int64{}
 	licenses := map[license.ID]wire.License{}
 	for _, l := range sold.Items {
 		licenses[l.ID] = l
+		seats += l.Terms.Seats
+		of[whole(l)] += l.Terms.Seats
+		if l.State.Available() {
+			free[whole(l)] += l.Terms.Seats
+		}
+		if !slices.Contains(w.licenses, l.ID) {
+			w.licenses = append(w.licenses, l.ID) // a part
+		}
 		var want []license.Serial
 		if !l.State.Available() {
 			want = []license.Serial{l.Container}
@@ -446,10 +491,22 @@ func (w *world) holds(rt *rapid.T) {
 				if at.Container != c.Serial {
 					rt.Fatalf("Inv5: %s is %s with %s, and in %s", l.ID, at.State, at.Container, place)
 				}
+				usable[whole(at)] += l.Seats
 			}
 		}
 	}
+	if seats != w.seats {
+		rt.Fatalf("Inv3: %d seats were sold, the record has %d", w.seats, seats)
+	}
+	for id, n := range of {
+		if free[id]+usable[id] > n {
+			rt.Fatalf("Inv5: of %s %d seats are free and %d can be used, of %d", id, free[id], usable[id], n)
+		}
+	}
 }
+
+// whole is the license that a license is, or was split from.
+func whole(l wire.License) license.ID { return cmp.Or(l.Origin, l.ID) }
 
 // settles checks Inv17: whatever was lost, one update with a working network
 // settles every license of every honest machine.

@@ -47,9 +47,13 @@ products:
     name: One year
     model: subscription_single
     terms: {expires_in: 365d}
+  - code: TEAM
+    name: For a team
+    model: perpetual_multi
+    terms: {seats: 5}
 `
 
-var products = []string{"CAD", "CAD", "CAD", "ADDON", "FIXED", "YEAR"}
+var products = []string{"CAD", "CAD", "CAD", "ADDON", "FIXED", "YEAR", "TEAM", "TEAM"}
 
 // vendor is a database that was set up once; every run begins with a copy.
 type vendor struct {
@@ -100,7 +104,8 @@ type world struct {
 	gateway  http.Handler
 	machines []*computer
 	orders   []wire.Order
-	licenses []license.ID // as they were sold
+	licenses []license.ID // as they were sold, and parts of them
+	seats    int64        // of all that were sold
 	requests []*carried
 	updates  []*carried
 	receipts [][]byte
