@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,8 +48,13 @@ func newWorld(t *testing.T) *world {
 	w.build("CGO_ENABLED=0", "-o", w.bin, "./cmd/licet", "./cmd/licet-central")
 	w.build("CGO_ENABLED=1", "-buildmode=c-shared", "-o", filepath.Join(w.bin, "liblicet.so"), "./bindings/c")
 
-	w.licet(0, "licet-central", "init", "--data", w.path("central"), "--vendor", "Example Software")
-	serve := w.command("licet-central", "serve", "--data", w.path("central"), "--listen", "127.0.0.1:0")
+	// Programs learn from the trust file where central is.
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	listen := free.Addr().String()
+	w.must(free.Close())
+	w.licet(0, "licet-central", "init", "--data", w.path("central"), "--vendor", "Example Software", "--address", "http://"+listen)
+	serve := w.command("licet-central", "serve", "--data", w.path("central"), "--listen", listen)
 	says, err := serve.StdoutPipe()
 	w.must(err)
 	w.must(serve.Start())
@@ -196,6 +202,32 @@ func TestBindings(t *testing.T) {
 		} {
 			t.Log(language, w.licet(0, program[0], append(program[1:], w.path("central/vendor.trust"), server)...))
 		}
+	})
+
+	ticket := func() string {
+		order := w.licet(0, "licet-central", "order", "create", "--customer", "Ada", "--item", "CAD-PRO", "--json")
+		return field(t, order, "ticket")
+	}
+	t.Run("activation", func(t *testing.T) {
+		redeem := w.path("redeem")
+		w.licet(0, cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", redeem, abs(t, "c/example/activate.c"),
+			"-I", abs(t, "c/include"), "-L", w.bin, "-llicet")
+		trust := w.path("central/vendor.trust")
+		if says := w.licet(1, redeem, trust, "K7WQM-3XHTA-9PZ4R-MMD2C-W8TYB"); !strings.Contains(says, `"code":"ticket_unknown"`) {
+			t.Error(says)
+		}
+		if says := w.licet(2, redeem, example, ticket()); !strings.Contains(says, "trust file") {
+			t.Error(says)
+		}
+		w.licet(0, redeem, trust, ticket())
+		w.licet(0, "licet", "check", "CAD-PRO")
+		for language, program := range map[string][]string{
+			"python": {need(t, "python3"), abs(t, "python/activate.py")},
+			"node":   {need(t, "node"), abs(t, "node/activate.mjs")},
+		} {
+			t.Log(language, w.licet(0, program[0], append(program[1:], trust, w.address, ticket(), ticket(), w.path(language), w.path("other-"+language))...))
+		}
+		w.licet(0, "licet", "deactivate", field(t, w.licet(0, "licet", "list", "--json"), "id"))
 	})
 
 	t.Run("misuse", func(t *testing.T) {

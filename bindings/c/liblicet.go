@@ -26,7 +26,7 @@ import (
 )
 
 // version of the interface: LICET_INTERFACE of the header.
-const version = 1
+const version = 2
 
 // sessions gives numbers to sessions, so that a number which is wrong, or closed
 // already, is found out and never followed.
@@ -55,15 +55,23 @@ type product struct {
 	Reduced   bool      `json:"reduced"`
 }
 
-func open(trust []byte, text string) (*sdk.Session, error) {
+// read takes in the one JSON value of a text, and no key that is not known.
+func read(what, text string, into any) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
-	var p product
-	if err := d.Decode(&p); err != nil {
-		return nil, errors.New("licet: the product is not the JSON that is wanted: " + err.Error())
+	if err := d.Decode(into); err != nil {
+		return errors.New("licet: the " + what + " is not the JSON that is wanted: " + err.Error())
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("licet: something follows the product's JSON")
+		return errors.New("licet: something follows the JSON of the " + what)
+	}
+	return nil
+}
+
+func open(trust []byte, text string) (*sdk.Session, error) {
+	var p product
+	if err := read("product", text, &p); err != nil {
+		return nil, err
 	}
 	var opts []sdk.Option
 	if p.Home != "" {
@@ -120,13 +128,15 @@ var errNoSession = errors.New("licet: there is no such session, or it is closed"
 //export licet_interface
 func licet_interface() C.int32_t { return version }
 
+// mostTrust is more than any trust file has.
+const mostTrust = 1 << 20
+
 //export licet_open
 func licet_open(trust unsafe.Pointer, size C.size_t, text *C.char, out **C.char) C.uint64_t {
 	if out != nil {
 		*out = nil
 	}
-	const most = 1 << 20 // a trust file has far less
-	if trust == nil || text == nil || size > most {
+	if trust == nil || text == nil || size > mostTrust {
 		fail(out, errors.New("licet: a trust file and a product are needed"))
 		return 0
 	}

@@ -10,7 +10,7 @@
 
 import koffi from "koffi";
 
-const INTERFACE = 1;
+const INTERFACE = 2;
 
 const names = { darwin: "liblicet.dylib", win32: "licet.dll" };
 const library = koffi.load(process.env.LICET_LIBRARY ?? names[process.platform] ?? "liblicet.so");
@@ -32,6 +32,9 @@ const licet = {
   borrow: library.func("licet_borrow", "int32_t", ["uint64_t", "int64_t", "int64_t", koffi.out(koffi.pointer(text))]),
   return: bounded("licet_return"),
   changed: library.func("int32_t licet_changed(uint64_t session, int64_t milliseconds)"),
+  activate: library.func("licet_activate", text, ["void *", "size_t", "str", "int64_t", koffi.out(koffi.pointer(text))]),
+  request: library.func("licet_activation_request", text, ["void *", "size_t", "str", "int64_t", koffi.out(koffi.pointer(text))]),
+  import: library.func("licet_import", text, ["str", "str", "int64_t", koffi.out(koffi.pointer(text))]),
   close: library.func("void licet_close(uint64_t session)"),
 };
 if (licet.interface() !== INTERFACE) {
@@ -41,6 +44,35 @@ if (licet.interface() !== INTERFACE) {
 // later calls a function off the main thread.
 const later = (call, ...values) =>
   new Promise((resolve, reject) => call.async(...values, (error, answer) => (error ? reject(error) : resolve(answer))));
+
+async function done(call, ...values) {
+  const error = [null];
+  const text = await later(call, ...values, error);
+  if (text === null) throw new Error(error[0] ?? "it was not done");
+  const answer = JSON.parse(text);
+  if (answer.code !== "done") throw Object.assign(new Error(answer.message), { code: answer.code, hint: answer.hint });
+  return answer;
+}
+
+/**
+ * Redeem tickets on this machine, online. Resolved with licenses (ids that came in),
+ * removed and refused (what a ticket could not give, each with code and message);
+ * rejected with a code where nothing was done: ticket_unknown, central_unreachable, …
+ * Called again it goes on where it was.
+ */
+export function activate(trust, tickets, { home, milliseconds = 60000 } = {}) {
+  return done(licet.activate, trust, trust.length, JSON.stringify({ tickets, home }), milliseconds);
+}
+
+/** The same without a network: the text of a file for the vendor's page. */
+export async function activationRequest(trust, tickets, { home, milliseconds = 60000 } = {}) {
+  return (await done(licet.request, trust, trust.length, JSON.stringify({ tickets, home }), milliseconds)).request;
+}
+
+/** Take in the file that the vendor answered; as activate, with the receipt. */
+export function importFile(text, { home, milliseconds = 60000 } = {}) {
+  return done(licet.import, text, JSON.stringify({ home }), milliseconds);
+}
 
 /** One program's view of its license. */
 export class Session {

@@ -16,13 +16,21 @@ import ctypes.util
 import json
 import os
 
-__all__ = ["Error", "Session"]
+__all__ = ["Error", "Session", "activate", "activation_request", "import_file"]
 
-_INTERFACE = 1
+_INTERFACE = 2
 
 
 class Error(Exception):
-    """The library was called wrongly, or could not tell."""
+    """The library was called wrongly, could not tell, or was refused something.
+
+    code is that of a refusal (docs/errors.md), "" for anything else; hint is what to
+    do next.
+    """
+
+    def __init__(self, message, code="", hint=""):
+        super().__init__(message)
+        self.code, self.hint = code, hint
 
 
 def _load():
@@ -47,6 +55,9 @@ def _load():
         ("licet_borrow", answer, [number, time, time, texts]),
         ("licet_return", answer, [number, time, texts]),
         ("licet_changed", answer, [number, time]),
+        ("licet_activate", text, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, time, texts]),
+        ("licet_activation_request", text, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, time, texts]),
+        ("licet_import", text, [ctypes.c_char_p, ctypes.c_char_p, time, texts]),
         ("licet_close", None, [number]),
         ("licet_free", None, [ctypes.c_void_p]),
     ):
@@ -75,6 +86,40 @@ def _take(pointer):
         return ctypes.string_at(pointer).decode()
     finally:
         _licet().licet_free(pointer)
+
+
+def _done(function, *values, words, seconds):
+    error = ctypes.c_void_p()
+    what = json.dumps({name: value for name, value in words.items() if value is not None}).encode()
+    text = _take(function(*values, what, int(seconds * 1000), ctypes.byref(error)))
+    if text is None:
+        raise Error(_take(error.value) or "it was not done")
+    answer = json.loads(text)
+    if answer["code"] != "done":
+        raise Error(answer["message"], answer["code"], answer.get("hint", ""))
+    return answer
+
+
+def activate(trust, tickets, home=None, seconds=60.0):
+    """Redeem tickets on this machine, online.
+
+    Returns what came of it: licenses (ids that came in), removed, refused (what a
+    ticket could not give, each with code and message). Raises Error with its code
+    where nothing was done: ticket_unknown, central_unreachable, … Called again it
+    goes on where it was.
+    """
+    return _done(_licet().licet_activate, trust, len(trust), words={"tickets": list(tickets), "home": home}, seconds=seconds)
+
+
+def activation_request(trust, tickets, home=None, seconds=60.0):
+    """The same without a network: the text of a file for the vendor's page."""
+    words = {"tickets": list(tickets), "home": home}
+    return _done(_licet().licet_activation_request, trust, len(trust), words=words, seconds=seconds)["request"]
+
+
+def import_file(text, home=None, seconds=60.0):
+    """Take in the file that the vendor answered; as activate, with the receipt."""
+    return _done(_licet().licet_import, text.encode(), words={"home": home}, seconds=seconds)
 
 
 class Session:

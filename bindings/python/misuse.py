@@ -37,6 +37,20 @@ for text in (None, b"", b"{", b"[]", b'{"code":"A"} {}', b"\xff\xfe"):
 assert library.licet_open(None, 5, b"{}", None) == 0
 assert library.licet_open(trust, 1 << 40, b"{}", None) == 0
 
+# Activation.
+for call in (library.licet_activate, library.licet_activation_request):
+    for text in (b"", b"{", b"[]", b'{"ticket":[]}', b'{"tickets":"A"}', b'{"tickets":[]} {}', b"\xff\xfe"):
+        assert call(trust, len(trust), text, 1000, ctypes.byref(error)) is None, text
+        assert licet._take(error.value), text
+        assert call(trust, len(trust), text, 1000, None) is None, text
+    assert call(None, 5, b"{}", 1000, None) is None
+    assert call(trust, 1 << 40, b"{}", 1000, None) is None
+refused(lambda: licet._done(library.licet_activate, trust, len(trust), words={}, seconds=10), "ticket")
+for file, text in ((None, None), (None, b"{}"), (b"x", b'{"tickets":["A"]}'), (b"x", b"{")):
+    assert library.licet_import(file, text, 1000, ctypes.byref(error)) is None, (file, text)
+    assert licet._take(error.value), (file, text)
+refused(lambda: licet._done(library.licet_import, b"x", words={}, seconds=10), "no Licet file")
+
 # Numbers that name no session.
 for number in (0, 1 << 63, 2**64 - 1):
     assert library.licet_valid(number) == 0

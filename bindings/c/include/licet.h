@@ -27,7 +27,7 @@ extern "C" {
 
 /* The version of this interface. A library with the same number has everything
  * that this header names, with the same meaning. */
-#define LICET_INTERFACE 1
+#define LICET_INTERFACE 2
 
 typedef uint64_t licet_session;
 
@@ -91,6 +91,40 @@ int32_t licet_enable(licet_session session, int64_t milliseconds, char **error);
 int32_t licet_disable(licet_session session, int64_t milliseconds, char **error);
 int32_t licet_borrow(licet_session session, int64_t seconds, int64_t milliseconds, char **error);
 int32_t licet_return(licet_session session, int64_t milliseconds, char **error);
+
+/* Activation behind screens of the program's own, for at most so many
+ * milliseconds each. All of it may be repeated: nothing is activated twice.
+ *
+ * licet_activate            redeems tickets, online. The machine trusts the vendor
+ *                           of the trust file from then on, and a container is
+ *                           made where there is none.
+ * licet_activation_request  is the same without a network: a file, to be carried
+ *                           to the vendor's page.
+ * licet_import              takes in the file that comes back (*.licet-update, its
+ *                           whole text), and gives the receipt.
+ *
+ * what is JSON; a key that is not known is refused:
+ *
+ *   {"tickets": ["K7WQM-3XHTA-..."],   as they were typed; not for licet_import
+ *    "home": "/var/lib/licet"}         folder of the licenses; optional
+ *
+ * For licet_import it may be NULL. The answer is JSON:
+ *
+ *   {"code": "done",                   or why nothing was done, such as
+ *                                      ticket_unknown, central_unreachable
+ *    "message": "...", "hint": "...",  then: a sentence to show, and the next step
+ *    "licenses": ["lic_..."],          that came in
+ *    "removed": [],                    that went out
+ *    "refused": [{"code": "...", "message": "..."}],  what a ticket could not give
+ *    "request": "-----BEGIN ...",      of licet_activation_request
+ *    "receipt": "-----BEGIN ..."}      to be carried back, where the vendor could
+ *                                      not be told
+ *
+ * NULL if the program called it wrongly; then *error says why. An open session
+ * sees what came in at its next look; licet_refresh makes it look now. */
+char *licet_activate(const void *trust, size_t trust_size, const char *what, int64_t milliseconds, char **error);
+char *licet_activation_request(const void *trust, size_t trust_size, const char *what, int64_t milliseconds, char **error);
+char *licet_import(const char *file, const char *what, int64_t milliseconds, char **error);
 
 /* licet_close ends the session and gives back what it held on the network. */
 void licet_close(licet_session session);
