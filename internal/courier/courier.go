@@ -36,6 +36,8 @@ const (
 	drained    = 64 << 10
 	maxHeader  = 64 << 10
 	maxFault   = 300
+	// lookShare is how small a part of its time a courier looks for what is due.
+	lookShare = 20
 	// recording bounds the wait for the database where the rest is stopping.
 	recording = 10 * time.Second
 )
@@ -119,10 +121,11 @@ func (c *Courier) Once(ctx context.Context) (sent int, err error) {
 	return sent, errors.Join(append(errs, err)...)
 }
 
-// Run sends what is due until ctx ends, looking for it so often.
+// Run sends what is due until ctx ends, looking for it so often, or less often where
+// looking is dear.
 func (c *Courier) Run(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	wait := time.NewTimer(every)
+	defer wait.Stop()
 	defer c.client.CloseIdleConnections()
 	defer c.work.Wait()
 	failed := func(err error) {
@@ -134,8 +137,11 @@ func (c *Courier) Run(ctx context.Context, every time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-wait.C:
+			begin := time.Now()
 			failed(c.start(ctx, func(_ int, err error) { failed(err) }))
+			// Where thousands of events wait behind one, looking takes a while.
+			wait.Reset(max(every, lookShare*time.Since(begin)))
 		}
 	}
 }

@@ -96,7 +96,7 @@ const (
 	deliveryQueue = `insert into webhook_deliveries (webhook, event, sequence, type, about, state) values ($1, $2, $3, $4, $5, 'pending')
   on conflict (webhook, event) do update set state = 'pending', attempts = 0, first = 0, next = 0`
 	deliverySelect    = deliveryColumns + `where d.webhook = $1 and d.event = $2`
-	deliveriesPending = deliveryColumns + `where d.webhook = $1 and d.state = 'pending' and (d.sequence > $2 or d.sequence = $2 and d.event > $3)
+	deliveriesPending = deliveryColumns + `where d.webhook = $1 and d.state = 'pending' and (d.sequence, d.event) > ($2, $3)
   order by d.sequence, d.event limit $4`
 	deliveriesAll   = deliveryColumns + `where d.webhook = $1 and (d.event < $2 or $2 = '') order by d.event desc limit $3`
 	deliveriesState = deliveryColumns + `where d.webhook = $1 and d.state = $2 and (d.event < $3 or $3 = '') order by d.event desc limit $4`
@@ -119,9 +119,10 @@ const (
 	attemptsDelete   = `delete from webhook_attempts where webhook = $1`
 	deliveriesDelete = `delete from webhook_deliveries where webhook = $1`
 
-	logHeads      = `select id, time, actor, name, reason, request, details, sequence from events where sequence >= $1 order by sequence limit $2`
+	logHeads = `select id, time, actor, name, reason, request, details, sequence from events
+  where sequence >= 0 and sequence >= $1 order by sequence limit $2`
 	headByID      = `select id, time, actor, name, reason, request, details, sequence from events where id = $1`
-	timeInLog     = `select time from events where sequence = $1`
+	timeInLog     = `select time from events where sequence >= 0 and sequence = $1`
 	firstSubjects = `select kind, subject_id from event_subjects where event_id = $1 and position < $2 order by position`
 	// A large order names 100 000 licenses.
 	mainSubjects = `select kind, subject_id from event_subjects where event_id = $1 and kind <> 'license' and kind <> 'ticket' order by position`
