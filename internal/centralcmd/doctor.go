@@ -213,6 +213,12 @@ func (e *examination) record(ctx context.Context, f folder) {
 	if figures.Recoveries > 0 {
 		e.add("recoveries", findingNote, "licet-central recovery list", "%d reports of lost licenses wait.", figures.Recoveries)
 	}
+	if n := figures.Webhooks.Failing + figures.Webhooks.Stopped; n > 0 {
+		e.add("webhooks", findingNote, "licet-central webhook list", "Nothing gets through to %d of %d.", n, figures.Webhooks.Webhooks)
+	}
+	if figures.Webhooks.Failed > 0 {
+		e.add("webhooks", findingNote, "licet-central webhook deliveries ID --state failed", "%d events were given up.", figures.Webhooks.Failed)
+	}
 }
 
 // server asks the server that runs.

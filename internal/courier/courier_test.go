@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -306,6 +307,36 @@ func TestDiesBeforeRecording(t *testing.T) {
 		must(t, w.RecordRound(ctx, round, []registry.Result{{ID: m.ID, Status: 500}}))
 		if d, err := w.WebhookDelivery(ctx, w.admin, h.ID, m.ID); err != nil || d.State != store.Delivered || d.Attempts != 1 {
 			t.Errorf("%+v %v", d, err)
+		}
+	})
+}
+
+// TestStopsWhileSending: a server that is stopped while a message is on its way notes
+// nothing of it, and gives the webhook up at once: the next one sends it again.
+func TestStopsWhileSending(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
+		w := newWorld(t, open())
+		r := newReceiver(t)
+		h := w.hook(r, wire.WebhookRequest{})
+		w.order("1")
+		w.sequence()
+		running, stop := context.WithCancel(ctx)
+		r.behave(func(got) (int, string, http.Header) {
+			stop()
+			return 0, "", nil
+		})
+		n, err := w.Once(running)
+		must(t, err)
+		if v := w.show(h.ID); n != 0 || v.Pending != 1 {
+			t.Fatalf("%d results, %+v", n, v)
+		}
+		r.behave(nil)
+		if n := w.send(); n != 1 {
+			t.Errorf("%d messages", n)
+		}
+		if got := r.take(); len(got) != 2 || got[0].id != got[1].id {
+			t.Errorf("told %s", types(got))
 		}
 	})
 }
