@@ -675,7 +675,7 @@ func TestMessage(t *testing.T) {
 				t.Errorf("%+v %v", d, err)
 			}
 		}
-		if v := w.show(h.ID); v.State != wire.WebhookPaused || v.Pending != 0 {
+		if v := w.show(h.ID); v.State != wire.WebhookPaused || v.Pending != 0 || v.Failed != 0 {
 			t.Errorf("%+v", v)
 		}
 		if got := types(other.take()); got != "order.created" {

@@ -102,7 +102,7 @@ const (
 	deliveriesState = deliveryColumns + `where d.webhook = $1 and d.state = $2 and (d.event < $3 or $3 = '') order by d.event desc limit $4`
 	deliveryTest    = deliveryColumns + `where d.webhook = $1 and d.state = 'pending' and d.sequence = -1 order by d.event limit $2`
 	deliveryUpdate  = `update webhook_deliveries set state = $3, attempts = $4, first = $5, last = $6, next = $7, status = $8 where webhook = $1 and event = $2`
-	deliveriesCount = `select state, count(*) from webhook_deliveries where webhook = $1 group by state`
+	deliveriesCount = `select state, count(*) from webhook_deliveries where webhook = $1 and sequence >= 0 group by state`
 	deliveriesWake  = `update webhook_deliveries set next = 0 where webhook = $1 and state = 'pending' and next > 0`
 	deliveriesAgain = `update webhook_deliveries set state = 'pending', attempts = 0, first = 0, next = 0 where webhook = $1 and state = 'failed' and sequence >= 0`
 
@@ -247,7 +247,7 @@ func (tx *Tx) UpdateDelivery(d Delivery) error {
 	return tx.one(deliveryUpdate, d.Webhook, d.Event, d.State, d.Attempts, d.First, d.Last, d.Next, d.Status)
 }
 
-// CountDeliveries counts the deliveries for a receiver by state.
+// CountDeliveries counts the deliveries for a receiver by state, without tests.
 func (tx *Tx) CountDeliveries(webhook string) (map[string]int64, error) {
 	counts := map[string]int64{}
 	type row struct {
