@@ -25,6 +25,11 @@ func (c *Central) Replace(ctx context.Context, id license.ID, req wire.Replaceme
 	return send[wire.Ordered](ctx, c, http.MethodPost, licensePath(id, "replace"), req)
 }
 
+// AddUnits adds units to the counter of a license.
+func (c *Central) AddUnits(ctx context.Context, id license.ID, req wire.Addition) (wire.Ordered, error) {
+	return send[wire.Ordered](ctx, c, http.MethodPost, licensePath(id, "units"), req)
+}
+
 // Assign sends a license to a container.
 func (c *Central) Assign(ctx context.Context, id license.ID, req wire.Assignment) (wire.Ordered, error) {
 	return send[wire.Ordered](ctx, c, http.MethodPost, licensePath(id, "assign"), req)

@@ -31,6 +31,7 @@ type State struct {
 	Challenge   []byte                 `cbor:"12,keyasint"`           // to be answered by the next report
 	Asked       Nonce                  `cbor:"13,keyasint"`           // nonce of the last report
 	Locked      bool                   `cbor:"14,keyasint,omitempty"` // closed by the vendor: nothing in it may be used
+	Counters    map[license.ID]Counter `cbor:"15,keyasint,omitempty"` // of units
 }
 
 // Holding is one license in a container.
@@ -80,6 +81,7 @@ type Incoming struct {
 	Step   Step
 	Signed []byte
 	Bodies [][]byte
+	Units  []Counted // what the bodies say of units, of the licenses that have some
 }
 
 // Import applies an update whose signatures were verified and whose steps are
@@ -120,6 +122,7 @@ func (s State) Import(u Update, steps []Incoming, draw func() Nonce, now license
 		changes = append(changes, c...)
 	}
 	n.acknowledge(u.Acked)
+	n.hear(u.Units)
 	n.Epoch = max(n.Epoch, u.Epoch)
 	n.Floor = max(n.Floor, u.Time, now)
 	if u.Renews && (answers || n.Number > s.Number) && u.Time >= n.LastContact {
@@ -169,12 +172,14 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 			change.Body = bodies[0]
 			bodies = bodies[1:]
 			s.Held[op.License] = Holding{Generation: op.Generation, Product: op.Product, Step: step.Number, Body: op.Body}
+			s.enter(op, in.Units)
 		case Drop:
 			h, ok := s.Held[op.License]
 			if !ok || h.Generation > op.Generation {
 				continue // an old copy that is not here: nothing changes
 			}
 			delete(s.Held, op.License)
+			s.leave(op.License, step.Number)
 		default:
 			return nil, refusal.New(refusal.UnsupportedVersion, "Step %d has an operation that this program does not know.", step.Number).
 				Hinted("Install a newer version of licet, then import the file again.")
@@ -243,6 +248,7 @@ func (s State) clone() State {
 		s.Held = map[license.ID]Holding{}
 	}
 	s.Kept = slices.Clone(s.Kept)
+	s.Counters = maps.Clone(s.Counters)
 	return s
 }
 
@@ -262,7 +268,7 @@ func (s State) Report(identity Identity, nonce Nonce, now license.Time) (State, 
 	r := Report{
 		Identity: identity, Number: s.Number, Plan: s.Plan, Life: s.Life,
 		Acked: s.Acked, Nonces: slices.Clone(s.Nonces), Epoch: s.Epoch,
-		Nonce: nonce, Challenge: bytes.Clone(s.Challenge), LocalTime: now,
+		Nonce: nonce, Challenge: bytes.Clone(s.Challenge), LocalTime: now, Units: s.counted(),
 	}
 	for id, h := range s.Held {
 		r.Held = append(r.Held, HeldLicense{License: id, Generation: h.Generation})

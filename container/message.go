@@ -166,6 +166,7 @@ type Body struct {
 	Order        string             `cbor:"11,keyasint"` // the order's number
 	Activated    license.Time       `cbor:"12,keyasint"` // first activation, from which terms were frozen
 	Terms        license.Terms      `cbor:"13,keyasint"`
+	Used         int64              `cbor:"14,keyasint,omitempty"` // units used before it came into this container
 }
 
 // SignedStep is a step as it travels and is kept: the vendor's signed bytes and
@@ -254,6 +255,9 @@ type Report struct {
 	Hardware [][]byte `cbor:"18,keyasint,omitempty"`
 	// Lent is what a license server has out of the container's licenses.
 	Lent []Lent `cbor:"19,keyasint,omitempty"`
+	// Units is what was used of licenses with a counter: of those it holds, and of
+	// those it has given up and does not know to be heard of.
+	Units []Counted `cbor:"20,keyasint,omitempty"`
 }
 
 // Outcome says what became of one wish.
@@ -296,6 +300,9 @@ type Update struct {
 	// Unrenewed are licenses that the contact does not renew: somebody has reported
 	// them lost, and it is not decided yet.
 	Unrenewed []license.ID `cbor:"15,keyasint,omitempty"`
+	// Units are counters of which the report told less than the vendor has heard
+	// before: the container was put back, and is told what it forgot.
+	Units []Counted `cbor:"16,keyasint,omitempty"`
 }
 
 // PlanStart is the plan hash before the first step.

@@ -29,6 +29,8 @@ type Candidate struct {
 	Origin     license.ID // the license that it is a part of; empty for one that is no part
 	MergedInto license.ID // the part that has its seats since; empty while it has them itself
 	Returning  int64      // seats that an unproven step splits off it and takes out
+
+	Used int64 // units of it that are used
 }
 
 // whole is the license that c is, or is a part of.
@@ -60,6 +62,9 @@ type Earmark struct {
 	// only; 0 otherwise.
 	Old  license.Generation
 	With license.ID // the license that comes in its place; Replace only
+	// Again says that the license itself comes again, as the vendor has changed it.
+	// Replace only.
+	Again bool
 }
 
 // Situation is everything a plan is made from.
@@ -76,6 +81,7 @@ type Situation struct {
 	Amounts  []Amount // as in Wishes
 	Pending  bool
 	NewPart  func() license.ID // draws the id of a part that is split off
+	TooOld   bool              // for counting units is the program that keeps the container
 }
 
 // Plan decides one step: the vendor's orders first, then what the user asked
@@ -101,6 +107,10 @@ func Plan(s Situation) ([]Op, []Outcome) {
 			"The container contradicts the vendor's record (%s); it keeps what it has.", s.Flagged))
 	}
 	user, outcomes := p.userOps(vendor)
+	// What its user returns in the same step does not come again.
+	vendor = slices.DeleteFunc(vendor, func(o Op) bool {
+		return o.Kind == Put && slices.ContainsFunc(user, func(u Op) bool { return u.Kind == Drop && u.License == o.License })
+	})
 	ops := append(vendor, user...)
 	slices.SortStableFunc(ops, func(a, b Op) int { return int(a.Phase) - int(b.Phase) })
 	return ops, outcomes
@@ -129,6 +139,8 @@ func (p *planner) vendorOps() []Op {
 			op := p.op(Drop, Withdraw, e.License)
 			op.Generation = e.Old
 			ops = append(ops, op)
+		case e.Again:
+			// After all that may take it out.
 		case e.Phase == Assign:
 			puts = append(puts, p.op(Put, Assign, e.License))
 		case p.held[e.License]:
@@ -151,6 +163,11 @@ func (p *planner) vendorOps() []Op {
 			}
 		}
 	}
+	for _, e := range p.s.Earmarks {
+		if e.Again && p.held[e.License] {
+			ops = append(ops, p.op(Put, Replace, e.License))
+		}
+	}
 	return ops
 }
 
@@ -160,7 +177,7 @@ func (p *planner) fits(c Candidate) bool {
 	for id := range p.held {
 		held[id] = p.s.Licenses[id].Product
 	}
-	return c.State.Available() && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0
+	return c.State.Available() && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0 && !(p.s.TooOld && c.Used > 0)
 }
 
 // Ordered is the part of a step that the vendor has ordered.
@@ -457,6 +474,8 @@ func (p *planner) judge(w *wish) {
 	case !slices.Contains(c.Kinds, p.s.Kind):
 		w.no = refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", c.Product, p.s.Kind).
 			With("allowed", kindNames(c.Kinds))
+	case p.s.TooOld && c.Used > 0:
+		w.no = tooOld(c)
 	}
 	if w.no != nil {
 		w.no.With("license", string(w.license)).With("product", c.Product)
@@ -467,7 +486,7 @@ func (p *planner) judge(w *wish) {
 // back in, also while its removal is on the way (docs/protocol.md R10).
 func (p *planner) leaving(id license.ID) bool {
 	return slices.ContainsFunc(p.s.Earmarks, func(e Earmark) bool {
-		return e.License == id && e.Old == 0 && (e.Phase == Withdraw || e.Phase == Replace)
+		return e.License == id && e.Old == 0 && !e.Again && (e.Phase == Withdraw || e.Phase == Replace)
 	})
 }
 

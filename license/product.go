@@ -114,9 +114,10 @@ func (t Terms) Freeze(activated Time) Terms {
 }
 
 // Splits reports whether a license with these terms has seats that can be told
-// apart: several, each counted.
+// apart: several, each counted. One with units stays whole, because its counter is
+// one number.
 func (t Terms) Splits() bool {
-	return t.Seats > 1 && t.Counting != Exclusive && t.Counting != Unlimited
+	return t.Units == 0 && t.Seats > 1 && t.Counting != Exclusive && t.Counting != Unlimited
 }
 
 // Part returns the terms of so many of the seats that t was sold with. Seats that

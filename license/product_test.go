@@ -145,6 +145,7 @@ func TestPart(t *testing.T) {
 	for terms, splits := range map[license.Terms]bool{
 		{Seats: 0}: false, {Seats: 1}: false, {Seats: 2}: true, {Seats: 2, Counting: license.PerStation}: true,
 		{Seats: 2, Counting: license.Exclusive}: false, {Seats: 2, Counting: license.Unlimited}: false,
+		{Seats: 2, Units: 5}: false,
 	} {
 		if terms.Splits() != splits {
 			t.Errorf("%+v", terms)

@@ -60,6 +60,7 @@ const (
 	FeatureMissing    Code = "feature_missing"
 	VersionNotCovered Code = "version_not_covered"
 	CheckInOverdue    Code = "check_in_overdue"
+	UnitsSpent        Code = "units_spent"
 	ClockBehind       Code = "clock_behind"
 
 	// Seats on a network.
@@ -154,6 +155,7 @@ var Codes = []Entry{
 	{FeatureMissing, "The license does not include the feature.", "Ask the vendor for the feature.", 409},
 	{VersionNotCovered, "The license does not cover this version or build of the program.", "Use a version the license covers, or renew the maintenance.", 409},
 	{CheckInOverdue, "The license needs contact with the vendor from time to time, and the last one is too long ago.", "Run licet update, online or by file.", 409},
+	{UnitsSpent, "The license has not as many units left. Nothing was taken.", "Ask the vendor for more, then run licet update.", 409},
 	{ClockBehind, "The computer's clock is behind a time that is known to have passed.", "Set the clock right; if it is right, run licet update to fetch the vendor's signed time.", 409},
 
 	{NoSeatFree, "All seats of the license are taken.", "Wait until one is given back, or take a place in the queue; licet sessions shows who has them.", 409},

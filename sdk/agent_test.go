@@ -21,8 +21,15 @@ import (
 	"licet/terms"
 )
 
-// impostor answers on a machine's socket in the agent's place.
+// impostor answers on a machine's socket in the agent's place: it imitates what
+// proves a license.
 func impostor(t *testing.T, m *sdktest.Machine, answer http.HandlerFunc) *atomic.Int64 {
+	t.Helper()
+	return impostorAt(t, m, "/v1/open", answer)
+}
+
+// impostorAt imitates one operation.
+func impostorAt(t *testing.T, m *sdktest.Machine, path string, answer http.HandlerFunc) *atomic.Int64 {
 	t.Helper()
 	if err := os.MkdirAll(m.Home(), 0o700); err != nil {
 		t.Fatal(err)
@@ -33,8 +40,8 @@ func impostor(t *testing.T, m *sdktest.Machine, answer http.HandlerFunc) *atomic
 	}
 	asked := new(atomic.Int64)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/open" {
-			http.NotFound(w, r) // it imitates what proves a license
+		if r.URL.Path != path {
+			http.NotFound(w, r)
 			return
 		}
 		asked.Add(1)

@@ -43,6 +43,7 @@ type evidence struct {
 	closed    []terms.Reason // why a better license may have stayed unseen
 	loan      *wire.Loan     // if a license server has lent it to the machine
 	seat      *seat          // if it is a seat of a license server
+	used      int64          // units, of a license on the machine
 
 	reasons []terms.Reason // if nothing was proven
 	hint    string
@@ -151,7 +152,7 @@ func (w *witness) read(ctx context.Context) (evidence, error) {
 	}
 	return evidence{
 		proven: true, body: *seen.Body, container: seen.Container,
-		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed, loan: seen.Loan,
+		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed, loan: seen.Loan, used: seen.Used,
 	}, nil
 }
 
@@ -197,7 +198,7 @@ func (w *witness) ask(ctx context.Context, from *agent.Client) (evidence, error)
 		return evidence{}, err
 	}
 	if len(p.Body) > 0 || len(p.Lease) > 0 {
-		e, err := w.verify(p, nonce)
+		e, _, err := w.verify(p, nonce)
 		if err != nil {
 			r := reasonOf(err)
 			return because(r.Code, r.Message, hintOf(err)), nil
@@ -217,16 +218,14 @@ func (w *witness) ask(ctx context.Context, from *agent.Client) (evidence, error)
 
 // verify proves a license: the vendor's signature over the step, the step's
 // hash of the body, and the signature over the nonce by the container's key,
-// which the body names.
-func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error) {
+// which the body names. It tells the units that the container says to have taken.
+func (w *witness) verify(p agent.Proof, nonce container.Nonce) (e evidence, took int64, err error) {
 	if want := w.verifier.Scope().Environment; p.Environment != want {
-		return evidence{}, refusal.New(refusal.WrongEnvironment, "The license of this machine belongs to environment %q; the program to %q.", p.Environment, want)
+		return evidence{}, 0, refusal.New(refusal.WrongEnvironment, "The license of this machine belongs to environment %q; the program to %q.", p.Environment, want)
 	}
 	if len(p.Certificates) > maxCertificates {
-		return evidence{}, forged()
+		return evidence{}, 0, forged()
 	}
-	var e evidence
-	var err error
 	holder, document := []byte(nil), p.Body
 	if len(p.Lease) > 0 {
 		var lease seats.Lease
@@ -239,23 +238,23 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (evidence, error)
 		e.container, holder = e.body.Container, e.body.ContainerKey
 	}
 	if err != nil {
-		return evidence{}, err
+		return evidence{}, 0, err
 	}
 	said, err := seal.OpenAnswer(w.verifier.Scope(), holder, p.Answer, nonce)
 	if err != nil {
-		return evidence{}, err
+		return evidence{}, 0, err
 	}
 	var facts agent.Facts
 	if err := json.Unmarshal(said, &facts); err != nil {
-		return evidence{}, forged()
+		return evidence{}, 0, forged()
 	}
 	hash := sha256.Sum256(document)
 	if e.body.Product != w.product || !bytes.Equal(facts.Body, hash[:]) ||
 		facts.License != e.body.License || facts.Generation != e.body.Generation {
-		return evidence{}, forged()
+		return evidence{}, 0, forged()
 	}
-	e.proven, e.contact, e.floor = true, facts.LastContact, facts.Floor
-	return e, nil
+	e.proven, e.contact, e.floor, e.used = true, facts.LastContact, facts.Floor, facts.Used
+	return e, facts.Took, nil
 }
 
 // lease checks the document of a loan: the vendor's signature over the license
@@ -307,7 +306,7 @@ func (e evidence) judge(use terms.Use, now license.Time) terms.Verdict {
 	if !e.proven {
 		return terms.Verdict{Code: e.reasons[0].Code, Reasons: slices.Clone(e.reasons)}
 	}
-	held := terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact}
+	held := terms.Held{Terms: e.body.Terms, Features: e.body.Features, LastContact: e.contact, Used: e.used}
 	clock := terms.Clock{Now: now, Floor: e.floor}
 	switch {
 	case e.loan != nil:

@@ -34,6 +34,11 @@
 // network is touched while a license of the machine is valid, and no file is changed
 // but by borrowing and returning, and to note the time that passes during a loan.
 //
+// # Units
+//
+// A license may be sold by units. [Session.Use] takes some; when none is left, the
+// session is not valid any more.
+//
 // # What is blocked
 //
 // The vendor's block list, as far as this machine has heard it, and the one that
@@ -96,6 +101,7 @@ const (
 	ClockBehind       = refusal.ClockBehind
 	VersionNotCovered = refusal.VersionNotCovered
 	FeatureMissing    = refusal.FeatureMissing
+	UnitsSpent        = refusal.UnitsSpent
 	OtherMachine      = refusal.OtherMachine
 	ContainerDamaged  = refusal.ContainerDamaged
 	ContainerBlocked  = refusal.ContainerBlocked
@@ -142,6 +148,7 @@ type Verdict struct {
 	Place    Place    `json:"place,omitempty"`    // the same for programs
 	Loan     string   `json:"loan,omitempty"`     // id of the loan it runs on
 	Queue    int      `json:"queue,omitzero"`     // place in a license server's queue, with [WithWait]; 1 is next
+	Units    *Units   `json:"units,omitempty"`    // the license's counter, nil if it has none here
 }
 
 // Sentences tells a person the verdict.

@@ -342,6 +342,15 @@ func writeVectors(t *testing.T) {
 	}
 	step2 := w.step(hash2)
 	write("license-other-generation", "license", "bad_signature", "the body has another generation than the operation that names its hash", must(SignStep(w.scope, w.issuing, &step2)), "body", fmt.Sprintf("%x", body2))
+	counted := w.body()
+	counted.Terms.Units, counted.Used = 1000, 250
+	body4, hash4, err := EncodeBody(counted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step4 := w.step(hash4)
+	signed4 := must(SignStep(w.scope, w.issuing, &step4))
+	write("license-units-ok", "license", "ok", "250 of 1000 units were used before", signed4, "body", fmt.Sprintf("%x", body4), "payload-sha256", sum(body4))
 	odd := respell(body, unknown)
 	step3 := w.step(sha256.Sum256(odd))
 	write("license-unknown-key", "license", "damaged_file", "the body has a map key that no format has", must(SignStep(w.scope, w.issuing, &step3)), "body", fmt.Sprintf("%x", odd))
@@ -439,6 +448,9 @@ func writeVectors(t *testing.T) {
 		enc, box := sealUnder(forUpdate, w.scope, id.SealingKey, head, plain)
 		return armor(Update, must(sign(forUpdate, w.scope, w.issuing.private, mustEncode(envelope{Header: head, Enc: enc, Sealed: box}))))
 	}())
+	tells := u
+	tells.Units = []container.Counted{{License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Used: 250}}
+	write("update-units-ok", "update", "ok", "with what was used of units", updateOf(header{}, mustEncode(tells)), "payload-sha256", sum(mustEncode(tells)))
 	inner := u
 	inner.Container = second.serial()
 	write("update-inner-container", "update", "damaged_file", "the sealed part is for another container than the header says", updateOf(header{}, mustEncode(inner)))
@@ -460,6 +472,9 @@ func writeVectors(t *testing.T) {
 		return armor(kind, must(sign(purpose(kind), w.scope, keys.signing, must(h.seal(w.sealing.Public(), mustEncode(r))))))
 	}
 	request := w.report(Request)
+	counts := w.report(Receipt)
+	counts.Units = []container.Counted{{License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Used: 250}, {License: "lic_old", Generation: 2}}
+	write("receipt-units-ok", "report", "ok", "with what was used of units", reportOf(Receipt, header{}, counts, w.keys), "payload-sha256", sum(mustEncode(counts)))
 	write("request-other-vendor", "report", "vendor_untrusted", "to another vendor", other.reportFile(Request))
 	write("request-other-environment", "report", "wrong_environment", "to the environment test", test.reportFile(Request))
 	write("request-other-signer", "report", "bad_signature", "signed with another container's key", reportOf(Request, header{}, request, second.keys))

@@ -189,6 +189,7 @@ func (v *Verifier) Incoming(in container.SignedStep) (container.Incoming, error)
 		return container.Incoming{}, err
 	}
 	bodies := in.Bodies
+	var units []container.Counted
 	for _, op := range s.Ops {
 		if op.Kind != container.Put {
 			continue
@@ -196,15 +197,19 @@ func (v *Verifier) Incoming(in container.SignedStep) (container.Incoming, error)
 		if len(bodies) == 0 || sha256.Sum256(bodies[0]) != op.Body {
 			return container.Incoming{}, badSignature()
 		}
-		if _, err := namedBody(s, op, bodies[0]); err != nil {
+		b, err := namedBody(s, op, bodies[0])
+		if err != nil {
 			return container.Incoming{}, err
+		}
+		if b.Terms.Units > 0 {
+			units = append(units, container.Counted{License: b.License, Generation: b.Generation, Used: b.Used})
 		}
 		bodies = bodies[1:]
 	}
 	if len(bodies) != 0 {
 		return container.Incoming{}, damaged("update")
 	}
-	return container.Incoming{Step: s, Signed: in.Signed, Bodies: in.Bodies}, nil
+	return container.Incoming{Step: s, Signed: in.Signed, Bodies: in.Bodies, Units: units}, nil
 }
 
 // namedBody reads the body whose hash an operation names and holds it to that.

@@ -31,6 +31,7 @@ type Use struct {
 	Features  []string     // every one is needed
 	Version   string       // the program's version, dotted numbers; "" means it does not say
 	BuildDate license.Time // when this build was made; 0 means it does not say
+	Units     int64        `json:",omitzero"` // how many are about to be taken; 0 means that one would do
 }
 
 // Held is what a machine holds of a license.
@@ -38,6 +39,7 @@ type Held struct {
 	Terms       license.Terms // frozen
 	Features    []string
 	LastContact license.Time // signed time of the last contact with the vendor; 0 means never
+	Used        int64        // units that were used
 
 	// Lent says that a license server has given it for a time. Contact with the
 	// vendor is the server's to keep then.
@@ -92,7 +94,7 @@ func Before(now, end license.Time) bool { return end == 0 || now < end }
 
 // Check decides whether h may be used for u, by the checks in this order:
 // clock, not yet valid, expired, loan over, check-in overdue, version not covered,
-// feature missing. All that fail are listed.
+// feature missing, units spent. All that fail are listed.
 //
 // The vendor's signed time of the last contact has certainly passed, so it
 // counts as floor too. Terms with an end that still waits for the first
@@ -108,6 +110,7 @@ func Check(h Held, u Use, c Clock) Verdict {
 	v.checkIn(h, now)
 	v.version(h.Terms, u)
 	v.features(h.Features, u.Features)
+	v.units(h, u)
 
 	v.Valid, v.Code = len(v.Reasons) == 0, refusal.Valid
 	if !v.Valid {
@@ -227,5 +230,17 @@ func (v *Verdict) features(have, want []string) {
 		v.refuse(refusal.FeatureMissing, "The license does not include the feature %s.", missing[0])
 	default:
 		v.refuse(refusal.FeatureMissing, "The license does not include the features %s.", strings.Join(missing, ", "))
+	}
+}
+
+// units judges the counter. What is lent has none: it counts where the license is.
+func (v *Verdict) units(h Held, u Use) {
+	left := h.Terms.Units - h.Used
+	switch {
+	case h.Terms.Units == 0, h.Lent, left >= max(u.Units, 1):
+	case left <= 0:
+		v.refuse(refusal.UnitsSpent, "No unit of the license is left; it had %d.", h.Terms.Units)
+	default:
+		v.refuse(refusal.UnitsSpent, "The license has %d of its %d units left, and %d are needed.", left, h.Terms.Units, u.Units)
 	}
 }

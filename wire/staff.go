@@ -20,6 +20,13 @@ type Decided struct {
 	DryRun bool   `json:"dry_run,omitempty" doc:"Only say what would happen."`
 }
 
+// Addition adds units to the counter of a license.
+type Addition struct {
+	Units  int64  `json:"units" minimum:"1" doc:"How many more."`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
 // Replacement puts a license of another product, or with other terms, in place
 // of one.
 type Replacement struct {

@@ -132,4 +132,5 @@ type WebhookData struct {
 	Licenses   *int64             `json:"licenses,omitempty" doc:"How many licenses were added, or withdrawn."`
 	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats now."`
 	Seats      int64              `json:"seats,omitempty" doc:"How many seats went from one part to the other."`
+	Units      *Units             `json:"units,omitempty" doc:"The counter of the license, after the event."`
 }

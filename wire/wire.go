@@ -119,6 +119,7 @@ type License struct {
 	Withdrawn  bool               `json:"withdrawn,omitempty"`
 	Blocked    *Blocked           `json:"blocked,omitempty"` // its container is blocked
 	Lent       *container.Lent    `json:"lent,omitempty"`    // seats of it that are out, as its container told last
+	Units      *Units             `json:"units,omitempty"`   // its counter, as its container told last
 	Pending    []string           `json:"pending"`           // vendor actions that wait for the container
 	Can        []string           `json:"can"`               // what can be done with it now, for people
 }
@@ -129,6 +130,22 @@ type Part struct {
 	Seats     int64          `json:"seats"`
 	State     license.State  `json:"state"`
 	Container license.Serial `json:"container,omitempty"`
+}
+
+// Units is the counter of a license.
+type Units struct {
+	Total int64 `json:"total"`
+	Used  int64 `json:"used"`
+	Left  int64 `json:"left"`
+}
+
+// UnitsOf is the counter of a license of which some units are used; nil if it has
+// none.
+func UnitsOf(t license.Terms, used int64) *Units {
+	if t.Units == 0 {
+		return nil
+	}
+	return &Units{Total: t.Units, Used: used, Left: max(0, t.Units-used)}
 }
 
 // Ticket is a ticket as staff see it.
@@ -229,6 +246,8 @@ type OrderedLicense struct {
 
 	// Lent is what stays out of it on the user's network until it ends.
 	Lent *container.Lent `json:"lent,omitempty"`
+	// Units is its counter after units were added.
+	Units *Units `json:"units,omitempty"`
 }
 
 // RefusedLicense is one license that a decision cannot be carried out for.
@@ -311,8 +330,9 @@ type PageLicense struct {
 	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
 	Leaving    bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
 	Activate   bool               `json:"can_activate"`
-	Return     bool               `json:"can_return"`   // by the container that holds it
-	Continue   bool               `json:"can_continue"` // a transfer that is not confirmed
+	Return     bool               `json:"can_return"`      // by the container that holds it
+	Continue   bool               `json:"can_continue"`    // a transfer that is not confirmed
+	Units      *Units             `json:"units,omitempty"` // its counter, as its container told last
 	Restore    *PageRestore       `json:"restore,omitempty"`
 	// Whole is what would become of it if its whole container were lost, by what
 	// became of the machine.

@@ -29,7 +29,7 @@ import (
 const Program = "licet/" + Version
 
 // Version is the version of this program.
-const Version = "0.2.0"
+const Version = "0.3.0"
 
 // Config is what an agent works with. Clock, traits and randomness are
 // parameters: no environment variable changes them in a program that ships.
@@ -66,6 +66,8 @@ type Agent struct {
 	// included, so that no second request is drawn for a container while the
 	// answer to the first is on its way. Checks never take it.
 	writing chan struct{}
+
+	takes takes // of units, that wait for their turn to write
 
 	changed chan struct{} // has room for the one word that a container was written
 

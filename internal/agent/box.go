@@ -54,6 +54,8 @@ type private struct {
 	Lent []container.Lent `cbor:"21,keyasint,omitempty"`
 	// Wished is the number of the last loan request that asked for something.
 	Wished uint64 `cbor:"22,keyasint,omitempty"`
+	// Takings are the last takings of units.
+	Takings []taken `cbor:"23,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -238,7 +240,7 @@ func (b *box) content() (containerfile.Content, error) {
 	if err != nil {
 		return containerfile.Content{}, fmt.Errorf("agent: encode container: %w", err)
 	}
-	c := containerfile.Content{State: state}
+	c := containerfile.Content{State: state, Counts: b.State.Counts()}
 	for _, id := range b.held() {
 		if body, ok := b.bodies[id]; ok {
 			c.Bodies = append(c.Bodies, body)

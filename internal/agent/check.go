@@ -70,59 +70,14 @@ type found struct {
 func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Blocks, shared bool) (found, error) {
 	f := found{result: CheckResult{Product: in.Product}}
 	if in.Product == "" {
-		return f, refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
+		return f, noProduct()
 	}
-	entries, err := a.entries("")
+	traits := a.traits()
+	candidates, closed, err := a.serving(in, who, brought, shared, func(serial license.Serial) (*box, error) { return a.open(ctx, serial, traits) })
 	if err != nil {
 		return f, err
 	}
-	traits := a.traits()
-	var candidates []candidate
 	var verdicts []terms.Verdict
-	var closed []terms.Reason // containers that do not open: what is in them cannot be told
-	blocked := a.blocks(brought)
-	defer blocked.Close()
-	for _, e := range entries {
-		if in.Vendor != "" && e.Err == nil && e.Header.Vendor != in.Vendor {
-			continue
-		}
-		b, err := a.open(ctx, license.Serial(e.Serial), traits)
-		if err != nil {
-			r, ok := refusal.As(err)
-			switch {
-			case !ok:
-				return f, err
-			case r.Code != refusal.ContainerUnknown: // deleted a moment ago
-				closed = append(closed, terms.Reason{Code: r.Code, Message: r.Message})
-			}
-			continue
-		}
-		by, no := who(b)
-		for _, id := range b.held() {
-			if b.State.Held[id].Product != in.Product {
-				continue
-			}
-			c := b.examine(by, id, no)
-			if err := c.block(blocked); err != nil {
-				return f, err
-			}
-			if shared && c.no == nil && c.body.Terms.Seats > 0 {
-				c.no = sharedHere(in.Product)
-			}
-			candidates = append(candidates, c)
-		}
-		for _, id := range b.loans() {
-			if b.Loans[id].Product != in.Product {
-				continue
-			}
-			c := b.examineLoan(by, id, no)
-			if err := c.block(blocked); err != nil {
-				return f, err
-			}
-			candidates = append(candidates, c)
-		}
-	}
-	candidates = newest(candidates)
 	for _, c := range candidates {
 		verdicts = append(verdicts, c.verdict(in.Use, a.now()))
 	}
@@ -137,6 +92,7 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 	f.result.Verdict = verdicts[best]
 	f.result.License, f.result.Container, f.result.Vendor = c.id, c.box.serial(), c.box.header.Vendor
 	f.result.Source = c.source()
+	f.result.Units = c.units()
 	if c.loan != nil {
 		l := c.box.describeLoan(c.lease)
 		f.result.Loan = &l
@@ -148,6 +104,63 @@ func (a *Agent) find(ctx context.Context, in CheckRequest, who trust, brought Bl
 		f.result.Reasons = slices.Concat(f.result.Reasons, closed)
 	}
 	return f, nil
+}
+
+func noProduct() error {
+	return refusal.New(refusal.InvalidInput, "No product was given.").Hinted("licet list names the products on this machine.")
+}
+
+// serving is every license and loan of a product in the containers that open,
+// without those of which there is a newer copy; and why others do not open: what is
+// in them cannot be told.
+func (a *Agent) serving(in CheckRequest, who trust, brought Blocks, shared bool, open func(license.Serial) (*box, error)) (list []candidate, closed []terms.Reason, err error) {
+	entries, err := a.entries("")
+	if err != nil {
+		return nil, nil, err
+	}
+	blocked := a.blocks(brought)
+	defer blocked.Close()
+	for _, e := range entries {
+		if in.Vendor != "" && e.Err == nil && e.Header.Vendor != in.Vendor {
+			continue
+		}
+		b, err := open(license.Serial(e.Serial))
+		if err != nil {
+			r, ok := refusal.As(err)
+			switch {
+			case !ok:
+				return nil, nil, err
+			case r.Code != refusal.ContainerUnknown: // deleted a moment ago
+				closed = append(closed, terms.Reason{Code: r.Code, Message: r.Message})
+			}
+			continue
+		}
+		by, no := who(b)
+		for _, id := range b.held() {
+			if b.State.Held[id].Product != in.Product {
+				continue
+			}
+			c := b.examine(by, id, no)
+			if err := c.block(blocked); err != nil {
+				return nil, nil, err
+			}
+			if shared && c.no == nil && c.body.Terms.Seats > 0 {
+				c.no = sharedHere(in.Product)
+			}
+			list = append(list, c)
+		}
+		for _, id := range b.loans() {
+			if b.Loans[id].Product != in.Product {
+				continue
+			}
+			c := b.examineLoan(by, id, no)
+			if err := c.block(blocked); err != nil {
+				return nil, nil, err
+			}
+			list = append(list, c)
+		}
+	}
+	return newest(list), closed, nil
 }
 
 // trusted judges by what this machine trusts.

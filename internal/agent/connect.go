@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"licet/container"
 	"licet/refusal"
 	"licet/wire"
 )
@@ -48,6 +49,7 @@ var (
 	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
 	opOffers     = operation[OffersRequest, wire.Offers]{"offers", false, (*Agent).Offers}
 	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
+	opTake       = operation[TakeRequest, Taken]{"take", true, (*Agent).Take}
 
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
 	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
@@ -62,7 +64,7 @@ var (
 // that older ones do not know.
 var since = map[string]string{
 	opBorrow.name: LoansSince, opReturnLoan.name: LoansSince, opOffers.name: LoansSince, opNoteTime.name: LoansSince,
-	opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
+	opTake.name: container.UnitsSince, opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
 }
 
 // Client does operations on the containers of a home folder: through the agent

@@ -144,6 +144,7 @@ func (c candidate) describe(now license.Time) License {
 		return l
 	}
 	l.Features = empty(c.body.Features)
+	l.Units = c.units()
 	l.Seats, l.ExpiresAt = c.body.Terms.Seats, c.body.Terms.ExpiresAt
 	if c.loan != nil {
 		l.Seats = c.loan.Seats

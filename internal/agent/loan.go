@@ -106,11 +106,26 @@ func (c candidate) source() string {
 
 // held is what the terms are asked about.
 func (c candidate) held() terms.Held {
-	h := terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id)}
 	if c.loan != nil {
 		return OnLoan(c.body, c.from, c.until)
 	}
-	return h
+	return terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id), Used: c.used()}
+}
+
+// used is how many units of a license in the container are used.
+func (c candidate) used() int64 {
+	if c.loan != nil {
+		return 0
+	}
+	return c.box.State.Used(c.body)
+}
+
+// units is the license's counter, nil if it has none here.
+func (c candidate) units() *wire.Units {
+	if c.loan != nil || c.no != nil {
+		return nil
+	}
+	return wire.UnitsOf(c.body.Terms, c.used())
 }
 
 // OnLoan is what is asked about a license that a server has lent: the server's

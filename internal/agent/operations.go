@@ -144,7 +144,8 @@ type CheckResult struct {
 	Container license.Serial `json:"container,omitempty"`
 	Vendor    string         `json:"vendor,omitempty"`
 	Hint      string         `json:"hint,omitempty"`
-	Loan      *wire.Loan     `json:"loan,omitempty"` // if a license server has lent it
+	Loan      *wire.Loan     `json:"loan,omitempty"`  // if a license server has lent it
+	Units     *wire.Units    `json:"units,omitempty"` // if it has a counter
 }
 
 // Inventory is every container of the machine.
@@ -219,7 +220,8 @@ type License struct {
 	Customer   string             `json:"customer,omitempty"`
 	Order      string             `json:"order,omitempty"`
 	Terms      *license.Terms     `json:"terms,omitempty"`
-	Loan       *wire.Loan         `json:"loan,omitempty"` // if a license server has lent it
+	Loan       *wire.Loan         `json:"loan,omitempty"`  // if a license server has lent it
+	Units      *wire.Units        `json:"units,omitempty"` // if it has a counter
 }
 
 // TrustRequest adds a vendor to those whose licenses this machine accepts.

@@ -55,6 +55,8 @@ type Facts struct {
 	Floor       license.Time       `json:"floor,omitzero"`        // latest time known to have passed
 	LastContact license.Time       `json:"last_contact,omitzero"` // vendor's time of the latest answer
 	Code        refusal.Code       `json:"code"`                  // of the agent's verdict on this use
+	Used        int64              `json:"used,omitzero"`         // units of the license that are used
+	Took        int64              `json:"took,omitzero"`         // of them, what this very call took
 }
 
 // Prove answers a program. It reads as a check does and never writes.
@@ -79,6 +81,12 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if c == nil || c.no != nil {
 		return p, nil // nothing that could be proven
 	}
+	return a.proof(p, c, container.Nonce(in.Nonce), 0)
+}
+
+// proof adds the vendor's documents of a license and what its container says of
+// itself, with the units that were just taken.
+func (a *Agent) proof(p Proof, c *candidate, nonce container.Nonce, took int64) (Proof, error) {
 	b := c.box
 	p.Environment = b.Environment
 	p.Certificates = addCertificates(b.Certificates, c.by.certificates)
@@ -92,6 +100,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	said, err := json.Marshal(Facts{
 		License: c.id, Generation: generation, Body: hash[:], Counter: b.State.Number,
 		Now: a.now(), Floor: b.State.Floor, LastContact: b.State.ContactOf(c.id), Code: p.Verdict.Code,
+		Used: c.used(), Took: took,
 	})
 	if err != nil {
 		return Proof{}, fmt.Errorf("agent: encode facts: %w", err)
@@ -100,7 +109,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	p.Answer, err = seal.SignAnswer(b.scope(), keys, container.Nonce(in.Nonce), said)
+	p.Answer, err = seal.SignAnswer(b.scope(), keys, nonce, said)
 	return p, err
 }
 
@@ -129,6 +138,7 @@ type Seen struct {
 	Container   license.Serial // that has it
 	Floor       license.Time   // latest time known to have passed
 	LastContact license.Time   // vendor's time of the latest answer
+	Used        int64          // units of the license that are used
 	Closed      []terms.Reason // why a container that may hold a better license did not open
 }
 
@@ -166,7 +176,7 @@ func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 	s := Seen{Verdict: f.result.Verdict, Hint: f.result.Hint, Closed: f.closed}
 	if c := f.best; c != nil && c.no == nil {
 		s.Body, s.Floor, s.LastContact = &c.body, c.box.State.Floor, c.box.State.ContactOf(c.id)
-		s.Container = c.box.serial()
+		s.Container, s.Used = c.box.serial(), c.used()
 		if c.loan != nil {
 			l := c.box.describeLoan(c.lease)
 			l.Since, l.Until = c.from, c.until // as signed

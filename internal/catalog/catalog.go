@@ -139,7 +139,7 @@ func (f *file) product(n *node) {
 		"code":     func(n *node) { f.code(n, "code", &p.Code) },
 		"name":     func(n *node) { f.text(n, "name", maxName, &p.Name) },
 		"category": func(n *node) { f.code(n, "category", &p.Category); src.categoryLine = n.Line },
-		"value":    func(n *node) { f.whole(n, "value", maxCount, &p.Value) },
+		"value":    func(n *node) { f.whole(n, "value", MaxCount, &p.Value) },
 		"model":    func(*node) {}, // read above
 		"features": func(n *node) { p.Features, _ = f.codes(n, "features") },
 		"containers": func(n *node) {

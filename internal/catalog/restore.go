@@ -13,10 +13,10 @@ func (f *file) restore(n *node, r *license.Restore) {
 		"license": func(n *node) {
 			f.mapping(n, "restore.license", fields{
 				"mode":        f.mode("mode", &l.Mode),
-				"automatic":   func(n *node) { f.whole(n, "automatic", maxCount, &l.Automatic) },
+				"automatic":   func(n *node) { f.whole(n, "automatic", MaxCount, &l.Automatic) },
 				"per":         func(n *node) { f.duration(n, "per", &l.Per) },
 				"wait":        func(n *node) { f.duration(n, "wait", &l.Wait) },
-				"value_limit": func(n *node) { f.whole(n, "value_limit", maxCount, &l.ValueLimit) },
+				"value_limit": func(n *node) { f.whole(n, "value_limit", MaxCount, &l.ValueLimit) },
 				"customers": func(n *node) {
 					f.entries(n, "restore.license.customers", maxName, func(name string, n *node) {
 						modeFor(f, n, name, &l.Customers)

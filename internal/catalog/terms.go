@@ -37,7 +37,7 @@ var termFields = []termField{
 	{"min_version", []string{"!!str", "!!int", "!!float"}, "a version such as \"4.0\"", setMinVersion},
 	length("check_in", func(t *license.Terms) *license.Duration { return &t.CheckIn }),
 	length("grace", func(t *license.Terms) *license.Duration { return &t.Grace }),
-	count("units", maxCount, func(t *license.Terms) *int64 { return &t.Units }),
+	count("units", MaxCount, func(t *license.Terms) *int64 { return &t.Units }),
 	length("borrow.max", func(t *license.Terms) *license.Duration { return &t.Borrow.Max }),
 	count("borrow.seats", maxSeats, func(t *license.Terms) *int64 { return &t.Borrow.Seats }),
 	choice("borrow.out", license.Outs, func(t *license.Terms) *license.Out { return &t.Borrow.Out }),

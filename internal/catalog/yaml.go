@@ -21,7 +21,7 @@ const (
 	maxCode  = 64
 	maxName  = 200
 	maxText  = 4000
-	maxCount = 1_000_000_000_000
+	MaxCount = 1_000_000_000_000 // of seats, units and the like
 )
 
 // node is a value in the file.

@@ -48,7 +48,7 @@ func licenseCommand(env Env) *cobra.Command {
 				return cli.Print(cmd, l, func(p *cli.Page) { licensePage(p, env, l) })
 			},
 		},
-		withdrawCommand(env), replaceCommand(env), assignCommand(env), cancelPendingCommand(env), lostCommand(env),
+		withdrawCommand(env), replaceCommand(env), unitsCommand(env), assignCommand(env), cancelPendingCommand(env), lostCommand(env),
 		historyCommand(env, client.LicenseHistory, "a license", "ID", "licet-central license history lic_06bq3c8v4w9x2m5n7p1d8a"),
 	)
 	return cmd
@@ -78,6 +78,9 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	p.Field("activated", "%s", cli.When(l.Activated, now))
 	p.Field("features", "%s", strings.Join(l.Features, ", "))
 	termFields(p, env, l.Terms)
+	if u := l.Units; u != nil {
+		p.Field("", "%s", fmt.Sprintf("%d used, %d left", u.Used, u.Left))
+	}
 	for i, x := range l.Pending {
 		p.Field(either(i == 0, "pending", ""), "%s", x)
 	}

@@ -138,6 +138,46 @@ func replaceCommand(env Env) *cobra.Command {
 	return cmd
 }
 
+func unitsCommand(env Env) *cobra.Command {
+	cmd := dryRunFlag(reasonFlag(&cobra.Command{
+		Use:   "units ID --add N --reason R [--dry-run]",
+		Short: "Add units to a license",
+		Long: "Add units to a license that is sold by units.\n\n" +
+			"With you it has them at once; with a user its container gets them at its next contact. What is used stays used, and what was added is not taken back.",
+		Example: "  licet-central license units " + exampleID + ` --add 500 --reason "order 4712"`,
+		Args:    cli.Args("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, _ := cmd.Flags().GetInt64("add")
+			if n < 1 {
+				return cli.Usage("--add is the number of units to add: 1 or more.")
+			}
+			out, err := reasoned(cmd, env, func(ctx context.Context, c *client.Central, reason string) (wire.Ordered, error) {
+				return c.AddUnits(ctx, license.ID(args[0]), wire.Addition{Units: n, Reason: reason, DryRun: dryRun(cmd)})
+			})
+			if err != nil {
+				return err
+			}
+			return cli.Print(cmd, out, func(p *cli.Page) {
+				for _, o := range out.Done {
+					text := fmt.Sprintf("%s (%s) %s %d units, of which %d are left", o.Product, o.License, either(out.DryRun, "would have", "has"), o.Units.Total, o.Units.Left)
+					if o.When == wire.NextContact {
+						text += fmt.Sprintf("; container %s gets them at its next contact", o.Container)
+					}
+					p.Line("%s.", text)
+					if out.DryRun {
+						p.Line("This was a dry run: nothing was changed.")
+					} else if o.When == wire.NextContact {
+						p.Next("licet-central container push " + string(o.Container) + " -o FILE.licet-update  makes the update now, to be mailed to the user")
+					}
+				}
+			})
+		},
+	}))
+	cmd.Flags().Int64("add", 0, "how many units")
+	_ = cmd.MarkFlagRequired("add") // the flag is there
+	return cmd
+}
+
 func assignCommand(env Env) *cobra.Command {
 	cmd := dryRunFlag(reasonFlag(&cobra.Command{
 		Use:   "assign ID --container SERIAL --reason R [--dry-run]",

@@ -37,11 +37,14 @@ func (v licenseView) leaving() bool   { return v.Withdrawn && v.held() }
 func (v licenseView) gone() bool      { return v.State == license.Gone || v.Withdrawn }
 func (v licenseView) available() bool { return v.State.Available() && !v.Withdrawn }
 
+// takenBack reports whether an order is of a kind that can be taken back.
+func takenBack(e wire.Earmark) bool { return e.Kind != "kill" && e.Kind != "change" }
+
 // revocable reports whether something that was ordered may still be taken back.
 func (v licenseView) revocable() bool {
 	found := false
 	for _, e := range v.pending {
-		if e.License != v.ID || e.Kind == "kill" {
+		if e.License != v.ID || !takenBack(e) {
 			continue
 		}
 		if e.Step != 0 {
@@ -64,6 +67,7 @@ var licenseActions = []struct {
 	{"lost", registry.ScopeLicenses, look.Secondary, look.IconWarning, licenseView.leaving},
 	{"assign", registry.ScopeLicenses, look.Secondary, look.IconBox, func(v licenseView) bool { return v.available() && v.KeptFor == "" }},
 	{"replace", registry.ScopeLicenses, look.Secondary, look.IconLicense, func(v licenseView) bool { return !v.gone() }},
+	{"units", registry.ScopeLicenses, look.Secondary, look.IconPlus, func(v licenseView) bool { return !v.gone() && v.Units != nil }},
 	{"restores", registry.ScopeRecovery, look.Secondary, look.IconRecovery, func(v licenseView) bool { return !v.gone() }},
 	{"withdraw", registry.ScopeLicenses, look.Secondary, look.IconClose, func(v licenseView) bool { return !v.gone() }},
 }
@@ -168,6 +172,8 @@ func (c *console) licensePanel(r *http.Request, m member) (p panel, err error) {
 		return c.replacePanel(r, m, v, p)
 	case "assign":
 		return c.assignPanel(r, m, v, p)
+	case "units":
+		return c.unitsPanel(r, m, v, p)
 	case "cancel":
 		if !v.revocable() {
 			p.refused = []string{look.T(ctx, "console.license.cancel.late")}
@@ -175,7 +181,7 @@ func (c *console) licensePanel(r *http.Request, m member) (p panel, err error) {
 		}
 		p.confirm.Safe = true
 		for _, e := range v.pending {
-			if e.License == v.ID && e.Kind != "kill" {
+			if e.License == v.ID && takenBack(e) {
 				p.confirm.What = append(p.confirm.What, look.T(ctx, "console.license.cancel.what", "Order", ordered(ctx, e, v.ID)))
 			}
 		}
@@ -311,6 +317,31 @@ func (c *console) assignPanel(r *http.Request, m member, v licenseView, p panel)
 	return p, nil
 }
 
+func (c *console) unitsPanel(r *http.Request, m member, v licenseView, p panel) (panel, error) {
+	ctx, text := r.Context(), strings.TrimSpace(r.FormValue("units"))
+	p.first = unitsForm(p.confirm.Action, text)
+	if text == "" {
+		return p, nil
+	}
+	out, err := c.registry.AddUnits(ctx, m.Actor, v.ID, wholeNumber(text), preview, true)
+	if p, err = refusedPanel(ctx, p, out, err); err != nil || len(p.refused) > 0 {
+		return p, err
+	}
+	u := out.Done[0].Units
+	p.confirm.Safe = true
+	p.confirm.What = numbered(ctx, "console.license.units.what."+when(out)+".", "Container", short(string(v.Container)),
+		"Total", look.Number(ctx, u.Total), "Left", look.Number(ctx, u.Left))
+	p.confirm.Keeps = keeps(ctx, "units", "used", "history")
+	p.fields = look.Group(hidden("units", text), reasonField(look.T(ctx, "console.reason.hint"), r.PostForm.Get("reason"), ""))
+	return p, nil
+}
+
+// wholeNumber reads a number; what is none is refused as 0 is.
+func wholeNumber(text string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return n
+}
+
 func (c *console) licenseDo(w http.ResponseWriter, r *http.Request, m member) error {
 	ctx, f, id, action := r.Context(), r.PostForm, license.ID(r.PathValue("id")), r.PathValue("action")
 	reason := strings.TrimSpace(f.Get("reason"))
@@ -330,13 +361,14 @@ func (c *console) licenseDo(w http.ResponseWriter, r *http.Request, m member) er
 		out, err = c.registry.Replace(ctx, m.Actor, id, replacement(r), reason, false)
 	case "assign":
 		out, err = c.registry.Assign(ctx, m.Actor, id, license.Serial(strings.TrimSpace(f.Get("container"))), reason, false)
+	case "units":
+		out, err = c.registry.AddUnits(ctx, m.Actor, id, wholeNumber(f.Get("units")), reason, false)
 	case "cancel":
 		_, err = c.registry.CancelPending(ctx, m.Actor, id, reason)
 	case "lost":
 		_, err = c.registry.DeclareLost(ctx, m.Actor, id, reason)
 	case "restores":
-		n, _ := strconv.ParseInt(f.Get("count"), 10, 64) // what is no number is refused as 0 is
-		_, err = c.registry.EnableRestore(ctx, m.Actor, []license.ID{id}, n, reason)
+		_, err = c.registry.EnableRestore(ctx, m.Actor, []license.ID{id}, wholeNumber(f.Get("count")), reason)
 	default:
 		return refusal.New(refusal.NotFound, "There is nothing at this address.")
 	}
@@ -356,7 +388,7 @@ func (c *console) withoutReason(w http.ResponseWriter, r *http.Request, m member
 	wrong := look.T(r.Context(), "console.reason.missing")
 	p.wrong = []look.Wrong{{Field: "reason", Text: wrong}}
 	fields := []templ.Component{}
-	for _, name := range []string{"with", "terms", "container"} {
+	for _, name := range []string{"with", "terms", "container", "units"} {
 		if v := r.PostForm.Get(name); v != "" {
 			fields = append(fields, hidden(name, v))
 		}

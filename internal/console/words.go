@@ -90,7 +90,7 @@ func actor(ctx context.Context, name string) string {
 }
 
 // words that stand in the details of events, as they are and for people.
-var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "unknown",
+var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "change", "unknown",
 	"not_collected", "collecting", "collected", "returning", "returned", "gone", "loose", "medium", "tight", "customer", "container", "staff"}
 
 // sentence is what happened, in the reader's language.
@@ -172,6 +172,7 @@ var drawings = map[string]struct {
 	"recovery_requested": {look.IconRecovery, look.Warning}, "recovery_granted": {look.IconRecovery, look.Success}, "recovery_approved": {look.IconCheck, look.Success},
 	"recovery_refused": {look.IconClose, look.Danger}, "recovery_question": {look.IconInfo, look.Info}, "recovery_answered": {look.IconPerson, ""},
 	"restore_enabled": {look.IconPlus, look.Info}, "recovery_excess": {look.IconWarning, look.Warning},
+	"units_counted": {look.IconInfo, ""}, "units_added": {look.IconPlus, look.Success}, "lost_units_counted": {look.IconWarning, look.Warning}, "change_issued": {look.IconDown, look.Info},
 	"put_issued": {look.IconDown, look.Info}, "put_confirmed": {look.IconCheck, look.Success}, "drop_issued": {look.IconUp, look.Info},
 	"drop_confirmed": {look.IconCheck, ""}, "taken_back": {look.IconClose, ""}, "withdrawn": {look.IconClose, look.Danger},
 	"restored": {look.IconRecovery, look.Warning}, "lost": {look.IconWarning, look.Danger},
@@ -389,8 +390,8 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 	if t.Seats > 0 {
 		add("seats", look.Number(ctx, t.Seats))
 	}
-	if t.Units > 0 {
-		add("units", look.Number(ctx, t.Units))
+	if l.Units != nil {
+		add("units", look.T(ctx, "console.terms.units.left", "Left", look.Number(ctx, l.Units.Left), "Total", look.Number(ctx, l.Units.Total)))
 	}
 	long("check_in", t.CheckIn)
 	long("grace", t.Grace)

@@ -95,6 +95,9 @@ type Content struct {
 	State []byte
 	// Bodies are the licenses, each named once.
 	Bodies []Body
+	// Counts says that State holds counters. A program that knows only format 1
+	// would write the container without them: it is not to open it.
+	Counts bool
 }
 
 // Body is one license body.
@@ -145,7 +148,7 @@ type File struct {
 // Create makes a container for h.Serial, bound to traits, with c in it. h.Write
 // and h.Format are set by this package.
 func Create(ctx context.Context, disk *durable.Disk, home string, h Header, traits []machine.Trait, c Content, random io.Reader) (*File, error) {
-	h.Format, h.Write = Format, 1
+	h.Format, h.Write = c.format(), 1
 	if !h.valid() {
 		return nil, fmt.Errorf("containerfile: header %+v makes no sense", h)
 	}
@@ -188,7 +191,7 @@ func Create(ctx context.Context, disk *durable.Disk, home string, h Header, trai
 	if err != nil {
 		return nil, err
 	}
-	if err := f.put(dir, h.Number, binding, bodies, c.State, secrets.Loose, random); err != nil {
+	if err := f.put(dir, h.Number, binding, bodies, c, secrets.Loose, random); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -250,7 +253,7 @@ func (f *File) open(traits []machine.Trait) (Content, machine.Secrets, machine.M
 	if err != nil {
 		return Content{}, secrets, match, err
 	}
-	var content Content
+	content := Content{Counts: f.current.header.Format == FormatOfCounts}
 	if content.State, err = f.current.openState(secrets.Loose); err != nil {
 		return Content{}, secrets, match, f.damage(f.at, err)
 	}
@@ -294,7 +297,7 @@ func (f *File) Write(ctx context.Context, h Header, c Content, traits []machine.
 		if bodies, reissue, err = f.sealBodies(c.Bodies, secrets, random); err != nil {
 			return err
 		}
-		return f.put(dir, h.Number, f.current.binding, bodies, c.State, secrets.Loose, random)
+		return f.put(dir, h.Number, f.current.binding, bodies, c, secrets.Loose, random)
 	})
 	return reissue, err
 }
@@ -320,7 +323,7 @@ func (f *File) Rebind(ctx context.Context, traits []machine.Trait, random io.Rea
 		if bodies, reissue, err = f.sealBodies(content.Bodies, secrets, random); err != nil {
 			return err
 		}
-		return f.put(dir, f.current.header.Number, binding, bodies, content.State, secrets.Loose, random)
+		return f.put(dir, f.current.header.Number, binding, bodies, content, secrets.Loose, random)
 	})
 	return reissue, match, err
 }
@@ -330,7 +333,7 @@ func (f *File) Rebind(ctx context.Context, traits []machine.Trait, random io.Rea
 // before the receipt: a returned license must not be in the file any more.
 func (f *File) Scrub(ctx context.Context) error {
 	return f.exclusive(ctx, func(dir *os.Root) error {
-		data, err := encode(f.current.raw)
+		data, err := encode(f.current.header.Format, f.current.raw)
 		if err != nil {
 			return err
 		}
@@ -564,14 +567,14 @@ func (f *File) load(dir *os.Root) error {
 }
 
 // put writes the next slot and makes it current.
-func (f *File) put(dir *os.Root, number uint64, binding machine.Binding, bodies []sealedBody, state, loose []byte, random io.Reader) error {
+func (f *File) put(dir *os.Root, number uint64, binding machine.Binding, bodies []sealedBody, c Content, loose []byte, random io.Reader) error {
 	h := f.current.header
-	h.Number, h.Write = number, h.Write+1
-	next, err := seal(h, binding, bodies, state, loose, random)
+	h.Format, h.Number, h.Write = c.format(), number, h.Write+1
+	next, err := seal(h, binding, bodies, c.State, loose, random)
 	if err != nil {
 		return err
 	}
-	data, err := encode(next.raw)
+	data, err := encode(h.Format, next.raw)
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func TestWriteAndRead(t *testing.T) {
 			t.Error(diff)
 		}
 		want := header(n)
-		want.Format, want.Write = Format, n+1
+		want.Format, want.Write = FormatPlain, n+1
 		if again.Header() != want {
 			t.Errorf("header %+v", again.Header())
 		}
@@ -502,7 +502,7 @@ func TestChangedSlot(t *testing.T) {
 			change(&s)
 			s.raw.Header, _ = encoding.Marshal(s.header)
 			s.raw.Bodies, _ = encoding.Marshal(append([]sealedBody{}, s.bodies...))
-			data, err := encode(s.raw)
+			data, err := encode(FormatPlain, s.raw)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -520,7 +520,7 @@ func TestNewerFormatIsNotPassedOver(t *testing.T) {
 	home := t.TempDir()
 	f := create(t, home)
 	write(t, f, 1, content("x"), traits())
-	data := frame(Format+1, []byte("a later body"))
+	data := frame(FormatOfCounts+1, []byte("a later body"))
 	if err := os.WriteFile(slotPath(home, "a"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -752,7 +752,7 @@ func FuzzDecodeSlot(f *testing.F) {
 	f.Add([]byte(magic), false)
 	f.Fuzz(func(t *testing.T, data []byte, framed bool) {
 		if framed { // past the checksum
-			data = frame(Format, data)
+			data = frame(FormatPlain, data)
 		}
 		s, err := decode(data)
 		if err != nil {

@@ -38,15 +38,26 @@ const (
 	licenseInfo = "licet container license v1"
 )
 
-// Format is the number of the slot format that this package writes.
-const Format = 1
+// The formats of a slot that this package reads and writes. They are laid out
+// alike; the second tells older programs that they would lose something.
+const (
+	FormatPlain    = 1
+	FormatOfCounts = 2 // the state holds counters of units
+)
+
+func (c Content) format() int {
+	if c.Counts {
+		return FormatOfCounts
+	}
+	return FormatPlain
+}
 
 // SlotLimit is the largest size of a slot, in bytes.
 const SlotLimit = 16 << 20
 
 // Header is what a container file tells without being opened.
 type Header struct {
-	// Format is [Format]; writing sets it.
+	// Format is [FormatPlain] or [FormatOfCounts]; writing sets it.
 	Format int `cbor:"1,keyasint" json:"format"`
 	// Vendor is the id of the one vendor whose licenses are inside.
 	Vendor string `cbor:"2,keyasint" json:"vendor"`
@@ -64,7 +75,7 @@ type Header struct {
 var serialShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (h Header) valid() bool {
-	return h.Format == Format && serialShape.MatchString(h.Serial) && h.Write > 0 &&
+	return (h.Format == FormatPlain || h.Format == FormatOfCounts) && serialShape.MatchString(h.Serial) && h.Write > 0 &&
 		len(h.Vendor) <= textLimit && h.Kind != "" && len(h.Kind) <= textLimit
 }
 
@@ -125,7 +136,7 @@ func must[T any](v T, err error) T {
 var errTorn = errors.New("incomplete or changed")
 
 // encode gives a slot's bytes. The parts of raw must be set.
-func encode(raw rawSlot) ([]byte, error) {
+func encode(format int, raw rawSlot) ([]byte, error) {
 	body, err := encoding.Marshal(raw)
 	if err != nil {
 		return nil, err
@@ -133,7 +144,7 @@ func encode(raw rawSlot) ([]byte, error) {
 	if size := frameSize + len(body) + checkSize; size > SlotLimit {
 		return nil, fmt.Errorf("containerfile: %d bytes are more than the %d that a container may have", size, SlotLimit)
 	}
-	return frame(Format, body), nil
+	return frame(uint32(format), body), nil
 }
 
 // frame puts everything around a body.
@@ -157,9 +168,11 @@ func decode(data []byte) (slot, error) {
 	if !bytes.Equal(sum[:], data[len(data)-checkSize:]) {
 		return slot{}, errTorn
 	}
-	if format := binary.BigEndian.Uint32(data[len(magic):]); format > Format {
-		return slot{}, fmt.Errorf("%w: format %d, this program knows %d", ErrNewerFormat, format, Format)
-	} else if format != Format {
+	format := binary.BigEndian.Uint32(data[len(magic):])
+	switch {
+	case format > FormatOfCounts:
+		return slot{}, fmt.Errorf("%w: format %d, this program knows %d", ErrNewerFormat, format, FormatOfCounts)
+	case format < FormatPlain:
 		return slot{}, fmt.Errorf("format %d is unknown", format)
 	}
 	if binary.BigEndian.Uint32(data[len(magic)+4:]) != uint32(len(body)) {
@@ -178,7 +191,7 @@ func decode(data []byte) (slot, error) {
 	if err := decoding.Unmarshal(s.raw.Bodies, &s.bodies); err != nil {
 		return slot{}, err
 	}
-	if !s.header.valid() || len(s.raw.Salt) != saltSize {
+	if !s.header.valid() || s.header.Format != int(format) || len(s.raw.Salt) != saltSize {
 		return slot{}, errors.New("header makes no sense")
 	}
 	licenses := map[string]bool{}

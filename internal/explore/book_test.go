@@ -36,6 +36,8 @@ type unit struct {
 	seats  int64
 	origin license.ID // the license that it was split from; empty for none
 	merged license.ID // the part that has its seats since; empty for none
+
+	units, used int64 // of its counter, 0 and 0 for none
 }
 
 // record is the vendor's side of one container's log.
@@ -70,6 +72,8 @@ func (o order) earmark() container.Earmark {
 		m.Phase, m.With = container.Replace, licenseID(o.with)
 	case "kill":
 		m.Old = o.generation
+	case "change":
+		m.Phase, m.Again = container.Replace, true
 	}
 	return m
 }
@@ -86,6 +90,7 @@ type step struct {
 	plan  container.Hash
 	life  []byte // proven by a report; nil if not
 	cause cause  // the report that was answered with it
+	units int64  // of the license that it puts, by its body
 }
 
 // cause names a report file, which a repetition of it is known by.
@@ -99,6 +104,7 @@ func newBook(s scope) book {
 	for range s.licenses {
 		b.licenses = append(b.licenses, newUnit())
 		b.licenses[len(b.licenses)-1].seats += s.more
+		b.licenses[len(b.licenses)-1].units = s.units
 	}
 	return b
 }
@@ -129,7 +135,7 @@ func (r record) planAt(serial license.Serial, n uint64) container.Hash {
 func (b book) key() string {
 	var k bytes.Buffer
 	for _, l := range b.licenses {
-		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d|%d|%s|%s;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with, l.seats, l.origin, l.merged)
+		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d|%d|%s|%s|%d|%d;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with, l.seats, l.origin, l.merged, l.units, l.used)
 	}
 	for c, r := range b.logs {
 		plan := r.planAt(serials[c], r.issued())
@@ -154,7 +160,7 @@ type update struct {
 }
 
 func (u update) key() string {
-	k := fmt.Sprintf("%s|%x|%d|%d|%x|", u.Container, u.Answers, u.Acked, len(u.steps), u.Challenge)
+	k := fmt.Sprintf("%s|%x|%d|%d|%x|%v|", u.Container, u.Answers, u.Acked, len(u.steps), u.Challenge, u.Units)
 	for _, s := range u.steps {
 		k += string(s.Step.Previous[:8]) + string(s.Signed)
 	}
@@ -218,7 +224,28 @@ func (x *exchange) program(receipt bool) update {
 		}
 		u.steps = x.resent(u.steps, int(r.issued()-before))
 	}
+	u.Units = x.told(x.forgotten())
 	return x.answer(u)
+}
+
+// forgotten follows registry: what the record knows of units where the report told
+// less.
+func (x *exchange) forgotten() (list []container.Counted) {
+	for _, t := range x.report.Units {
+		if l := x.b.licenses[licenseNumber(t.License)]; l.Holder == x.serial() && l.Generation == t.Generation && t.Used < l.used {
+			t.Used = l.used
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// counted follows registry: what the report tells of units that are used.
+func (x *exchange) counted() {
+	for _, t := range x.report.Units {
+		l := &x.b.licenses[licenseNumber(t.License)]
+		l.used = x.count(l.Placement, x.serial(), t, l.used, l.units)
+	}
 }
 
 func (x *exchange) answer(u update) update {
@@ -258,6 +285,7 @@ func (x *exchange) reconcile() {
 	x.found = x.rules.reconcile(l, x.report)
 	switch {
 	case x.found.Convicts():
+		x.counted()
 		x.convict()
 	case x.found.Standing == container.InStep:
 		x.takeIn()
@@ -278,6 +306,7 @@ func (x *exchange) free(from license.State) {
 func (x *exchange) takeIn() {
 	r, number := x.record(), x.report.Number
 	r.challenge = nil
+	x.counted()
 	defer x.lent()
 	if number == r.acked {
 		return
@@ -309,7 +338,7 @@ func (x *exchange) confirmOp(n uint64, op container.Op) {
 		return
 	}
 	x.move(i, event, n)
-	if event == license.TakenBack {
+	if event != license.PutConfirmed {
 		x.end(func(o order) bool { return o.license == i && o.kind != "kill" })
 	}
 }
@@ -376,7 +405,7 @@ func (x *exchange) situation() container.Situation {
 	for i, l := range x.b.licenses {
 		c := container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
 			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved,
-			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged}
+			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged, Used: l.used}
 		if l.Holder == x.serial() {
 			c.Lent = container.LentOf(x.record().lent, c.License, c.Generation, 1)
 			c.LentStays = x.stays(c.Lent.Seats > 0)
@@ -385,7 +414,7 @@ func (x *exchange) situation() container.Situation {
 		s.Licenses[c.License] = c
 	}
 	for _, o := range x.record().orders {
-		if o.kind != "kill" || o.step == 0 {
+		if o.step == 0 || o.kind != "kill" && o.kind != "change" {
 			s.Earmarks = append(s.Earmarks, o.earmark())
 		}
 	}
@@ -420,6 +449,11 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 				event = license.ChangeIssued
 			}
 			body := body(op.License, op.Generation, x.serial(), x.written(op, l.seats, before))
+			if l.units > 0 {
+				body = fmt.Appendf(body, ", %d of %d used", l.used, l.units)
+				s.units = l.units
+				s.in.Units = append(s.in.Units, container.Counted{License: op.License, Generation: op.Generation, Used: x.base(l.used)})
+			}
 			ops[i].Body = sha256.Sum256(body)
 			s.in.Bodies = append(s.in.Bodies, body)
 		}

@@ -52,6 +52,10 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		}
 		out.when(holding > 1, "Inv4: both containers can use %s", licenseID(i))
 		out.when(copies > 1+b.notProvenGone(i), "Inv8: %d copies of %s can be used, and %d lost ones are not proven gone", copies, licenseID(i), b.notProvenGone(i))
+		if i == 0 {
+			out.when(int64(w.spent-w.excess) > l.units && !w.cheated[0] && !w.cheated[1], "Inv41: %d units of %s were used and %d of them lost with a copy; it has %d", w.spent, licenseID(i), w.excess, l.units)
+			out.when(l.used > int64(w.spent), "Inv41: the record has %d units of %s used, and %d were", l.used, licenseID(i), w.spent)
+		}
 		for c := range serials {
 			for _, seat := range e.boxes.all[w.boxes[c]].lent {
 				lent := licenseNumber(seat.License) == i && seat.Generation == l.Generation && !w.wiped[c] && !w.cheated[c]
@@ -192,6 +196,9 @@ func (e *explorer) checkLog(out *breaches, w world, c int) {
 		return
 	}
 	one := world{book: w.book, boxes: [2]int32{w.boxes[c]}, lives: [2]uint8{w.lives[c]}}
+	if e.units > 0 {
+		out.when(!e.recounts(one), "Inv42: %s makes contact, and knows of fewer units used than the record", s)
+	}
 	switch {
 	case !w.cheated[c]:
 		out.when(!e.memo(one, e.getsOn), "Inv17: three contacts of %s leave a license neither usable nor free", s)
@@ -267,6 +274,20 @@ func (e *explorer) getsOn(w world) bool {
 	return !waits && x.Locked == r.blocked
 }
 
+// recounts reports whether after a contact the container knows of as many units used
+// as the record, unless it was found to contradict it.
+func (e *explorer) recounts(w world) bool {
+	c := e.boxes.all[w.boxes[0]].c
+	w = e.contact(w)
+	b, x := e.books.all[w.book], e.boxes.all[w.boxes[0]]
+	held, has := x.Held[licenseID(0)]
+	l := b.licenses[0]
+	if !has || b.logs[c].flag.reason != "" || held.Generation != l.Generation || l.Holder != serials[c] || x.Number < b.logs[c].acked {
+		return true
+	}
+	return x.Counters[licenseID(0)].Used >= l.used
+}
+
 func (e *explorer) convicts(w world) bool {
 	c := e.boxes.all[w.boxes[0]].c
 	w = e.contact(e.contact(w))
@@ -304,6 +325,7 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 			continue // split off by this exchange
 		}
 		old := before.licenses[i]
+		out.when(l.used < old.used, "Inv42: a report took units used of %s from %d to %d", licenseID(i), old.used, l.used)
 		out.when(old.Generation != l.Generation, "Inv7: an exchange changed the generation of %s", licenseID(i))
 		out.when(old.Holder != "" && old.Holder != x.serial() && old != l, "Inv18: a report of %s changed %s, which was with %s", x.serial(), licenseID(i), old.Holder)
 		proven := x.report.Number >= old.Step && !slices.ContainsFunc(x.report.Held, func(h container.HeldLicense) bool {

@@ -36,7 +36,7 @@ func (d *desk) dropOrders(i int) {
 	for c := range d.b.logs {
 		r := &d.b.logs[c]
 		r.orders = slices.DeleteFunc(r.orders, func(o order) bool {
-			mine := o.license == i && o.kind != "kill"
+			mine := o.license == i && o.moving()
 			if mine && o.kind == "replace" {
 				d.b.licenses[o.with].reserved = ""
 			}
@@ -70,13 +70,34 @@ func (d *desk) replace(i int) {
 	d.order(l.Holder, order{kind: "replace", license: i, generation: l.Generation, with: with})
 }
 
+// add follows registry's AddUnits, with one unit.
+func (d *desk) add(i int) {
+	l := &d.b.licenses[i]
+	l.units++
+	if l.State != license.Collecting && l.State != license.Collected {
+		return
+	}
+	d.dropChange(i)
+	d.order(l.Holder, order{kind: "change", license: i, generation: l.Generation})
+}
+
+func (d *desk) dropChange(i int) {
+	for c := range d.b.logs {
+		r := &d.b.logs[c]
+		r.orders = slices.DeleteFunc(r.orders, func(o order) bool { return o.license == i && o.kind == "change" })
+	}
+}
+
+// moving reports whether an order is one that a later decision ends.
+func (o order) moving() bool { return o.kind != "kill" && o.kind != "change" }
+
 // mayTakeBack reports whether something is ordered for a license that no step
 // carries.
 func (b book) mayTakeBack(i int) bool {
 	some := false
 	for _, r := range b.logs {
 		for _, o := range r.orders {
-			if o.license == i && o.kind != "kill" {
+			if o.license == i && o.moving() {
 				if o.step != 0 {
 					return false
 				}
@@ -97,7 +118,7 @@ func (d *desk) takeBack(i int) {
 	}
 	for c := range d.b.logs {
 		r := &d.b.logs[c]
-		r.orders = slices.DeleteFunc(r.orders, func(o order) bool { return o.license == i && o.kind != "kill" })
+		r.orders = slices.DeleteFunc(r.orders, func(o order) bool { return o.license == i && o.moving() })
 	}
 	l.Withdrawn, l.with = false, 0
 }
@@ -108,6 +129,8 @@ func (d *desk) restore(i int) {
 	old, holder := l.Generation, l.Holder
 	event := d.lost(l.Placement)
 	d.dropOrders(i)
+	d.dropChange(i)
+	l.used = d.kept(l.used)
 	var serials []license.Serial
 	for c, r := range d.b.logs {
 		if slices.ContainsFunc(r.steps, func(s step) bool {
@@ -177,6 +200,8 @@ func (e *explorer) decide(of hand) move {
 			d.takeBack(of.i)
 		case "restore":
 			d.restore(of.i)
+		case "add":
+			d.add(of.i)
 		case "block", "unblock":
 			d.b.logs[of.i].blocked = of.kind == "block"
 		}
@@ -198,6 +223,9 @@ func (e *explorer) decisions(bookID int32) (out moves) {
 		}
 		if i == 0 && !l.Withdrawn && l.State != license.Gone && e.replaces && len(b.licenses) == 1 {
 			out = append(out, e.decide(hand{"replace", bookID, i}))
+		}
+		if i == 0 && !l.Withdrawn && l.State != license.Gone && l.units > 0 && l.units < e.units+int64(e.adds) {
+			out = append(out, e.decide(hand{"add", bookID, i}))
 		}
 		if e.cancels && b.mayTakeBack(i) {
 			out = append(out, e.decide(hand{"cancel", bookID, i}))

@@ -24,20 +24,25 @@ var (
 	swapping = scope{name: "two rollbacks, there and back", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 2, terse: true, withdraws: true}
 	accepted = scope{name: "one rollback, and staff accept", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, accepts: true, terse: true, withdraws: true}
 
-	lostOnce    = scope{name: "one restore", licenses: 1, chain: [2]uint64{2, 2}, withdraws: true, cancels: true, restores: 1}
-	lostTwice   = scope{name: "two restores", licenses: 1, chain: [2]uint64{2, 1}, restores: 2}
-	lostAndBack = scope{name: "one restore and one rollback", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, terse: true, restores: 1}
-	replaced    = scope{name: "a replacement and a restore", licenses: 1, chain: [2]uint64{2, 1}, replaces: true, cancels: true, restores: 1}
-	lending     = scope{name: "A lends a seat", licenses: 1, chain: [2]uint64{3, 1}, lends: true, withdraws: true}
-	split       = scope{name: "two seats, one for each", licenses: 1, more: 1, chain: [2]uint64{3, 1}, withdraws: true}
-	splitBack   = scope{name: "two seats, one returned", licenses: 1, more: 1, whole: true, chain: [2]uint64{3, 1}, withdraws: true}
-	splitLost   = scope{name: "two seats, one returned, and one restore", licenses: 1, more: 1, whole: true, chain: [2]uint64{2, 1}, restores: 1}
-	blocked     = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
+	lostOnce     = scope{name: "one restore", licenses: 1, chain: [2]uint64{2, 2}, withdraws: true, cancels: true, restores: 1}
+	lostTwice    = scope{name: "two restores", licenses: 1, chain: [2]uint64{2, 1}, restores: 2}
+	lostAndBack  = scope{name: "one restore and one rollback", licenses: 1, chain: [2]uint64{2, 1}, rollbacks: 1, terse: true, restores: 1}
+	replaced     = scope{name: "a replacement and a restore", licenses: 1, chain: [2]uint64{2, 1}, replaces: true, cancels: true, restores: 1}
+	lending      = scope{name: "A lends a seat", licenses: 1, chain: [2]uint64{3, 1}, lends: true, withdraws: true}
+	split        = scope{name: "two seats, one for each", licenses: 1, more: 1, chain: [2]uint64{3, 1}, withdraws: true}
+	splitBack    = scope{name: "two seats, one returned", licenses: 1, more: 1, whole: true, chain: [2]uint64{3, 1}, withdraws: true}
+	splitLost    = scope{name: "two seats, one returned, and one restore", licenses: 1, more: 1, whole: true, chain: [2]uint64{2, 1}, restores: 1}
+	counting     = scope{name: "units are used", licenses: 1, chain: [2]uint64{2, 1}, units: 2}
+	countingLost = scope{name: "units are used, and a restore", licenses: 1, chain: [2]uint64{2, 1}, units: 1, restores: 1}
+	countingBack = scope{name: "units are used, and one rollback", licenses: 1, chain: [2]uint64{2, 1}, units: 1, rollbacks: 1, terse: true}
+	adding       = scope{name: "units are used and added", licenses: 1, chain: [2]uint64{3, 1}, units: 1, adds: 1, withdraws: true}
+	blocked      = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
 )
 
 // TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
-	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending, split, splitBack, splitLost} {
+	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending,
+		split, splitBack, splitLost, counting, countingLost, countingBack, adding} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for c := range s.chain {

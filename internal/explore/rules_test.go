@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"maps"
 	"slices"
 
 	"licet/container"
@@ -17,6 +18,8 @@ type rules struct {
 	confirm   func(container.Placement, license.Serial, uint64, container.Op) (license.Event, bool)
 	reopened  func(container.Placement, license.Serial, container.Op) (license.State, bool)
 	next      func(license.State, license.Event) (license.State, *refusal.Refusal)
+	count     func(p container.Placement, s license.Serial, told container.Counted, known, units int64) int64
+	use       func(container.State, container.Body) (container.State, *refusal.Refusal)
 
 	lock func(closed, blocked bool) container.Lock
 
@@ -32,6 +35,9 @@ type rules struct {
 	stays    func(lent bool) bool                                             // whether a license may be returned while seats of it are out
 	written  func(op container.Op, seats, before int64) int64                 // the seats in a body; of what stays when some go, before is how many there were
 	merge    func(*exchange)                                                  // after steps were confirmed
+	base     func(used int64) int64                                           // what a license that is put says of units used before
+	kept     func(used int64) int64                                           // what a restore leaves of it
+	told     func([]container.Counted) []container.Counted                    // what an answer tells of counters
 }
 
 // production is the product's rule set.
@@ -45,6 +51,11 @@ func production() rules {
 		confirm:   container.Confirm,
 		reopened:  container.Reopened,
 		next:      license.Next,
+		count:     container.Count,
+		use:       use,
+		base:      func(used int64) int64 { return used },
+		kept:      func(used int64) int64 { return used },
+		told:      func(list []container.Counted) []container.Counted { return list },
 		lock:      container.NextLock,
 		lost:      lost,
 		raised:    func(g license.Generation) license.Generation { return g + 1 },
@@ -69,6 +80,11 @@ func lost(p container.Placement) license.Event {
 
 func waits(b box, u update) *refusal.Refusal {
 	return container.WaitsForSeats(u.steps, b.Number, b.lent, func(license.ID) bool { return false }, func([]byte) int64 { return 0 }, 1)
+}
+
+func use(s container.State, b container.Body) (container.State, *refusal.Refusal) {
+	n, _, no := s.Use(b, 1)
+	return n, no
 }
 
 func take(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
@@ -105,10 +121,10 @@ var mutants = []mutant{
 			}
 		}
 	}},
-	{"R29", "what stays after some seats were returned says that it has all", "Inv5", splitBack, func(r *rules) {
+	{"R30", "what stays after some seats were returned says that it has all", "Inv5", splitBack, func(r *rules) {
 		r.written = func(_ container.Op, seats, before int64) int64 { return max(seats, before) }
 	}},
-	{"R29", "what the container has does not count: asked again, it gets more", "Inv16", split, func(r *rules) {
+	{"R30", "what the container has does not count: asked again, it gets more", "Inv16", split, func(r *rules) {
 		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
 			for id, c := range s.Licenses {
 				if c.Holder == s.Serial && c.State != license.Returning && len(s.Activate) > 0 {
@@ -118,7 +134,7 @@ var mutants = []mutant{
 			return container.Plan(s)
 		}
 	}},
-	{"R29", "a part that is merged is free as well", "Inv3", split, func(r *rules) {
+	{"R30", "a part that is merged is free as well", "Inv3", split, func(r *rules) {
 		r.merge = func(x *exchange) {
 			before := x.b.clone()
 			merge(x)
@@ -314,6 +330,66 @@ var mutants = []mutant{
 				return s, refusal.New(refusal.Conflict, "no")
 			}
 			return license.Next(s, e)
+		}
+	}}, {"R30", "what a report tells of units is not taken in", "Inv41", counting, func(r *rules) {
+		r.count = func(_ container.Placement, _ license.Serial, _ container.Counted, known, _ int64) int64 { return known }
+	}},
+	{"R30", "it is taken in after the license was freed, so that no holder matches", "Inv41", counting, func(r *rules) {
+		r.count = func(p container.Placement, s license.Serial, told container.Counted, known, units int64) int64 {
+			if p.State == license.Returning {
+				return known
+			}
+			return container.Count(p, s, told, known, units)
+		}
+	}},
+	{"R30", "the last report counts, be it an older one", "Inv42", counting, func(r *rules) {
+		r.count = func(p container.Placement, s license.Serial, told container.Counted, known, _ int64) int64 {
+			if p.Holder == s && p.Generation == told.Generation {
+				return told.Used
+			}
+			return known
+		}
+	}},
+	{"R30", "whoever had the license once may count", "Inv18", countingLost, func(r *rules) {
+		r.count = func(_ container.Placement, _ license.Serial, told container.Counted, known, _ int64) int64 {
+			return max(known, told.Used)
+		}
+	}},
+	{"R30", "a license goes out as if nothing were used", "Inv41", counting, func(r *rules) {
+		r.base = func(int64) int64 { return 0 }
+	}},
+	{"R30", "a restore begins the counter anew", "Inv41", countingLost, func(r *rules) {
+		r.kept = func(int64) int64 { return 0 }
+	}},
+	{"R30", "a container forgets its counter with the license", "Inv41", counting, func(r *rules) {
+		r.take = func(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
+			n, no := take(s, u, draw)
+			n.Counters = maps.Clone(n.Counters)
+			maps.DeleteFunc(n.Counters, func(_ license.ID, c container.Counter) bool { return c.Dropped != 0 })
+			return n, no
+		}
+	}},
+	{"R30", "a container forgets its counter when the vendor knows of the removal", "Inv42", adding, func(r *rules) {
+		r.take = func(s container.State, u update, draw func() container.Nonce) (container.State, *refusal.Refusal) {
+			n, no := take(s, u, draw)
+			n.Counters = maps.Clone(n.Counters)
+			maps.DeleteFunc(n.Counters, func(_ license.ID, c container.Counter) bool { return c.Dropped != 0 && c.Dropped <= n.Acked })
+			return n, no
+		}
+	}},
+	{"R30", "a container uses what is not left", "Inv41", counting, func(r *rules) {
+		r.use = func(s container.State, b container.Body) (container.State, *refusal.Refusal) {
+			b.Terms.Units = 100
+			return use(s, b)
+		}
+	}},
+	{"R30", "a container that was put back is not told what it forgot", "Inv42", countingBack, func(r *rules) {
+		r.told = func([]container.Counted) []container.Counted { return nil }
+	}},
+	{"R30", "units that were added never reach the container", "Inv17", adding, func(r *rules) {
+		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {
+			s.Earmarks = slices.DeleteFunc(slices.Clone(s.Earmarks), func(e container.Earmark) bool { return e.Again })
+			return container.Plan(s)
 		}
 	}},
 }

@@ -28,6 +28,8 @@ type scope struct {
 	lends     bool      // A may lend a seat of L1 while it has it, and get it back
 	more      int64     // seats of each license beyond the first, which may be in both containers
 	whole     bool      // a container may also ask for all seats, and return some
+	units     int64     // L1 has so many; a container that has it may use one at any time
+	adds      uint8     // how often the vendor may add one
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 
@@ -96,6 +98,9 @@ type world struct {
 	wiped   [2]bool
 	cheated [2]bool
 	lives   [2]uint8 // how often each container was rolled back
+
+	spent  int8 // units of L1 that were used, wherever
+	excess int8 // of them, those of a copy that was lost of which the book did not know then, or knows never
 }
 
 // box is a container of one of the two machines.
@@ -137,6 +142,11 @@ func (b box) key() string {
 	k += string(b.Plan[:8]) + string(b.Life[:8])
 	if b.Locked {
 		k += "locked"
+	}
+	for i := range 2 {
+		if c, ok := b.Counters[licenseID(i)]; ok {
+			k += fmt.Sprintf("used %d %d %d %d|", i, c.Generation, c.Used, c.Dropped)
+		}
 	}
 	for _, l := range b.lent {
 		k += fmt.Sprintf("lent %s %d|", l.License, l.Generation)
@@ -440,6 +450,8 @@ func (e *explorer) describe(a action) string {
 			what = fmt.Sprintf("acknowledged %d, steps to %d", u.Acked, u.Acked+uint64(len(u.steps)))
 		}
 		return fmt.Sprintf("%s imports an update: %s", serials[a.c], what)
+	case "add":
+		return "the vendor adds a unit to L1"
 	case "withdraw", "replace", "restore":
 		return fmt.Sprintf("the vendor %ss %s", a.kind, licenseID(a.c))
 	case "cancel":
@@ -461,6 +473,9 @@ func (e *explorer) edges(w world, yield func(action, world, []string)) {
 		for _, m := range e.moves(w.book, w.boxes[c], w.lives[c]) {
 			n := w
 			n.boxes[c] = m.to
+			if m.kind == usesUnit {
+				e.spend(&n, c)
+			}
 			if m.kind == "ask" || e.terse {
 				n.letters = e.written(w.letters, w.book, m.to)
 			}
@@ -517,6 +532,9 @@ func (e *explorer) moves(book, box int32, life uint8) moves {
 		if e.lends && c == 0 {
 			out = e.lending(out, box)
 		}
+		if e.units > 0 {
+			out = e.using(out, book, box)
+		}
 		e.moved[key] = out
 	}
 	return out
@@ -535,6 +553,41 @@ func (e *explorer) lending(out moves, box int32) moves {
 		return out
 	}
 	return out.add(box, move{action{kind: kind, c: b.c}, e.boxes.id(b), nil})
+}
+
+const usesUnit = "uses a unit of L1"
+
+// using is a program that takes a unit of L1.
+func (e *explorer) using(out moves, book, box int32) moves {
+	b := e.boxes.all[box]
+	held, ok := b.Held[licenseID(0)]
+	if !ok || b.Locked {
+		return out
+	}
+	units := e.books.all[book].logs[b.c].steps[held.Step-1].units
+	state, no := e.rules.use(b.State, container.Body{License: licenseID(0), Generation: held.Generation, Terms: license.Terms{Units: units}})
+	if no != nil {
+		return out
+	}
+	b.State = state
+	return out.add(box, move{action{kind: usesUnit, c: b.c}, e.boxes.id(b), nil})
+}
+
+// spend counts a unit that the container c has used.
+func (e *explorer) spend(w *world, c int) {
+	w.spent++
+	if e.boxes.all[w.boxes[c]].Held[licenseID(0)].Generation != e.books.all[w.book].licenses[0].Generation {
+		w.excess++
+	}
+}
+
+// forgives counts what a copy of L1 had used that the book did not know of when it
+// was restored.
+func (e *explorer) forgives(w *world) {
+	l := e.books.all[w.book].licenses[0]
+	if x := e.boxes.all[w.boxes[containerNumber(l.Holder)]].Counters[licenseID(0)]; x.Generation == l.Generation {
+		w.excess += int8(max(0, x.Used-l.used))
+	}
 }
 
 // uploads is what the reports made in one state can do to the book.
@@ -577,6 +630,9 @@ func (e *explorer) staff(w world, yield func(action, world, []string)) {
 	b := e.books.all[w.book]
 	for _, m := range e.decisions(w.book) {
 		n := w
+		if m.kind == "restore" && e.units > 0 {
+			e.forgives(&n)
+		}
 		n.book = m.to
 		yield(m.action, n, m.broken)
 	}

@@ -79,7 +79,7 @@ func Root(env Env) *cobra.Command {
 	root.AddCommand(
 		c.trust(), c.activate(), c.deactivate(), c.restore(), c.update(),
 		c.request(), c.importFile(), c.receipt(),
-		c.list(), c.check(), c.container(), c.doctor(), c.serve(), c.bridge(), c.servers(), c.sessions(),
+		c.list(), c.check(), c.use(), c.container(), c.doctor(), c.serve(), c.bridge(), c.servers(), c.sessions(),
 		c.borrow(), c.giveBack(), c.transfer(), c.lend(), c.run(), c.version(),
 	)
 	return root

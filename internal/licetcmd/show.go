@@ -96,6 +96,9 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 				state = strings.TrimSuffix(state, ", on loan") + ", transferred"
 			}
 		}
+		if l.Units != nil {
+			state += ", " + unitsLeft(*l.Units)
+		}
 		rows = append(rows, []string{l.Product, id, state, until, strings.Join(l.Features, ", ")})
 	}
 	none := "No licenses."
@@ -109,9 +112,7 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 }
 
 func (c *commands) check() *cobra.Command {
-	var features []string
-	var version, vendor string
-	var built timeFlag
+	var q question
 	cmd := &cobra.Command{
 		Use:   "check PRODUCT",
 		Short: "Say whether a product may be used now (exit 0 if so)",
@@ -119,10 +120,7 @@ func (c *commands) check() *cobra.Command {
 			"The exit status is 0 only if the product may be used.",
 		Args: cli.Args("PRODUCT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := c.client().Check(cmd.Context(), agent.CheckRequest{
-				Vendor: vendor, Product: args[0],
-				Use: terms.Use{Features: features, Version: version, BuildDate: built.Time},
-			})
+			result, err := c.client().Check(cmd.Context(), agent.CheckRequest{Vendor: q.vendor, Product: args[0], Use: q.use()})
 			if err != nil {
 				return err
 			}
@@ -130,7 +128,7 @@ func (c *commands) check() *cobra.Command {
 			if !result.Valid {
 				// The verdict is about this machine alone; what the network has is told
 				// beside it, to whoever has license servers on his list.
-				answer.Network, answer.Silent, err = c.onNetwork(cmd, vendor, args[0])
+				answer.Network, answer.Silent, err = c.onNetwork(cmd, q.vendor, args[0])
 				if err != nil {
 					return err
 				}
@@ -144,11 +142,28 @@ func (c *commands) check() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&features, "feature", nil, "`FEATURE` that is needed; may be repeated")
-	cmd.Flags().StringVar(&version, "version", "", "`VERSION` of the program, such as 4.2")
-	cmd.Flags().Var(&built, "build-date", "when the program was built, such as 2026-11-30")
-	cmd.Flags().StringVar(&vendor, "vendor", "", "only licenses of this vendor `ID`")
+	q.flags(cmd)
+	cmd.Flags().Int64Var(&q.units, "units", 0, "`NUMBER` of units that are to be left; one if not given, where the license has units")
 	return cmd
+}
+
+// question is what a program says of itself.
+type question struct {
+	features        []string
+	version, vendor string
+	built           timeFlag
+	units           int64
+}
+
+func (q *question) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&q.features, "feature", nil, "`FEATURE` that is needed; may be repeated")
+	cmd.Flags().StringVar(&q.version, "version", "", "`VERSION` of the program, such as 4.2")
+	cmd.Flags().Var(&q.built, "build-date", "when the program was built, such as 2026-11-30")
+	cmd.Flags().StringVar(&q.vendor, "vendor", "", "only licenses of this vendor `ID`")
+}
+
+func (q *question) use() terms.Use {
+	return terms.Use{Features: q.features, Version: q.version, BuildDate: q.built.Time, Units: q.units}
 }
 
 // checked is the verdict, and what license servers have of the product where this
@@ -183,6 +198,9 @@ func (c *commands) verdict(p *cli.Page, r checked) {
 	p.Line("%s: %s", r.Product, word)
 	p.Field("License", "%s", r.License)
 	p.Field("Source", "%s", r.Source)
+	if r.Units != nil {
+		p.Field("Units", "%s", unitsLeft(*r.Units))
+	}
 	if r.Valid && r.ValidUntil != 0 {
 		p.Field("Until", "%s", cli.When(r.ValidUntil, c.env.Now()))
 	}

@@ -157,8 +157,8 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 	if t.Seats > 1 {
 		add("seats", look.Number(ctx, t.Seats))
 	}
-	if t.Units > 0 {
-		add("units", look.Number(ctx, t.Units))
+	if l.Units != nil {
+		add("units", look.T(ctx, "portal.units.left", "Left", look.Number(ctx, l.Units.Left), "Total", look.Number(ctx, l.Units.Total)))
 	}
 	if len(l.Features) > 0 {
 		add("features", strings.Join(l.Features, ", "))

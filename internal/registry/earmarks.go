@@ -63,8 +63,11 @@ func (x *exchange) lateReturn(l store.License, n uint64, op container.Op) error 
 }
 
 func (x *exchange) copyGone(id license.ID, generation license.Generation, step uint64) error {
-	return x.log.note(evCopyGone, map[string]any{"generation": generation, "step": step, "product": x.licenses[id].Product},
-		about(ofLicense, string(id)), x.self())
+	if err := x.log.note(evCopyGone, map[string]any{"generation": generation, "step": step, "product": x.licenses[id].Product},
+		about(ofLicense, string(id)), x.self()); err != nil {
+		return err
+	}
+	return x.lostUnits(id, generation)
 }
 
 // carriedOut ends the orders that the step n carried, now that it is proven to

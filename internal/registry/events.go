@@ -48,6 +48,9 @@ const (
 	evContainerBlocked   = "container_blocked"
 	evContainerUnblocked = "container_unblocked"
 	evSeatsLent          = "seats_lent"
+	evUnitsCounted       = "units_counted"
+	evUnitsAdded         = "units_added"
+	evLostUnits          = "lost_units_counted"
 	evRecoveryAsked      = "recovery_requested"
 	evRecoveryGranted    = "recovery_granted"
 	evRecoveryApproved   = "recovery_approved"
@@ -118,6 +121,9 @@ var sentences = map[string]string{
 	evContainerBlocked:   "The container was blocked: {why}.",
 	evContainerUnblocked: "The container was unblocked; it had been blocked because: {was}.",
 	evSeatsLent:          "Seats out of the container's licenses: {seats}, the last of them until {until}.",
+	evUnitsCounted:       "Units used: {used} of {units}; {was} were known before.",
+	evUnitsAdded:         "{added} units were added; the license has {units}.",
+	evLostUnits:          "Its lost copy (generation {generation}) had counted {used} units used; they are not taken from the license.",
 	evRecoveryAsked:      "The loss was reported (recovery {number}); staff decide.",
 	evRecoveryGranted:    "The loss was reported (recovery {number}) and restored at once, as policy allows.",
 	evRecoveryApproved:   "Recovery {number} was approved.",

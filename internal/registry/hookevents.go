@@ -30,6 +30,7 @@ const (
 	fieldLicenses   = "licenses"
 	fieldPart       = "part"
 	fieldSeats      = "seats"
+	fieldUnits      = "units"
 )
 
 var (
@@ -53,7 +54,7 @@ var hookTypes = []hookType{
 
 	{"license.activated", []string{string(license.PutIssued)}, "A license was issued to a container. It counts as with the user from now on.", movedIn},
 	{"license.activation_confirmed", []string{string(license.PutConfirmed)}, "The container confirmed that it holds the license.", movedIn},
-	{"license.changed", []string{string(license.ChangeIssued)}, "A license was issued again to the container that has it, as it is now: with the seats that stay, where some were returned.", movedIn},
+	{"license.changed", []string{string(license.ChangeIssued)}, "A license was issued again to the container that has it, as it is now: with the seats that stay, where some were returned, or with more units.", movedIn},
 	{"license.split", []string{evSplit}, "Seats of a license were split off: they are a license of its own now, the part, in the same place.", parted},
 	{"license.merged", []string{string(license.Merged)}, "The seats of a license are back and went to the other part that is with the vendor. The license itself is gone.", parted},
 	{"license.returning", []string{string(license.DropIssued)}, "The removal of a license was issued to its container. It still counts as with the user.", movedIn},
@@ -69,6 +70,9 @@ var hookTypes = []hookType{
 	{"license.freed", []string{evLicenseFree}, "A license that was to come in place of another did not: it is free to be activated.", []string{fieldLicense, fieldProduct, fieldOrder}},
 	{"license.restore_enabled", []string{evRestoreEnabled}, "Staff allowed restores of a license beyond the policy.", []string{fieldLicense, fieldProduct, fieldOrder}},
 	{"license.lost_copy_gone", []string{evCopyGone}, "A container proved that the lost copy of a license is gone from it.", asked},
+	{"license.units_counted", []string{evUnitsCounted}, "A container reported that more units of a license are used than were known.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldContainer, fieldOrder, fieldUnits}},
+	{"license.units_added", []string{evUnitsAdded}, "The vendor added units to a license.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldOrder, fieldUnits}},
+	{"license.lost_units_counted", []string{evLostUnits}, "A lost copy that is gone had counted units that are not taken from the license.", asked},
 	{"license.lost_copy_found", []string{evTurnedUp}, "A container that had lost a license turned up, and is to have it again.", asked},
 
 	{"container.registered", []string{evContainerSeen}, "A container was seen for the first time.", boxed},
@@ -208,6 +212,8 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		Added      *int64             `json:"added"`
 		Withdrawn  *int64             `json:"withdrawn"`
 		Seats      json.RawMessage    `json:"seats"` // a number of events about one license
+		Units      int64              `json:"units"`
+		Used       int64              `json:"used"`
 	}
 	if e.Details != nil {
 		if err := json.Unmarshal(e.Details, &details); err != nil {
@@ -269,6 +275,8 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			if err := json.Unmarshal(details.Number, &m.Data.Recovery); err != nil {
 				return m, err
 			}
+		case fieldUnits:
+			m.Data.Units = wire.UnitsOf(license.Terms{Units: details.Units}, details.Used)
 		case fieldLicenses:
 			if m.Data.Licenses = details.Added; m.Data.Licenses == nil {
 				m.Data.Licenses = details.Withdrawn

@@ -304,10 +304,16 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		// There is no container to flag, and no honest one begins elsewhere.
 		return f, refusal.New(refusal.DamagedFile, "The report does not begin where the log of a new container begins. Nothing was changed.")
 	case f.Convicts():
+		if err := x.units(); err != nil { // what was used is used, in whichever life
+			return f, err
+		}
 		return f, x.flag(f)
 	case f.Standing == container.Ahead:
 		return f, x.log.note(evContainerAhead, map[string]any{"at": r.Number, "issued": x.c.Issued}, x.self())
 	case f.Standing == container.InStep:
+		if err := x.units(); err != nil { // before a return that it proves
+			return f, err
+		}
 		if err := x.confirm(f); err != nil {
 			return f, err
 		}

@@ -98,12 +98,15 @@ type box struct {
 	b     *book
 	keys  *seal.ContainerKeys
 	state container.State
+
+	bodies map[license.ID][]byte
+	says   string // what program it says to be
 }
 
 func (b *book) box() *box {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(b.t, err)
-	return &box{b: b, keys: keys, state: container.NewState(keys.Serial())}
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID][]byte{}}
 }
 
 func nonce() (n container.Nonce) { rand.Read(n[:]); return n }
@@ -112,7 +115,7 @@ func (x *box) report(w container.Wishes) []byte {
 	x.b.t.Helper()
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
-	r.Wishes = w
+	r.Wishes, r.Program = w, x.says
 	file, err := seal.SealReport(x.b.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
@@ -142,6 +145,9 @@ func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *re
 	}
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
 	x.state = next
+	for _, c := range changes {
+		x.bodies[c.License] = c.Body
+	}
 	return changes, u.Outcomes, no
 }
 

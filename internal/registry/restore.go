@@ -529,6 +529,9 @@ func (d *desk) restore(l store.License, how restoring) error {
 	if err := d.dropOrders(l); err != nil {
 		return err
 	}
+	if err := d.dropChange(l); err != nil { // the next generation is as it is now from the start
+		return err
+	}
 	l = d.licenses[l.ID]
 	serials, err := d.tx.ContainersOf(l.ID)
 	if err != nil {

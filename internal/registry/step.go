@@ -48,6 +48,7 @@ func (x *exchange) step() ([]byte, error) {
 	if u.Unrenewed, err = x.unrenewed(); err != nil {
 		return nil, err
 	}
+	u.Units = x.forgotten()
 	// An older copy, of which two lives are proven, lacks steps that are confirmed
 	// and no longer sent; it cannot apply what follows them.
 	if (x.c.Flag.Reason == "" || x.c.Issued > before) && x.in.report.Number >= x.c.Acked {
@@ -191,7 +192,8 @@ func (x *exchange) situation() (container.Situation, error) {
 	w := x.in.report.Wishes
 	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
 		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending,
-		Amounts: w.Amounts, NewPart: func() license.ID { return license.ID(x.newID("lic", x.now)) }}
+		Amounts: w.Amounts, NewPart: func() license.ID { return license.ID(x.newID("lic", x.now)) },
+		TooOld: tooOldForUnits(x.in.report.Program)}
 	if err := x.lock(x.wished); err != nil {
 		return s, err
 	}
@@ -210,7 +212,7 @@ func (x *exchange) situation() (container.Situation, error) {
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
 			LentStays: l.Terms.Borrow.Out == license.OutAllow,
-			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin}
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Used: l.Used}
 		if c.MergedInto, err = x.mergedInto(l); err != nil {
 			return s, err
 		}
@@ -222,8 +224,9 @@ func (x *exchange) situation() (container.Situation, error) {
 	}
 	for _, e := range x.earmarks {
 		// What a step carries already is planned again only where the license may
-		// not come back meanwhile; a copy that is to go is not sent out twice.
-		if e.Kind != store.Kill || e.Step == 0 {
+		// not come back meanwhile; a copy that is to go is not sent out twice, and
+		// neither is a change.
+		if e.Step == 0 || e.Kind != store.Kill && e.Kind != store.Change {
 			s.Earmarks = append(s.Earmarks, e.Order())
 		}
 	}
@@ -355,6 +358,6 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 	return container.Body{
 		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,
 		Product: p.Code, Name: p.Name, Features: l.Features, Tolerance: p.Binding, Repair: p.Repair,
-		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms,
+		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms, Used: l.Used,
 	}, nil
 }

@@ -108,6 +108,7 @@ func licenseView(l store.License, o store.Order, p license.Product) wire.License
 		Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
 		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
 		Origin: l.Origin, MergedInto: l.MergedInto,
+		Units: wire.UnitsOf(l.Terms, l.Used),
 	}
 	if w.Features == nil {
 		w.Features = []string{}
@@ -195,6 +196,8 @@ func pending(e store.Earmark, id license.ID) string {
 		return fmt.Sprintf("it takes the place of %s %s", e.License, when)
 	case e.Kind == store.Replace:
 		return fmt.Sprintf("it is replaced by %s %s", e.With, when)
+	case e.Kind == store.Change:
+		return "it comes again as it is now " + when
 	case e.Kind == store.Assign:
 		return "it is activated " + when
 	case e.Kind == store.Recall:

@@ -237,14 +237,15 @@ func (d *desk) withdrawOne(l store.License) (wire.OrderedLicense, error) {
 }
 
 // dropOrders ends what was ordered for a locked license before, because another
-// decision takes its place. Copies that are to go stay ordered.
+// decision takes its place. Copies that are to go stay ordered, and a change, which
+// stands for what the license is by now.
 func (d *desk) dropOrders(l store.License) error {
 	orders, err := d.tx.EarmarksOn(l.ID)
 	if err != nil {
 		return err
 	}
 	for _, e := range orders {
-		if e.License != l.ID || e.Kind == store.Kill {
+		if e.License != l.ID || e.Kind == store.Kill || e.Kind == store.Change {
 			continue
 		}
 		if err := d.drop(e); err != nil {
@@ -465,7 +466,14 @@ func (d *desk) takeBack(l store.License) error {
 	if err != nil {
 		return err
 	}
-	orders = slices.DeleteFunc(orders, func(e store.Earmark) bool { return e.License != l.ID || e.Kind == store.Kill })
+	changes := slices.ContainsFunc(orders, func(e store.Earmark) bool { return e.License == l.ID && e.Kind == store.Change })
+	orders = slices.DeleteFunc(orders, func(e store.Earmark) bool {
+		return e.License != l.ID || e.Kind == store.Kill || e.Kind == store.Change
+	})
+	if len(orders) == 0 && changes {
+		return refusal.New(refusal.Conflict, "Units that were added to %s (%s) are not taken back.", l.Product, l.ID).
+			Hinted("If the customer is to have fewer, replace the license: licet-central license replace %s --with %s,units=N.", l.ID, l.Product)
+	}
 	if len(orders) == 0 {
 		no := refusal.New(refusal.Conflict, "Nothing is pending for %s (%s).", l.Product, l.ID)
 		if l.State == license.Gone {

@@ -14,12 +14,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"licet/internal/durable"
+	"licet/internal/licetcmd"
 	"licet/internal/machine"
 	"licet/license"
 	"licet/wire"
@@ -51,6 +53,7 @@ func init() {
 		"sent":      plain(sent),
 		"disk":      plain(setDisk),
 		"crashes":   plain(crashes),
+		"atonce":    plain(atOnce),
 		"traits":    plain(setTraits),
 		"snapshot":  plain(snapshot),
 		"rollback":  plain(rollback),
@@ -572,6 +575,46 @@ func crashes(ts *testscript.TestScript, s *stage, args []string) error {
 			return fmt.Errorf("repeated after a cut at point %d: the content is\n%s", n, now)
 		}
 	}
+}
+
+// atOnce runs a command several times at the same moment.
+func atOnce(ts *testscript.TestScript, s *stage, args []string) error {
+	if len(args) < 4 {
+		return errUsage
+	}
+	n, err := strconv.Atoi(args[0])
+	want, err2 := strconv.ParseInt(args[1], 10, 64)
+	if err != nil || err2 != nil {
+		return errUsage
+	}
+	h, args, err := s.onMachine(args[2:], 1)
+	if err != nil {
+		return err
+	}
+	var done atomic.Int64
+	var failed atomic.Pointer[string]
+	var runs sync.WaitGroup
+	for range n {
+		runs.Go(func() {
+			env, _, errs := h.environment(nil)
+			switch status := licetcmd.Main(s.ctx, env, append([]string{"--home", h.home}, args...)); status {
+			case 0:
+				done.Add(1)
+			case 1:
+			default:
+				text := fmt.Sprintf("exit status %d: %s", status, errs)
+				failed.Store(&text)
+			}
+		})
+	}
+	runs.Wait()
+	if text := failed.Load(); text != nil {
+		return errors.New(*text)
+	}
+	if done.Load() != want {
+		return fmt.Errorf("%d of %d are done, not %d", done.Load(), n, want)
+	}
+	return nil
 }
 
 // content is what the machine says it has.

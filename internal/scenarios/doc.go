@@ -62,5 +62,7 @@
 //	receiver R answers STATUS      how it answers from now on; 204 to begin with
 //	received R TYPE...             waits for so many messages, and checks that they are these
 //	until REGEXP central ARGS...   repeats a command until it writes this
+//	atonce N M A ARGS...           runs licet N times on A at the same moment: M of them are done,
+//	                               the others refused
 //	times N 'COMMAND'              repeats a command, % is 1, 2, ... N
 package scenarios

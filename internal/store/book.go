@@ -364,6 +364,7 @@ type License struct {
 	Reserved   license.Serial // the vendor keeps it for this container; empty for nobody
 	Replaces   license.ID     // in whose place it came; empty for none
 	ReplacedBy license.ID     // what came in its place; empty for none
+	Used       int64          // units that are used, as the container which has it told last; never falls
 	Origin     license.ID     // the license that it was split from; empty for one that is no part
 	MergedInto license.ID     // the part that has its seats now; empty while it has them itself
 }
@@ -389,12 +390,13 @@ func (l License) Placement() container.Placement {
 }
 
 const (
-	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into from licenses `
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used from licenses `
 	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11)`
-	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used`
 	soldLock       = licenseLock + `, (select spec from products where code = product)`
-	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
+	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
+	licenseCount   = `update licenses set used = $2 where id = $1`
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
 	licensesTicket = licenseColumns + `where ticket_id = $1 and merged_into = '' order by id`
@@ -413,7 +415,7 @@ func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	var holder sql.NullString
 	var withdrawn, seats int64
 	err := scan(append([]any{&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
-		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto}, behind...)...)
+		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto, &l.Used}, behind...)...)
 	if err != nil {
 		return l, err
 	}
@@ -487,6 +489,11 @@ func (tx *Tx) MoveLicense(old license.State, l License) error {
 // kept for and what it replaces.
 func (tx *Tx) MarkLicense(l License) error {
 	return tx.later(licenseMark, 1, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy)
+}
+
+// CountUnits stores how many units of a license that is locked are used.
+func (tx *Tx) CountUnits(id license.ID, used int64) error {
+	return tx.later(licenseCount, 1, id, used)
 }
 
 // License finds a license.

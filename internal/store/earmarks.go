@@ -12,6 +12,7 @@ const (
 	Assign   = "assign"   // the license comes without a ticket
 	Kill     = "kill"     // a copy of an earlier generation goes
 	Recall   = "recall"   // the license comes back to the vendor
+	Change   = "change"   // the container gets what it holds as it is in the record now
 )
 
 // Earmark is an order of the vendor that waits for a container's next step, or
@@ -36,6 +37,8 @@ func (e Earmark) Order() container.Earmark {
 	switch e.Kind {
 	case Replace:
 		o.Phase, o.With = container.Replace, e.With
+	case Change:
+		o.Phase, o.Again = container.Replace, true
 	case Assign:
 		o.Phase = container.Assign
 	case Kill:

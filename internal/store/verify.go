@@ -85,7 +85,7 @@ func openPostgresReadOnly(ctx context.Context, address string) (*postgresEngine,
 type RawLicense struct {
 	ID, OrderID, TicketID, Product, Item, Features, Terms, State string
 	Holder                                                       sql.NullString
-	Generation, Step, Withdrawn, Activated, Created              int64
+	Generation, Step, Withdrawn, Activated, Created, Used        int64
 	Reserved, Replaces, ReplacedBy                               string
 	Seats                                                        int64
 	Origin, MergedInto                                           string
@@ -253,7 +253,7 @@ func (e *SubjectEvent) Find(kind string) string {
 }
 
 const (
-	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used
   from licenses where id > $1 order by id limit $2`
 	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
   from containers where serial > $1 order by serial limit $2`
@@ -294,7 +294,7 @@ const (
   left join event_subjects c on c.event_id = f.event_id and c.position = 2
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
-	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
+	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'lost_units_counted', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
 	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent') order by f.subject_id, f.event_id limit $4`
 	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split') order by f.subject_id, f.event_id limit $4`
 )
@@ -303,7 +303,7 @@ const (
 func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
 		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created,
-			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto)
+			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto, &l.Used)
 	}, rawLicenses, after, limit)
 }
 

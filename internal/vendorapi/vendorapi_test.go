@@ -154,6 +154,7 @@ var table = []struct {
 	{"POST /licenses/withdraw", "licenses", "", `{"licenses":["LICENSE","none"],"reason":"r","dry_run":true}`, 200},
 	{"POST /licenses/{id}/withdraw", "licenses", "/licenses/LICENSE/withdraw", `{"reason":"r","dry_run":true}`, 200},
 	{"POST /licenses/{id}/replace", "licenses", "/licenses/LICENSE/replace", `{"with":"CAD-PRO","reason":"r","dry_run":true}`, 200},
+	{"POST /licenses/{id}/units", "licenses", "/licenses/LICENSE/units", `{"units":5,"reason":"r"}`, 409},
 	{"POST /licenses/{id}/assign", "licenses", "/licenses/LICENSE/assign", `{"container":"none","reason":"r"}`, 404},
 	{"POST /licenses/{id}/cancel", "licenses", "/licenses/LICENSE/cancel", `{"reason":"r"}`, 409},
 	{"POST /licenses/{id}/lost", "licenses", "/licenses/LICENSE/lost", `{"reason":"r"}`, 409},

@@ -34,6 +34,14 @@ func withdrawRoutes(api huma.API, reg *registry.Registry) {
 		}) (wire.Ordered, error) {
 			return reg.Replace(in.asked(ctx, "POST", "/licenses/"+in.ID+"/replace"), a, license.ID(in.ID), in.Body.With, in.Body.Reason, in.Body.DryRun)
 		})
+	add(api, route{"POST", "/licenses/{id}/units", "licenses", "Licenses", "addUnits", "Add units to a license",
+		"At once if it is with the vendor; otherwise its container gets them at its next contact. What is used stays used."},
+		func(ctx context.Context, a registry.Actor, in *struct {
+			IDPath
+			Creation[wire.Addition]
+		}) (wire.Ordered, error) {
+			return reg.AddUnits(in.asked(ctx, "POST", "/licenses/"+in.ID+"/units"), a, license.ID(in.ID), in.Body.Units, in.Body.Reason, in.Body.DryRun)
+		})
 	add(api, route{"POST", "/licenses/{id}/assign", "licenses", "Licenses", "assignLicense", "Send a license to a container",
 		"The container gets it at its next contact, with no ticket; until then nobody else gets it."},
 		func(ctx context.Context, a registry.Actor, in *struct {

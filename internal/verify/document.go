@@ -234,6 +234,7 @@ type body struct {
 	features         []string
 	customer, number string
 	activated        int64
+	used             int64 // units, before it came into the container
 	terms            terms
 }
 
@@ -250,6 +251,11 @@ func parseBody(b []byte) (body, error) {
 	t, ok4 := m.get(uint64(13)).(cborMap)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return out, errDocument
+	}
+	if m.get(uint64(14)) != nil { // left out where none is used
+		if out.used, ok1 = m.number(14); !ok1 || out.used <= 0 {
+			return out, errDocument
+		}
 	}
 	for _, v := range list {
 		f, _ := v.(string)

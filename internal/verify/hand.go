@@ -27,7 +27,7 @@ func (o order) key() string { return fmt.Sprintf("%s %s %d", o.container, o.kind
 // phase is the part of a step that carries an order.
 func (o order) phase() int64 {
 	switch o.kind {
-	case "replace":
+	case "replace", "change":
 		return 4
 	case "assign":
 		return 3
@@ -68,6 +68,8 @@ type ordering struct {
 	Containers              []string
 	How, Stop, Found, Where string
 	Recovery, List, Count   int64
+	Added, Units, Used      int64
+	Was                     json.RawMessage // a number, of an event about units
 }
 
 // ordered takes in what an event orders, and says whether it may follow what was
@@ -92,14 +94,26 @@ func (l *life) ordered(e store.SubjectEvent, d licenseDetails) bool {
 		return where != "" && d.Generation == l.generation-1 && l.withdrawn == 0 && l.reserved == ""
 	case "restore_enabled":
 		return d.Count > 0
+	case "units_counted":
+		return where != "" && where == l.holder && d.Generation == l.generation && number(d.Was) == l.used && d.Used > l.used && d.Used <= l.units+l.added
+	case "units_added":
+		mine := where == "" || where == l.holder && d.Kind == "change" && (l.state == "collecting" || l.state == "collected")
+		return mine && d.Added > 0 && number(d.Was) == l.units+l.added && d.Units == number(d.Was)+d.Added && l.withdrawn == 0 && l.state != "gone"
 	}
 	return false
+}
+
+// number is a JSON number, -1 for anything else.
+func number(raw json.RawMessage) int64 {
+	n := int64(-1)
+	_ = json.Unmarshal(raw, &n) // what is no number fits nothing
+	return n
 }
 
 // isOrder reports whether an event leaves a license's state as it is.
 func isOrder(name string) bool {
 	switch name {
-	case "withdrawal_ordered", "replacement_ordered", "assignment_ordered", "order_taken_back", "license_free", "copy_gone", "copy_turned_up", "restore_enabled":
+	case "withdrawal_ordered", "replacement_ordered", "assignment_ordered", "order_taken_back", "license_free", "copy_gone", "copy_turned_up", "restore_enabled", "units_counted", "units_added":
 		return true
 	}
 	return false
@@ -112,11 +126,11 @@ func (l *life) order(e store.SubjectEvent, d licenseDetails) {
 	}
 	switch e.Name {
 	case "withdrawal_ordered":
-		l.dropOrders()
+		l.dropOrders(moving...)
 		l.withdrawn, l.reserved = 1, ""
 		add("withdraw", where)
 	case "replacement_ordered":
-		l.dropOrders()
+		l.dropOrders(moving...)
 		l.withdrawn, l.reserved, l.replacedBy = 1, "", d.With
 		add("replace", where)
 	case "assignment_ordered":
@@ -136,15 +150,27 @@ func (l *life) order(e store.SubjectEvent, d licenseDetails) {
 		add("assign", where)
 		l.orders[len(l.orders)-1].reason = why
 		l.reserved = where
+	case "units_counted":
+		l.used = d.Used
+	case "units_added":
+		l.added += d.Added
+		if where != "" {
+			l.dropOrders("change")
+			add("change", where)
+		}
 	case "restore_enabled":
 		l.allowed = append(l.allowed, allowed{event: e.ID, count: d.Count, actor: e.Actor, reason: e.Reason, created: e.Time})
 	}
 }
 
-// dropOrders ends what was ordered before; copies that are to go stay ordered.
-func (l *life) dropOrders() {
-	l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return o.kind != "kill" })
+// dropOrders ends orders of some kinds.
+func (l *life) dropOrders(kinds ...string) {
+	l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return slices.Contains(kinds, o.kind) })
 }
+
+// moving are the orders that a later decision ends; copies that are to go stay
+// ordered, and what a license is by now.
+var moving = []string{"withdraw", "replace", "assign", "recall"}
 
 // carries notes that a step which moves the license carries what was ordered.
 func (l *life) carries(kind, container string, step int64, ops []store.RawOp) {
@@ -166,7 +192,8 @@ func (v *run) ends(l *life, id string, e store.SubjectEvent, d licenseDetails) {
 	r := restored{event: e.ID, generation: d.Generation, how: d.How, container: e.Find("container"), recovery: d.Recovery, actor: e.Actor, reason: e.Reason,
 		time: e.Time, withdrawn: l.withdrawn != 0, stop: d.Stop, found: d.Found}
 	l.restores = append(l.restores, r)
-	l.dropOrders()
+	l.dropOrders("change")
+	l.dropOrders(moving...)
 	l.reserved = ""
 	for _, c := range d.Containers {
 		l.orders = append(l.orders, order{event: e.ID, kind: "kill", container: c, generation: d.Generation, found: d.Found, actor: e.Actor, reason: e.Reason, created: e.Time})

@@ -61,6 +61,11 @@ products:
   - code: SPARE
     name: Never sold
     model: demo
+  - code: PREPAID
+    name: So many units
+    model: perpetual_single
+    terms: {units: 1000}
+    restore: {license: {mode: automatic}}
   - code: YEAR
     name: One year
     model: subscription_single
@@ -118,12 +123,24 @@ type box struct {
 	state container.State
 	file  []byte // the last update
 	lent  []container.Lent
+
+	bodies map[license.ID]container.Body
+}
+
+// use takes units of a license.
+func (x *box) use(id license.ID, n int64) {
+	x.b.t.Helper()
+	next, _, no := x.state.Use(x.bodies[id], n)
+	if no != nil {
+		x.b.t.Fatal(no)
+	}
+	x.state = next
 }
 
 func (b *book) box() *box {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(b.t, err)
-	return &box{b: b, keys: keys, state: container.NewState(keys.Serial())}
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID]container.Body{}}
 }
 
 // copy is what somebody keeps who copies the container's files.
@@ -163,8 +180,14 @@ func (x *box) imports() []container.Outcome {
 		must(x.b.t, err)
 		steps = append(steps, in)
 	}
-	if next, _, no := x.state.Import(u, steps, nonce, license.At(x.b.now)); no == nil {
+	if next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now)); no == nil {
 		x.state = next
+		for _, c := range changes {
+			if c.Body != nil {
+				x.bodies[c.License], err = seal.DecodeBody(c.Body)
+				must(x.b.t, err)
+			}
+		}
 	}
 	return u.Outcomes
 }
@@ -249,6 +272,50 @@ func want[T comparable](t testing.TB, got, want T) {
 	}
 }
 
+// counters counts units of two licenses: one is where it is, with units added that
+// have arrived and some that wait; one was lost and is elsewhere.
+func (b *book) counters(name map[string]string) {
+	b.t.Helper()
+	adds := func(id license.ID, n int64) {
+		b.tick()
+		_, err := b.AddUnits(context.Background(), b.admin, id, n, "bought more", false)
+		must(b.t, err)
+	}
+	o := b.order("1009", wire.OrderItem{Product: "PREPAID", Quantity: 3})
+	stays, lost, spare := o.Licenses[0].ID, o.Licenses[1].ID, o.Licenses[2].ID
+	adds(spare, 7)
+	x, y := b.box(), b.box()
+	want(b.t, x.program(ticket(o.Ticket))[0].Code, refusal.Done)
+	for _, id := range []license.ID{stays, lost} {
+		x.use(id, 100)
+		want(b.t, x.receipt(), refusal.Done)
+		x.use(id, 50)
+	}
+	adds(stays, 500)
+	x.program(container.Wishes{Pending: true})
+	x.use(stays, 1000)
+	want(b.t, x.receipt(), refusal.Done)
+	adds(stays, 10)
+	adds(stays, 10)
+	want(b.t, x.program(returns(spare))[0].Code, refusal.Done)
+	adds(stays, 10)
+	b.tick()
+	_, err := b.RequestRestore(context.Background(), wire.RestoreRequest{Tickets: []string{string(o.Ticket)}, Licenses: []license.ID{lost}, Reason: "lost"})
+	must(b.t, err)
+	want(b.t, y.program(container.Wishes{Tickets: []license.Ticket{o.Ticket}, Activate: []license.ID{lost}})[0].Code, refusal.Done)
+	y.use(lost, 1)
+	want(b.t, y.receipt(), refusal.Done)
+	x.use(lost, 5)
+	want(b.t, x.receipt(), refusal.Done)
+	want(b.t, *b.license(stays).Units, wire.Units{Total: 1530, Used: 1150, Left: 380})
+	want(b.t, *b.license(lost).Units, wire.Units{Total: 1000, Used: 151, Left: 849})
+	want(b.t, b.license(spare).Units.Total, 1007)
+	for n, id := range map[string]license.ID{"counted": stays, "counted-again": lost} {
+		name[n] = string(id)
+	}
+	name["counter"] = string(x.state.Serial)
+}
+
 // story makes a history with everything in it that can happen, and names what
 // tests speak of.
 func story(t testing.TB, db *store.DB) (*book, map[string]string) {
@@ -330,6 +397,7 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 	b.hand(name)
 	b.losses(name)
 	b.parts(name)
+	b.counters(name)
 
 	// Tokens and a product that changed.
 	for _, n := range []string{"shop", "gone"} {
@@ -379,6 +447,8 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 			"tail-event":     "select max(id) from events where sequence < 0",
 			"proof":          "select id from proofs where container = '" + name["flagged"] + "'",
 			"admin":          "select id from tokens where name = 'admin'",
+			"count-event":    "select max(e.id) from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["counted"] + "' and e.name = 'units_counted'",
+			"add-event":      "select min(e.id) from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["counted"] + "' and e.name = 'units_added'",
 			"accepted-event": "select e.id from events e where e.name = 'license_reopened'",
 		} {
 			var id string

@@ -102,6 +102,19 @@ func (v *run) making(e store.SubjectEvent) *making {
 	return m
 }
 
+// units is how many units a license of an item was sold with.
+func (m *making) units(item string) int64 {
+	if m == nil {
+		return 0
+	}
+	for i, it := range m.Items {
+		if it.Position == item {
+			return m.terms[i].number("units")
+		}
+	}
+	return 0
+}
+
 // life is what the events about a license come to.
 type life struct {
 	state, holder    string
@@ -116,7 +129,13 @@ type life struct {
 	orders               []order
 	restores             []restored
 	allowed              []allowed
+
+	units, added, used int64             // as sold and what was added; what is used
+	puts               map[string]counts // by operation issued
 }
+
+// counts is what a license that is put somewhere says of its units.
+type counts struct{ units, used int64 }
 
 type licenseDetails struct {
 	From, To         string
@@ -128,7 +147,7 @@ type licenseDetails struct {
 
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
-	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
+	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
 	if m != nil && m.replaces != "" && m.Kind == "replace" {
 		l.reserved = m.Container // until it gets there, or does not have to
 	}
@@ -162,7 +181,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			free := l.withdrawn == 0 && (l.reserved == "" || l.reserved == where)
 			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
 		case "change_issued":
-			return mine && d.Step > l.step && d.Seats == l.seats
+			return mine && d.Step > l.step && d.Seats == l.seats && l.withdrawn == 0
 		case "merged":
 			return l.alone() && d.Seats == l.seats
 		case "drop_issued":
@@ -198,16 +217,20 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			l.holder = e.Find("container")
 		}
 		switch e.Name {
-		case "change_issued":
-			l.issued[fmt.Sprintf("put %s/%d", e.Find("container"), d.Step)] = true
 		case "merged":
 			l.seats, l.mergedInto = 0, d.Into
-		case "put_issued", "drop_issued":
-			l.issued[fmt.Sprintf("%s %s/%d", strings.TrimSuffix(e.Name, "_issued"), e.Find("container"), d.Step)] = true
+		case "put_issued", "change_issued", "drop_issued":
+			kind := "put"
+			if e.Name == "drop_issued" {
+				kind = "drop"
+			}
+			issued := fmt.Sprintf("%s %s/%d", kind, e.Find("container"), d.Step)
+			l.issued[issued] = true
+			l.puts[issued] = counts{l.units + l.added, l.used}
 			if l.activated == 0 && e.Name == "put_issued" {
 				l.activated = e.Time
 			}
-			l.carries(strings.TrimSuffix(e.Name, "_issued"), l.holder, d.Step, ops)
+			l.carries(kind, l.holder, d.Step, ops)
 			if e.Name == "put_issued" {
 				l.reserved = ""
 			}
@@ -217,7 +240,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			v.ends(&l, id, e, d)
 			l.generation++
 		case "withdrawn":
-			l.dropOrders()
+			l.dropOrders(moving...)
 			l.withdrawn, l.reserved, l.replacedBy = 1, "", cmp.Or(d.With, l.replacedBy)
 		}
 	})
@@ -313,6 +336,7 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	v.same("licenses", row.ID, "generation", row.Generation, l.generation, told)
 	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(l.activated), told)
 	v.same("licenses", row.ID, "withdrawn", row.Withdrawn, l.withdrawn, told)
+	v.same("licenses", row.ID, "used", row.Used, l.used, told)
 	v.same("licenses", row.ID, "reserved", row.Reserved, l.reserved, told)
 	v.same("licenses", row.ID, "replaced_by", row.ReplacedBy, l.replacedBy, told)
 	replaces, origin := "", ""
@@ -332,10 +356,10 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 		v.find("licenses", row.ID, "features", row.Features, "", "they cannot be read: %v", err)
 	}
 	if m != nil {
-		v.bought(row, *m, l.activated, terms, features)
+		v.bought(row, *m, l, terms, features)
 	}
 	v.logged(row, l, ops)
-	v.held(row, m, terms.part(row.Seats), features, ops)
+	v.held(row, m, l, terms.part(row.Seats), features, ops)
 }
 
 // place checks that the row puts the license in exactly one place.
@@ -349,7 +373,7 @@ func (v *run) place(row store.RawLicense) {
 }
 
 // bought holds what was sold against the event of the order.
-func (v *run) bought(row store.RawLicense, m making, activated int64, t terms, features []string) {
+func (v *run) bought(row store.RawLicense, m making, l life, t terms, features []string) {
 	v.same("licenses", row.ID, "order_id", row.OrderID, m.order, "event %s", m.event)
 	v.same("licenses", row.ID, "ticket_id", row.TicketID, m.ticket, "event %s", m.event)
 	v.same("licenses", row.ID, "created", moment(row.Created), moment(m.time), "event %s", m.event)
@@ -359,8 +383,8 @@ func (v *run) bought(row store.RawLicense, m making, activated int64, t terms, f
 		}
 		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
 		v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(it.Features, " "), "event %s", m.event)
-		if is, want := t.differs(m.terms[i].frozen(activated)); is != "" {
-			v.find("licenses", row.ID, "terms", is, want, "event %s and the first activation", m.event)
+		if is, want := t.differs(m.terms[i].frozen(l.activated).with(l.units + l.added)); is != "" {
+			v.find("licenses", row.ID, "terms", is, want, "event %s, the first activation, and the units that were added", m.event)
 		}
 		return
 	}
@@ -423,7 +447,7 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 }
 
 // held holds the row against the signed license that was last put anywhere.
-func (v *run) held(row store.RawLicense, m *making, t terms, features []string, ops []store.RawOp) {
+func (v *run) held(row store.RawLicense, m *making, l life, t terms, features []string, ops []store.RawOp) {
 	var last *store.RawOp
 	for i, o := range ops {
 		// The log of the holder is asked before others.
@@ -443,12 +467,15 @@ func (v *run) held(row store.RawLicense, m *making, t terms, features []string, 
 	v.same("licenses", row.ID, "product", row.Product, b.product, from, key)
 	v.same("licenses", row.ID, "activated", moment(row.Activated), moment(b.activated), from, key)
 	v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(b.features, " "), from, key)
+	if put, told := l.puts[issuedKey(*last)]; told {
+		v.same("step_ops", key, "body", fmt.Sprintf("%d of %d units used", b.used, b.terms.number("units")), fmt.Sprintf("%d of %d units used", put.used, put.units), "the events before it")
+	}
 	// What is with the vendor may have another number of seats by now; and so may what
 	// was, until staff accepted an older copy of its container.
 	if !withContainer(row.State) || row.State == "returning" && len(v.accepted[row.Holder.String]) > 0 {
 		b.terms = b.terms.like(t)
 	}
-	if is, want := t.differs(b.terms); is != "" {
+	if is, want := t.differs(b.terms.with(l.units + l.added)); is != "" {
 		v.find("licenses", row.ID, "terms", is, want, from, key)
 	}
 	if m != nil && m.replaces == "" && m.part.Whole == "" {

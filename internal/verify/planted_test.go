@@ -67,6 +67,18 @@ var planted = []struct {
 	{name: "a part of another license", sql: `update licenses set origin = '{team}' where id = '{part}'`, want: "licenses {part} origin"},
 	{name: "more seats merged than there were, with event and rows", do: mergeMore, want: "events evt_zz "},
 	{name: "seats split off that were not there, with event and rows", do: splitMore, want: "events evt_zz "},
+	// Units.
+	{name: "a counter set back", sql: `update licenses set used = used - 100 where id = '{counted}'`, want: "licenses {counted} used"},
+	{name: "units used that nobody told of", sql: `update licenses set used = used + 1 where id = '{counted-again}'`, want: "licenses {counted-again} used"},
+	{name: "a counter begun anew after a restore", sql: `update licenses set used = 0 where id = '{counted-again}'`, want: "licenses {counted-again} used"},
+	{name: "a counter of a license that has none", sql: `update licenses set used = 1 where id = '{collected}'`, want: "licenses {collected} used"},
+	{name: "units added that nobody bought", sql: `update licenses set terms = replace(terms, '"units":1530', '"units":9530') where id = '{counted}'`, want: "licenses {counted} terms"},
+	{name: "units taken away", sql: `update licenses set terms = replace(terms, '"units":1000', '"units":900') where id = '{counted-again}'`, want: "licenses {counted-again} terms"},
+	{name: "a report of units that falls, with its event", do: fallen, want: "events evt_zz"},
+	{name: "an addition of units that does not add up, with its event", do: addition, want: "events evt_zz"},
+	{name: "an event about units deleted", sql: `delete from event_subjects where event_id = '{count-event}'; delete from events where id = '{count-event}'`, want: "licenses {counted} used"},
+	{name: "an addition of units deleted", sql: `delete from event_subjects where event_id = '{add-event}'; delete from events where id = '{add-event}'`, want: "licenses {counted} terms"},
+	{name: "added units that never reach their container", sql: `delete from earmarks where license = '{counted}'`, want: "earmarks {counted}/*"},
 
 	// What the vendor has ordered, and what was lost.
 	{name: "an order deleted", sql: `delete from earmarks where license = '{waiting}'`, want: "earmarks {waiting}/*"},
@@ -318,6 +330,20 @@ func (h *planting) event(name, reason string, details map[string]any, subjects .
 	text, err := json.Marshal(details)
 	must(h.t, err)
 	must(h.t, h.tx.AppendEvent(store.Event{ID: "evt_zz", Time: h.last(), Actor: "staff:admin", Name: name, Reason: reason, Details: text, Subjects: subjects}))
+}
+
+// fallen sets a counter back as a report never does, with the row that fits.
+func fallen(h *planting) {
+	h.exec(`update licenses set used = 20 where id = '{counted}'`)
+	h.event("units_counted", "", map[string]any{"used": 20, "was": 1150, "units": 1530, "generation": 1, "product": "PREPAID"},
+		store.Subject{Kind: "license", ID: h.name["counted"]}, store.Subject{Kind: "container", ID: h.name["counter"]})
+}
+
+// addition adds more than it says, with the row that fits.
+func addition(h *planting) {
+	h.exec(`update licenses set terms = replace(terms, '"units":1000', '"units":2000') where id = '{counted-again}'`)
+	h.event("units_added", "a gift", map[string]any{"added": 10, "was": 1000, "units": 2000, "generation": 2, "product": "PREPAID"},
+		store.Subject{Kind: "license", ID: h.name["counted-again"]})
 }
 
 // reissue issues a withdrawn license as the product never would.

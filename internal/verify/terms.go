@@ -163,6 +163,22 @@ func (t terms) like(other terms) terms {
 	return out
 }
 
+// number is a term that is a number, 0 if it is left out.
+func (t terms) number(key string) int64 {
+	n, _ := t[key].(int64)
+	return n
+}
+
+// with gives the terms with another number of units.
+func (t terms) with(units int64) terms {
+	if t.number("units") == units {
+		return t
+	}
+	out := maps.Clone(t)
+	_ = out.put("units", units) // a number
+	return out
+}
+
 // differs gives the terms that are not those wanted, as texts, "" if all are.
 func (t terms) differs(want terms) (is, expected string) {
 	var a, b []string

@@ -56,7 +56,8 @@ type Vendor struct {
 	sold       map[license.ID]*sold
 	tickets    map[license.Ticket][]license.ID
 	containers map[license.Serial]*record
-	sent       [][]byte         // every request file received
+	sent       [][]byte // every request file received
+	told       []container.Counted
 	calls      []string         // path of every call received
 	lists      []blocklist.List // the block lists 1, 2, 3 …
 	before     func(path string) (cut, commit bool)
@@ -170,6 +171,13 @@ func (v *Vendor) Sent() [][]byte {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.sent)
+}
+
+// Told is what the latest report that was in step told of units.
+func (v *Vendor) Told() []container.Counted {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.told
 }
 
 // Calls are the paths of every call that arrived.
@@ -354,6 +362,7 @@ func (v *Vendor) record(r seal.Report) *record {
 
 // confirm notes what a report proves.
 func (v *Vendor) confirm(rec *record, r seal.Report, f container.Finding) {
+	v.told = r.Units
 	for n := rec.log.Acked + 1; n <= r.Number; n++ {
 		rec.log.AckedLife = f.Lives[n]
 		rec.log.Lives[n] = f.Lives[n]
