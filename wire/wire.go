@@ -330,9 +330,11 @@ type PageLicense struct {
 	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
 	Leaving    bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
 	Activate   bool               `json:"can_activate"`
-	Return     bool               `json:"can_return"`      // by the container that holds it
-	Continue   bool               `json:"can_continue"`    // a transfer that is not confirmed
-	Units      *Units             `json:"units,omitempty"` // its counter, as its container told last
+	Return     bool               `json:"can_return"`        // by the container that holds it
+	Split      bool               `json:"can_split"`         // so many of its seats as somebody wants
+	Origin     license.ID         `json:"part_of,omitempty"` // the license that it was split from
+	Continue   bool               `json:"can_continue"`      // a transfer that is not confirmed
+	Units      *Units             `json:"units,omitempty"`   // its counter, as its container told last
 	Restore    *PageRestore       `json:"restore,omitempty"`
 	// Whole is what would become of it if its whole container were lost, by what
 	// became of the machine.

@@ -292,6 +292,63 @@ func TestReturnByFile(t *testing.T) {
 	s.get("/licenses").says(t, 200, "Returned. It can be activated again.")
 }
 
+// TestSeats: some of the seats of a license go to one machine, the others stay free;
+// some of those come back.
+func TestSeats(t *testing.T) {
+	s := newStage(t)
+	ticket, ids := s.bought("Ada", "TEAM", "STUDIO")
+	id := string(ids["TEAM"])
+	s.enter(ticket)
+	s.get("/activate").says(t, 200, "10 of 10 seats")
+	way := "/activate/file?kind=machine&license=" + id
+	s.get(way).says(t, 200, "How many seats?", "Seats of Millwright Team that the machine is to have", "10 are free", "licet activate "+ticket+" --license "+id+" --central")
+	s.get(way+"&license="+string(ids["STUDIO"])+"&seats-"+id+"=4").says(t, 200, "--license "+id+"=4 --license "+string(ids["STUDIO"])+" --central")
+	s.get("/activate/file?kind=machine&license="+string(ids["STUDIO"])).saysNot(t, "How many seats?")
+	for _, wrong := range []string{"0", "11", "-1", "4.5", "many", "9999999999999999999999"} {
+		got := s.get(way + "&seats-" + id + "=" + wrong)
+		got.says(t, 422, "give a whole number from 1 to 10")
+		if !strings.Contains(got.body, `value="`+wrong+`"`) {
+			t.Errorf("what was typed is gone: %s", wrong)
+		}
+	}
+	b := s.box()
+	form := url.Values{"what": {"activate"}, "kind": {"machine"}, "license": {id}, "seats-" + id: {"11"}}
+	s.send("/transfer", form, "x", b.file("request")).says(t, 422, "give a whole number from 1 to 10")
+	form.Set("seats-"+id, "4")
+	got := s.send("/transfer", form, "my.licet-request", b.file("request"))
+	got.says(t, 200, "Your update is ready", "Is in the update, with 4 seats.")
+	b.imports(s.update(got))
+	s.send("/transfer", nil, "x", b.file("receipt")).says(t, 200, "The receipt is here")
+	s.get("/licenses").says(t, 200, "4 of 10", "6 of 10")
+
+	// Another machine wants more than there is, and is told how many there are.
+	form.Set("seats-"+id, "7")
+	s.send("/transfer", form, "my.licet-request", s.box().file("request")).says(t, 200, "Nothing of this was done", "7 seats of Millwright Team were asked for; 6 are there to be had.")
+
+	page, err := s.TicketPage(t.Context(), []string{ticket})
+	s.must(err)
+	var part license.ID
+	for _, l := range page.Licenses {
+		if l.Container != "" {
+			part = l.ID
+		}
+	}
+	s.get("/return?license="+string(part)).says(t, 200, "Seats of Millwright Team that come back", "The machine has 4.", "licet deactivate "+string(part)+" --central")
+	s.get("/return?license="+string(part)+"&seats-"+string(part)+"=5").says(t, 422, "give a whole number from 1 to 4")
+	two := s.get("/return?license=" + string(part) + "&seats-" + string(part) + "=2")
+	two.says(t, 200, "licet deactivate "+string(part)+"=2 --central")
+	if !strings.Contains(two.body, `data-amounts="`+string(part)+`=2"`) {
+		t.Error("the agent is not told how many")
+	}
+	form = url.Values{"what": {"return"}, "license": {string(part)}, "seats-" + string(part): {"2"}}
+	got = s.send("/transfer", form, "x", b.file("request"))
+	got.says(t, 200, "Your update is ready", "The update takes 2 seats out.")
+	b.imports(s.update(got))
+	s.get("/licenses").says(t, 200, "On its way back", "2 of 10", "6 of 10")
+	s.send("/transfer", nil, "x", b.file("receipt")).says(t, 200, "The receipt is here")
+	s.get("/licenses").says(t, 200, "2 of 10", "8 of 10")
+}
+
 // TestReturnTogether: what would stay behind and not work is named, and returned in
 // the same step; sent twice it is done once.
 func TestReturnTogether(t *testing.T) {

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,6 +34,8 @@ func sayCode(ctx context.Context, code refusal.Code, message, hint string, detai
 		"Missing", either(detail(details, "missing"), look.T(ctx, "portal.another_license")),
 		"Allowed", kinds(ctx, detail(details, "allowed")),
 		"Limit", size(details["limit"]),
+		"There", number(ctx, cmp.Or(details["free"], details["there"])),
+		"Seats", number(ctx, details["seats"]),
 	}
 	text := look.T(ctx, key, pairs...)
 	if text == key {
@@ -43,6 +46,13 @@ func sayCode(ctx context.Context, code refusal.Code, message, hint string, detai
 		next = ""
 	}
 	return said{text, next}
+}
+
+// number is a count of a refusal; 0 where there is none.
+func number(ctx context.Context, n any) string {
+	var count int64
+	_, _ = fmt.Sscan(fmt.Sprint(n), &count) // what is no number is none
+	return look.Number(ctx, count)
 }
 
 // size is a limit in kilobytes or megabytes.
@@ -154,7 +164,9 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 	case t.Maintenance != 0:
 		add("maintenance", look.N(ctx, "portal.valid.days", days(t.Maintenance)))
 	}
-	if t.Seats > 1 {
+	if all := whole(page, l); all > t.Seats {
+		add("seats", look.T(ctx, "portal.seats.part", "Seats", look.Number(ctx, t.Seats), "All", look.Number(ctx, all)))
+	} else if t.Seats > 1 {
 		add("seats", look.Number(ctx, t.Seats))
 	}
 	if l.Units != nil {
@@ -278,8 +290,12 @@ func outcomes(ctx context.Context, got wire.Carried, page wire.TicketPage) (all 
 			x.Text, x.Next = s.Text, s.Next
 		case o.Code == refusal.AlreadyApplied:
 			x.Text = look.T(ctx, "portal.outcome.already")
+		case what == "return" && detail(o.Details, "part") != "":
+			x.Text = look.T(ctx, "portal.outcome.return.some", "Seats", number(ctx, o.Details["seats"]))
 		case what == "return":
 			x.Text = look.T(ctx, "portal.outcome.return")
+		case detail(o.Details, "part") != "":
+			x.Text = look.T(ctx, "portal.outcome.activate.some", "Seats", number(ctx, o.Details["seats"]))
 		default:
 			x.Text = look.T(ctx, "portal.outcome.activate")
 		}

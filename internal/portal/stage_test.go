@@ -38,6 +38,7 @@ products:
   - {code: SIM, name: Simulation, model: perpetual_single, restore: {license: {mode: manual}, container: {new_hardware: manual}}}
   - {code: FIXED, name: Dongle Pack, model: perpetual_single, deactivation: false, containers: [token, machine], restore: {license: {mode: never}, container: {same_hardware: never, new_hardware: never, damaged: never}}}
   - {code: FLOAT, name: Toolpath Optimizer, model: perpetual_single, containers: [machine, token, cloud], restore: {license: {mode: automatic}, stop: block, container: {new_hardware: automatic}}}
+  - {code: TEAM, name: Millwright Team, model: perpetual_multi, terms: {seats: 10}}
   - {code: TIED, name: Tied to its machine, model: perpetual_single, restore: {license: {mode: automatic}, self_service: false}}
 `
 

@@ -37,6 +37,10 @@ type way struct {
 	Error    said // what is wrong with the file
 	Status   int
 	All      wire.TicketPage
+
+	Amounts []container.Amount // of licenses that are not meant whole
+	Wrong   []look.Wrong       // with the numbers of seats
+	typed   []typed
 }
 
 func (p *portal) way(r *http.Request, what string) way {
@@ -119,7 +123,15 @@ func (p *portal) activate(w http.ResponseWriter, r *http.Request) error {
 		return show(w, r, status, choosePage(c.complete(r.Context())))
 	}
 	bridged(w)
-	return show(w, r, http.StatusOK, filePage(x))
+	return show(w, r, x.status(), filePage(x))
+}
+
+// status is that of the page on which a choice is shown.
+func (x way) status() int {
+	if len(x.Wrong) > 0 {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
 }
 
 // chosenWay reads the choice that an address holds.
@@ -151,6 +163,7 @@ func (p *portal) chosenWay(r *http.Request, page wire.TicketPage) (x way, c choi
 		}
 	}
 	x.Kind, x.Needs = c.Kind, needed(x.Licenses, page)
+	x.readSeats(ctx, q)
 	return x, c, nil
 }
 
@@ -178,7 +191,7 @@ func (p *portal) giveBack(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	bridged(w)
-	return show(w, r, http.StatusOK, filePage(x))
+	return show(w, r, x.status(), filePage(x))
 }
 
 func (p *portal) returnWay(r *http.Request, page wire.TicketPage) (x way, err error) {
@@ -204,7 +217,14 @@ func (p *portal) returnWay(r *http.Request, page wire.TicketPage) (x way, err er
 	if len(x.Licenses) == 0 {
 		return x, refusal.New(refusal.NotFound, "No license was named.")
 	}
-	x.Needs = leaving(x.Licenses, page)
+	x.readSeats(r.Context(), r.Form)
+	var goes []wire.PageLicense // whole
+	for _, l := range x.Licenses {
+		if x.named(l.ID) == string(l.ID) {
+			goes = append(goes, l)
+		}
+	}
+	x.Needs = leaving(goes, page)
 	return x, nil
 }
 
@@ -234,16 +254,16 @@ func (x way) Online() string {
 	case forReturn:
 		words = append(words, "deactivate")
 		for _, l := range x.Licenses {
-			words = append(words, string(l.ID))
+			words = append(words, x.named(l.ID))
 		}
 	default:
 		words = append(words, "activate")
 		for _, t := range ticketsOf(x.Licenses) {
 			words = append(words, string(t))
 		}
-		if x.some() {
+		if x.some() || len(x.Amounts) > 0 {
 			for _, l := range x.Licenses {
-				words = append(words, "--license", string(l.ID))
+				words = append(words, "--license", x.named(l.ID))
 			}
 		}
 	}
@@ -266,6 +286,9 @@ func (x way) Address() string {
 	q := url.Values{}
 	for _, l := range x.Licenses {
 		q.Add("license", string(l.ID))
+		if seats := x.seatsOf(l.ID); seats != "" {
+			q.Set(seatsField(l.ID), seats)
+		}
 	}
 	if x.What == forReturn {
 		return "/return?" + q.Encode()
@@ -323,7 +346,12 @@ func (p *portal) transfer(w http.ResponseWriter, r *http.Request) error {
 			wish.Return = append(wish.Return, l.ID)
 		}
 	}
+	wish.Amounts = x.Amounts
 	x.All = page
+	if len(x.Wrong) > 0 {
+		bridged(w)
+		return show(w, r, x.status(), filePage(x))
+	}
 	file, name, err := uploaded(r, "file")
 	if err != nil {
 		return p.wrongFile(w, r, x, err, name)

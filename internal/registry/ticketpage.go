@@ -86,7 +86,8 @@ func (p *pageOf) license(ticket license.Ticket, l store.License) error {
 		Container: l.Holder, KeptFor: l.Reserved, Leaving: l.Withdrawn, Units: wire.UnitsOf(l.Terms, l.Used),
 		Activate: l.State.Available() && l.Reserved == "",
 		Return:   product.Deactivation && (l.State == license.Collecting || l.State == license.Collected) && !l.Withdrawn,
-		Continue: l.State == license.Collecting || l.State == license.Returning}
+		Continue: l.State == license.Collecting || l.State == license.Returning,
+		Split:    product.Split && l.Sold.Splits(), Origin: l.Origin}
 	if l.Holder != "" {
 		c, err := p.tx.Container(l.Holder)
 		if err != nil {

@@ -96,9 +96,14 @@
     const container = await choose();
     say("Working");
     const licenses = words(root.dataset.licenses);
+    const amounts = words(root.dataset.amounts).map((text) => {
+      const [license, seats] = text.split("=");
+      return { license, seats: Number(seats) };
+    });
+    const asked = amounts.length > 0 ? { licenses, amounts, container } : { licenses, container };
     const done = root.dataset.what === "return"
-      ? await call("/v1/return", { licenses, container }, 240)
-      : await call("/v1/activate", { tickets: words(root.dataset.tickets), licenses, container }, 240);
+      ? await call("/v1/return", asked, 240)
+      : await call("/v1/activate", { tickets: words(root.dataset.tickets), ...asked }, 240);
     const good = ["done", "already_applied"];
     const refused = (done.outcomes ?? []).filter((o) => !good.includes(o.code));
     if (refused.length > 0) throw new Fails((done.applied ?? []).length > 0 ? "Partly" : "Failed");
