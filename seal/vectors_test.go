@@ -475,6 +475,10 @@ func writeVectors(t *testing.T) {
 	counts := w.report(Receipt)
 	counts.Units = []container.Counted{{License: "lic_06bq3c8v4w9x2m5n7p1d8a", Generation: 1, Used: 250}, {License: "lic_old", Generation: 2}}
 	write("receipt-units-ok", "report", "ok", "with what was used of units", reportOf(Receipt, header{}, counts, w.keys), "payload-sha256", sum(mustEncode(counts)))
+	seats := w.report(Request)
+	seats.Wishes.Return = []license.ID{"lic_old"}
+	seats.Wishes.Amounts = []container.Amount{{License: seats.Wishes.Activate[0], Seats: 4}, {License: "lic_old", Seats: 2}}
+	write("request-seats-ok", "report", "ok", "some seats of two licenses", reportOf(Request, header{}, seats, w.keys), "payload-sha256", sum(mustEncode(seats)))
 	write("request-other-vendor", "report", "vendor_untrusted", "to another vendor", other.reportFile(Request))
 	write("request-other-environment", "report", "wrong_environment", "to the environment test", test.reportFile(Request))
 	write("request-other-signer", "report", "bad_signature", "signed with another container's key", reportOf(Request, header{}, request, second.keys))

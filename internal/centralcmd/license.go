@@ -71,6 +71,11 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	p.Field("withdrawn", "%s", either(l.Withdrawn && l.State != license.Gone, "ordered, and waits for its container", ""))
 	p.Field("replaces", "%s", l.Replaces)
 	p.Field("replaced by", "%s", l.ReplacedBy)
+	p.Field("split from", "%s", l.Origin)
+	p.Field("merged into", "%s", l.MergedInto)
+	for i, x := range l.Parts {
+		p.Field(either(i == 0, "its seats", ""), "%d in %s, %s", x.Seats, x.License, either(x.Container != "", string(x.State)+" "+string(x.Container), string(x.State)))
+	}
 	p.Field("generation", "%d", l.Generation)
 	p.Field("customer", "%s", l.Customer)
 	p.Field("order", "%s", l.Number)

@@ -80,3 +80,30 @@ func (x *box) tryProgram(w container.Wishes) {
 		x.state = next
 	}
 }
+
+// TestParts: beside a license that was split stands where its seats are; one that was
+// merged leads on.
+func TestParts(t *testing.T) {
+	s := newStage(t, sqlite(t))
+	s.account("maren", "read")
+	s.catalog("products: [{code: TEAM, name: Millwright Team, model: perpetual_multi, terms: {seats: 10}}]")
+	o := s.order("1", "Hartmann", "TEAM")
+	id := o.Licenses[0].ID
+	path := "/console/licenses/" + string(id)
+	m := s.as("maren")
+	m.get(path).is(t, http.StatusOK, "Millwright Team").lacks(t, "Where its seats are")
+	x := s.box()
+	x.program(container.Wishes{Tickets: []license.Ticket{o.Ticket}, Activate: []license.ID{id}, Amounts: []container.Amount{{License: id, Seats: 4}}})
+	s.must(s.Receipt(t.Context(), x.report(container.Wishes{})))
+	var part license.ID
+	for held := range x.state.Held {
+		part = held
+	}
+	m.get(path).is(t, http.StatusOK, "Where its seats are", "/console/licenses/"+string(part), "4 of the 10 seats of")
+	m.get("/console/licenses/"+string(part)).is(t, http.StatusOK, "Where its seats are", "Split from", path)
+	x.program(container.Wishes{Return: []license.ID{part}})
+	s.must(s.Receipt(t.Context(), x.report(container.Wishes{})))
+	m.get(path).is(t, http.StatusOK, "were merged with those of the license").lacks(t, "Where its seats are")
+	m.get("/console/licenses/"+string(part)).is(t, http.StatusOK, "Merged into", "Where its seats are", path)
+	m.get("/console/orders/"+o.Order).is(t, http.StatusOK, string(id))
+}

@@ -3,6 +3,7 @@ package licetcmd
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,6 +80,7 @@ func step(p *cli.Page, one agent.Container) {
 
 func (c *commands) licenses(p *cli.Page, one agent.Container) {
 	rows := [][]string{}
+	several := slices.ContainsFunc(one.Licenses, func(l agent.License) bool { return l.Seats > 1 })
 	for _, l := range one.Licenses {
 		state := "usable"
 		if !l.Usable {
@@ -99,13 +101,21 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 		if l.Units != nil {
 			state += ", " + unitsLeft(*l.Units)
 		}
-		rows = append(rows, []string{l.Product, id, state, until, strings.Join(l.Features, ", ")})
+		row := []string{l.Product, id, state, until, strings.Join(l.Features, ", ")}
+		if several {
+			row = slices.Insert(row, 2, strconv.FormatInt(l.Seats, 10))
+		}
+		rows = append(rows, row)
+	}
+	columns := []string{"PRODUCT", "LICENSE", "STATE", "UNTIL", "FEATURES"}
+	if several {
+		columns = slices.Insert(columns, 2, "SEATS")
 	}
 	none := "No licenses."
 	if one.Closed() {
 		none = ""
 	}
-	p.Table(none, []string{"PRODUCT", "LICENSE", "STATE", "UNTIL", "FEATURES"}, rows)
+	p.Table(none, columns, rows)
 	for _, l := range one.Returned {
 		p.Line("Returned, but the license server does not know yet: %s  %s.", l.Product, l.ID)
 	}
