@@ -19,6 +19,7 @@ import (
 
 	"licet/client"
 	"licet/container"
+	"licet/internal/meter"
 	"licet/internal/vendorapi"
 	"licet/license"
 	"licet/refusal"
@@ -263,7 +264,7 @@ func TestNoRoute(t *testing.T) {
 	c := from(t, address(40, 0))
 	routes := map[string][]string{
 		wire.PathProgram: {"POST"}, wire.PathReceipt: {"POST"}, wire.PathTime: {"GET"}, wire.PathWellKnown: {"GET"},
-		wire.PathHealth: {"GET"}, wire.PathReady: {"GET"}, vendorapi.PathGuide: {"GET"}, vendorapi.PathDescription: {"GET"},
+		wire.PathHealth: {"GET"}, wire.PathReady: {"GET"}, vendorapi.PathGuide: {"GET"}, vendorapi.PathDescription: {"GET"}, meter.Path: {"GET"},
 	}
 	res, err := c.Get(s.url + vendorapi.PathDescription)
 	must(t, err)
@@ -317,7 +318,7 @@ func TestNoRoute(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/none", "/gateway/", "/gateway/v1", "/gateway/v2/program", "/gateway/v1/program/", "/GATEWAY/v1/program", "/gateway/v1/program%00",
-		"/gateway/v1/%2e%2e/program", "/api", "/api/v2/orders", "/api/v1/", "/admin", "/debug/pprof/", "/metrics", "/.git/config", "/.env",
+		"/gateway/v1/%2e%2e/program", "/api", "/api/v2/orders", "/api/v1/", "/admin", "/debug/pprof/", "/.git/config", "/.env",
 		"/docs/assets/..%2f..%2fsecret.key", "/docs/assets/none", "/secret.key", "/licet.db", "/%ff%fe", "/" + strings.Repeat("a", 20_000),
 	} {
 		ask("GET", path, 401, 404)
