@@ -303,7 +303,7 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 
 // OwnSeats refuses a loan of seats into the container that has them.
 func OwnSeats(product string) *refusal.Refusal {
-	return refusal.New(refusal.BorrowNotAllowed, "The seats of %s are on this machine already, and are shared from here: none is borrowed into the container that they are in.", product).
+	return refusal.New(refusal.BorrowNotAllowed, "The seats of %s are on this machine already, and are shared from here: none goes into the container that it is in.", product).
 		Hinted("Programs on this machine take a seat by themselves. To take one along to another machine, run licet borrow there.")
 }
 

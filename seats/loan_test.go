@@ -483,6 +483,6 @@ func TestTransfer(t *testing.T) {
 	})
 	t.Run("not into itself", func(t *testing.T) {
 		b := newBench(t, seats.Limits{}, by(license.MovesSeats))
-		b.isRefusal(b.lend("server", move("n1", 1), root).Refused, refusal.NoLicense)
+		b.isRefusal(b.lend("server", move("n1", 1), root).Refused, refusal.BorrowNotAllowed)
 	})
 }
