@@ -296,6 +296,9 @@ type Update struct {
 	// Unrenewed are licenses that the contact does not renew: somebody has reported
 	// them lost, and it is not decided yet.
 	Unrenewed []license.ID `cbor:"15,keyasint,omitempty"`
+	// Trust is the vendor's trust bundle, as it was signed: beside an update that is
+	// written, if it is to travel with it; of one that was read, if it is a newer one.
+	Trust []byte `cbor:"-"`
 }
 
 // PlanStart is the plan hash before the first step.
