@@ -98,12 +98,13 @@ type box struct {
 	b     *book
 	keys  *seal.ContainerKeys
 	state container.State
+	trust *seal.Trust // the newest it was told of
 }
 
 func (b *book) box() *box {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(b.t, err)
-	return &box{b: b, keys: keys, state: container.NewState(keys.Serial())}
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), trust: b.trust}
 }
 
 func nonce() (n container.Nonce) { rand.Read(n[:]); return n }
@@ -113,7 +114,7 @@ func (x *box) report(w container.Wishes) []byte {
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
 	r.Wishes = w
-	file, err := seal.SealReport(x.b.trust, x.keys, r)
+	file, err := seal.SealReport(x.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
 }
@@ -121,7 +122,7 @@ func (x *box) report(w container.Wishes) []byte {
 // opened is what an update file holds.
 func (x *box) opened(file []byte) container.Update {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.b.trust)
+	v, err := seal.NewVerifier(x.trust)
 	must(x.b.t, err)
 	u, err := v.OpenUpdate(file, x.keys)
 	must(x.b.t, err)
@@ -130,16 +131,13 @@ func (x *box) opened(file []byte) container.Update {
 
 func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *refusal.Refusal) {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.b.trust)
+	v, err := seal.NewVerifier(x.trust)
 	must(x.b.t, err)
 	u, err := v.OpenUpdate(file, x.keys)
 	must(x.b.t, err)
-	var steps []container.Incoming
-	for _, s := range u.Steps {
-		in, err := v.Incoming(s)
-		must(x.b.t, err)
-		steps = append(steps, in)
-	}
+	steps, err := v.Steps(u.Steps)
+	must(x.b.t, err)
+	x.trust = v.Trust()
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
 	x.state = next
 	return changes, u.Outcomes, no
