@@ -254,6 +254,9 @@ type Report struct {
 	Hardware [][]byte `cbor:"18,keyasint,omitempty"`
 	// Lent is what a license server has out of the container's licenses.
 	Lent []Lent `cbor:"19,keyasint,omitempty"`
+	// Steps are those that the vendor's record seems to lack, oldest first, each with
+	// the bodies that are still held (docs/protocol.md R18).
+	Steps []SignedStep `cbor:"21,keyasint,omitempty"`
 }
 
 // Outcome says what became of one wish.

@@ -54,6 +54,11 @@ type private struct {
 	Lent []container.Lent `cbor:"21,keyasint,omitempty"`
 	// Wished is the number of the last loan request that asked for something.
 	Wished uint64 `cbor:"22,keyasint,omitempty"`
+
+	// Bring is one more than the last step that the vendor's record has proof of,
+	// where it lacks later ones that this container has: the next report brings them.
+	// 0 where it lacks none.
+	Bring uint64 `cbor:"24,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.

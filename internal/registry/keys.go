@@ -49,6 +49,7 @@ type keyring struct {
 	sealing      []*seal.SealingKey
 	signer       note.Signer
 	verifier     note.Verifier
+	own          *seal.Verifier // of what the issuing keys signed
 }
 
 // Init makes a vendor, its keys, and the first administrator's token. A database
@@ -176,7 +177,12 @@ func loadKeys(tx *store.Tx, secret []byte, v store.Vendor) (*keyring, error) {
 	if k.issuing == nil || len(k.sealing) == 0 || k.signer == nil {
 		return nil, errors.New("registry: the database lacks keys")
 	}
-	return k, nil
+	trust, err := seal.ParseTrust(v.Trust)
+	if err != nil {
+		return nil, err
+	}
+	k.own, err = seal.NewVerifier(trust, k.certificates...)
+	return k, err
 }
 
 // take adds one key to the ring; private is nil for a removed root.
@@ -283,7 +289,10 @@ func (r *Registry) openReport(file []byte, want ...seal.Kind) (incoming, error) 
 
 // sealAnswer makes the update file that answers the report of this exchange.
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
-	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
+	u.Container, u.Answers, u.Time, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.certificates
+	if u.Epoch == 0 {
+		u.Epoch = x.keys.epoch
+	}
 	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news
 	x.told = append([]container.Outcome{}, u.Outcomes...)
 	var key *seal.Encapsulated

@@ -4,6 +4,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -66,14 +67,11 @@ type Once struct {
 func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{cfg: cfg}
 	err := cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		var err error
-		if r.vendor, err = tx.Vendor(); errors.Is(err, store.ErrNotFound) {
-			return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
-		} else if err != nil {
-			return err
+		if half, err := tx.Restoring(); err != nil || half {
+			return cmp.Or(err, error(refusal.New(refusal.Conflict, "The database is being restored from a back-up, and that was not finished.").
+				Hinted("Run licet-central restore-backup again; it begins anew.")))
 		}
-		r.keys, err = loadKeys(tx, cfg.Secret, r.vendor)
-		return err
+		return r.load(tx)
 	})
 	if err != nil {
 		return nil, err
@@ -81,8 +79,25 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	return r, nil
 }
 
-// Ready reports whether the database answers.
-func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) }
+// load reads the vendor and the keys.
+func (r *Registry) load(tx *store.Tx) (err error) {
+	if r.vendor, err = tx.Vendor(); errors.Is(err, store.ErrNotFound) {
+		return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
+	} else if err != nil {
+		return err
+	}
+	r.keys, err = loadKeys(tx, r.cfg.Secret, r.vendor)
+	return err
+}
+
+// Ready reports whether the database answers, and this server may give out
+// licenses.
+func (r *Registry) Ready(ctx context.Context) error {
+	if err := r.cfg.DB.Ping(ctx); err != nil {
+		return err
+	}
+	return r.standing(ctx)
+}
 
 // tries is how often a transaction is run again when another one created the
 // same row at the same time.
@@ -100,6 +115,11 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) && !errors.Is(err, errAgain) {
 			if r.blocks.touched.Swap(false) {
 				r.blocks.drop()
+			}
+			if _, refused := refusal.As(err); err != nil && !refused && ctx.Err() == nil {
+				if no := r.standing(ctx); refusal.Is(no, refusal.ServerOutdated) {
+					return no // the step was refused for that
+				}
 			}
 			return err
 		}

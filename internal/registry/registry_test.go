@@ -98,6 +98,9 @@ type box struct {
 	b     *book
 	keys  *seal.ContainerKeys
 	state container.State
+
+	bodies map[license.ID][]byte // of what is held
+	bring  *uint64               // the step above which the next report brings what is kept; nil for nothing
 }
 
 func (b *book) box() *box {
@@ -113,6 +116,17 @@ func (x *box) report(w container.Wishes) []byte {
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
 	r.Wishes = w
+	if x.bring != nil {
+		for _, k := range x.state.After(*x.bring) {
+			s := container.SignedStep{Signed: k.Signed, Bodies: [][]byte{}}
+			for id, h := range x.state.Held {
+				if body := x.bodies[id]; h.Step == k.Number && body != nil {
+					s.Bodies = append(s.Bodies, body)
+				}
+			}
+			r.Steps = append(r.Steps, s)
+		}
+	}
 	file, err := seal.SealReport(x.b.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
@@ -140,8 +154,22 @@ func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *re
 		must(x.b.t, err)
 		steps = append(steps, in)
 	}
+	answers, misses := u.Answers == x.state.Asked, x.state.Misses(u)
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
+	if answers && (no == nil || u.Epoch < x.state.Epoch) {
+		if x.bring = nil; misses {
+			x.bring = &u.Acked
+		}
+	}
 	x.state = next
+	if x.bodies == nil {
+		x.bodies = map[license.ID][]byte{}
+	}
+	for _, c := range changes {
+		if c.Body != nil {
+			x.bodies[c.License] = c.Body
+		}
+	}
 	return changes, u.Outcomes, no
 }
 

@@ -210,7 +210,7 @@ func (x *exchange) situation() (container.Situation, error) {
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
 			LentStays: l.Terms.Borrow.Out == license.OutAllow,
-			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin}
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, HeldBack: l.HeldBack != ""}
 		if c.MergedInto, err = x.mergedInto(l); err != nil {
 			return s, err
 		}
@@ -263,13 +263,14 @@ func (x *exchange) stillUnknown() error {
 func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	if !x.known {
 		x.known, x.fresh = true, true
-		if err := x.log.note(evContainerSeen, map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}, x.self()); err != nil {
+		x.c.Epoch = x.keys.epoch
+		if err := x.registered(); err != nil {
 			return err
 		}
 	}
 	now := license.At(x.now)
 	n := x.c.Issued + 1
-	row := store.Step{Number: n, Time: now}
+	row := store.Step{Number: n, Time: now, Epoch: x.keys.epoch}
 	for i, op := range ops {
 		if op.Of != "" {
 			if err := x.split(op, n); err != nil {
@@ -330,6 +331,15 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 		details["lock"] = lock.String()
 	}
 	return x.log.note(evStepIssued, details, x.self())
+}
+
+// registered tells of a container that gets its row.
+func (x *exchange) registered() error {
+	details := map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}
+	if x.keys.epoch > firstEpoch {
+		details["epoch"] = x.c.Epoch
+	}
+	return x.log.note(evContainerSeen, details, x.self())
 }
 
 func operations(ops []container.Op) []map[string]any {

@@ -25,6 +25,7 @@ type Container struct {
 	Blocked    Blocked
 	Hardware   []byte           // digests of 8 bytes each of the traits that survive a new installation
 	Lent       []container.Lent // seats of its licenses that are out, by its latest report
+	Epoch      uint64           // that it is known to know (docs/protocol.md R19)
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -45,10 +46,10 @@ type Flag struct {
 }
 
 const (
-	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent from containers `
-	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent`
-	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18 where serial = $1`
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch from containers `
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware, epoch) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10, $11)`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, epoch = $19 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
@@ -61,7 +62,7 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
-		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent)
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Epoch)
 	if err == nil {
 		c.Lent, err = readLent(lent)
 	}
@@ -82,7 +83,7 @@ func readLent(text string) (lent []container.Lent, err error) {
 
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
+	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware, c.Epoch)
 }
 
 // LockContainer locks a container until the transaction ends and gives it as it
@@ -107,7 +108,7 @@ func (tx *Tx) UpdateContainer(c Container) error {
 	}
 	return tx.later(containerUpdate, 1, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
 		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
-		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent)
+		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent, c.Epoch)
 }
 
 // number is a truth value as a column holds it.
@@ -135,6 +136,7 @@ type Step struct {
 	Plan   container.Hash // after the step
 	Life   []byte         // proven by a report; nil before
 	Time   license.Time
+	Epoch  uint64
 	Ops    []StepOp
 }
 
@@ -145,35 +147,52 @@ type StepOp struct {
 }
 
 const (
-	stepInsert    = `insert into steps (container, number, signed, plan, time) values ($1, $2, $3, $4, $5)`
+	stepInsert    = `insert into steps (container, number, signed, plan, time, epoch) select $1, $2, $3, $4, $5, $6 from vendor where epoch = $6 and outdated = ''`
+	stepBrought   = `insert into steps (container, number, signed, plan, time, epoch) values ($1, $2, $3, $4, $5, $6)`
 	stepOpInsert  = `insert into step_ops (container, number, place, kind, phase, license, generation, product, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
-	stepsAfter    = `select number, signed, plan, life, time from steps where container = $1 and number > $2 order by number`
+	stepsAfter    = `select number, signed, plan, life, time, epoch from steps where container = $1 and number > $2 order by number`
 	stepOpsAfter  = `select number, kind, phase, license, generation, product, body from step_ops where container = $1 and number > $2 order by number, place`
 	stepPoint     = `select plan, life from steps where container = $1 and number = $2`
 	stepLife      = `update steps set life = $3 where container = $1 and number = $2`
 	stepsUnproven = `update steps set life = null where container = $1 and number > $2`
+	opsOfLicense  = `select kind, phase, generation from step_ops where license = $2 and container = $1 order by number, place`
 	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
 )
 
-// InsertStep appends a step to a container's log. A second step of one number
-// is refused by the database.
+// InsertStep appends a step that was signed now to a container's log. A second
+// step of one number is refused by the database, and so is one of another epoch
+// than the record's, or in a record that is known to be outdated.
 func (tx *Tx) InsertStep(serial license.Serial, s Step) error {
-	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
+	return tx.insertStep(stepInsert, serial, s)
+}
+
+// InsertBrought appends a step that the record had lost.
+func (tx *Tx) InsertBrought(serial license.Serial, s Step) error {
+	return tx.insertStep(stepBrought, serial, s)
+}
+
+func (tx *Tx) insertStep(query string, serial license.Serial, s Step) error {
+	if err := tx.later(query, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time, s.Epoch); err != nil {
 		return err
 	}
 	for i, op := range s.Ops {
-		if err := tx.later(stepOpInsert, 1, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
+		if err := tx.InsertStepOp(serial, s.Number, i, op); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// InsertStepOp stores one operation of a step.
+func (tx *Tx) InsertStepOp(serial license.Serial, number uint64, place int, op StepOp) error {
+	return tx.later(stepOpInsert, 1, serial, number, place, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes)
+}
+
 // StepsAfter returns the steps of a container above a number, with operations.
 func (tx *Tx) StepsAfter(serial license.Serial, number uint64) ([]Step, error) {
 	steps, err := collect(tx, func(scan func(...any) error) (s Step, err error) {
 		var plan []byte
-		err = scan(&s.Number, &s.Signed, &plan, &s.Life, &s.Time)
+		err = scan(&s.Number, &s.Signed, &plan, &s.Life, &s.Time, &s.Epoch)
 		copy(s.Plan[:], plan)
 		return s, err
 	}, stepsAfter, serial, number)
@@ -192,6 +211,14 @@ func (tx *Tx) StepsAfter(serial license.Serial, number uint64) ([]Step, error) {
 		s.Ops = append(s.Ops, n.op)
 	}
 	return steps, err
+}
+
+// OpsOf returns what a container's log says of a license, oldest first: of each
+// operation its kind, phase and generation.
+func (tx *Tx) OpsOf(serial license.Serial, id license.ID) ([]container.Op, error) {
+	return collect(tx, func(scan func(...any) error) (o container.Op, err error) {
+		return o, scan(&o.Kind, &o.Phase, &o.Generation)
+	}, opsOfLicense, serial, id)
 }
 
 // Point returns the plan hash after a step and the life hash proven for it, nil

@@ -47,6 +47,7 @@ type making struct {
 	time                 int64
 	Number, Customer     string
 	Added                int64
+	Resent               bool
 	TicketRecord         string `json:"ticket_record"`
 	Items                []madeItem
 	ordering
@@ -116,6 +117,10 @@ type life struct {
 	orders               []order
 	restores             []restored
 	allowed              []allowed
+
+	held  string   // why it is held back
+	item  string   // the position that claimed it; empty for that of its making
+	ended []ending // generations that ended otherwise than by a restore
 }
 
 type licenseDetails struct {
@@ -124,13 +129,21 @@ type licenseDetails struct {
 	Product          string
 	splitting
 	ordering
+	bringing
 }
 
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
 	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
-	if m != nil && m.replaces != "" && m.Kind == "replace" {
-		l.reserved = m.Container // until it gets there, or does not have to
+	gaps := v.gaps // that the license has before it
+	if m != nil {
+		if m.replaces != "" && m.Kind == "replace" {
+			l.reserved = m.Container // until it gets there, or does not have to
+		}
+		if m.Resent {
+			l.held = "resent"
+		}
+		gaps = v.gapsAfter(m.event)
 	}
 	l.begins(m, item)
 	parsed := map[string]licenseDetails{}
@@ -147,6 +160,13 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
 			return l.mayMove(e, d)
 		}
+		held := l.held
+		if len(gaps) > 0 && gaps[0].event < e.ID && withVendor(l.state) {
+			held = heldBack
+		}
+		if isGap(e.Name) {
+			return l.fitsGap(e, d, held)
+		}
 		if d.From != l.state || d.Generation != l.generation {
 			return false
 		}
@@ -159,7 +179,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		}
 		switch e.Name {
 		case "put_issued":
-			free := l.withdrawn == 0 && (l.reserved == "" || l.reserved == where)
+			free := l.withdrawn == 0 && held == "" && (l.reserved == "" || l.reserved == where)
 			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
 		case "change_issued":
 			return mine && d.Step > l.step && d.Seats == l.seats
@@ -178,6 +198,10 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 	}
 	arrange(events, fits, func(e store.SubjectEvent, fit bool) {
 		d := parsed[e.ID]
+		for len(gaps) > 0 && gaps[0].event < e.ID {
+			l.holdBack()
+			gaps = gaps[1:]
+		}
 		if !fit {
 			v.find("events", e.ID, "", "", "", "%s (%s to %s) of license %s does not follow from the events before it, after which it is %s", e.Name, d.From, d.To, id, l.state)
 		}
@@ -190,6 +214,10 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		}
 		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
 			l.moves(e, d)
+			return
+		}
+		if isGap(e.Name) {
+			v.gapEvent(&l, id, e, d)
 			return
 		}
 		where := l.holder
@@ -212,15 +240,19 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 				l.reserved = ""
 			}
 		case "drop_confirmed", "taken_back":
+			l.held = d.HeldBack
 			l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return o.kind != "kill" && o.container == where })
 		case "restored", "lost":
 			v.ends(&l, id, e, d)
-			l.generation++
+			l.generation = max(l.generation, v.epochAt(e.ID)) + 1
 		case "withdrawn":
 			l.dropOrders()
-			l.withdrawn, l.reserved, l.replacedBy = 1, "", cmp.Or(d.With, l.replacedBy)
+			l.withdrawn, l.reserved, l.replacedBy, l.held = 1, "", cmp.Or(d.With, l.replacedBy), ""
 		}
 	})
+	for range gaps {
+		l.holdBack()
+	}
 	return l
 }
 
@@ -315,6 +347,7 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	v.same("licenses", row.ID, "withdrawn", row.Withdrawn, l.withdrawn, told)
 	v.same("licenses", row.ID, "reserved", row.Reserved, l.reserved, told)
 	v.same("licenses", row.ID, "replaced_by", row.ReplacedBy, l.replacedBy, told)
+	v.same("licenses", row.ID, "held_back", row.HeldBack, l.held, told)
 	replaces, origin := "", ""
 	if m != nil {
 		replaces, origin = m.replaces, m.part.Whole
@@ -332,7 +365,12 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 		v.find("licenses", row.ID, "features", row.Features, "", "they cannot be read: %v", err)
 	}
 	if m != nil {
-		v.bought(row, *m, l.activated, terms, features)
+		position := row.Item
+		if l.item != "" {
+			v.same("licenses", row.ID, "item", row.Item, l.item, told)
+			position = unclaimed(row.Product)
+		}
+		v.bought(row, *m, position, l.activated, terms, features)
 	}
 	v.logged(row, l, ops)
 	v.held(row, m, terms.part(row.Seats), features, ops)
@@ -349,12 +387,12 @@ func (v *run) place(row store.RawLicense) {
 }
 
 // bought holds what was sold against the event of the order.
-func (v *run) bought(row store.RawLicense, m making, activated int64, t terms, features []string) {
+func (v *run) bought(row store.RawLicense, m making, position string, activated int64, t terms, features []string) {
 	v.same("licenses", row.ID, "order_id", row.OrderID, m.order, "event %s", m.event)
 	v.same("licenses", row.ID, "ticket_id", row.TicketID, m.ticket, "event %s", m.event)
 	v.same("licenses", row.ID, "created", moment(row.Created), moment(m.time), "event %s", m.event)
 	for i, it := range m.Items {
-		if it.Position != row.Item {
+		if it.Position != position {
 			continue
 		}
 		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
@@ -384,6 +422,7 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 		switch {
 		case i+1 < len(ops) && ops[i+1].Container == o.Container:
 		case o.Generation < l.generation: // of a copy that was lost
+		case o.ContainerEpoch < v.epoch && o.Container != row.Holder.String: // not in contact since a back-up was restored
 		case o.Kind == 1:
 			with = append(with, o)
 		case o.Number <= o.Acked:

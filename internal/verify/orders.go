@@ -72,6 +72,15 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	var created *making
 	for _, e := range events {
 		m := v.making(e)
+		if e.Name == "license_claimed" {
+			var d struct{ Position, Product string }
+			v.details(e, &d)
+			sold[d.Position]++
+			if sold[unclaimed(d.Product)]--; sold[unclaimed(d.Product)] == 0 {
+				delete(sold, unclaimed(d.Product))
+			}
+			continue
+		}
 		if e.Name != "split" { // which changes no sum
 			for i, it := range m.Items {
 				n, _ := m.terms[i]["seats"].(int64)

@@ -156,8 +156,10 @@ type run struct {
 	root     ed25519.PublicKey
 	issuing  map[[16]byte]issuer
 	epoch    int64
+	outdated string
 	created  int64
 	auditKey note.Verifier
+	gaps     []gap // by the events, oldest first
 
 	accepted map[string][]int64 // containers that staff accepted, and at which steps
 	proofs   map[string]proof   // of the flags, by id
@@ -166,6 +168,12 @@ type run struct {
 	blocks  map[int64]block  // the block list by the events, by the numbers with which entries came
 	waiting map[string]int64 // orders that are not carried out, by container
 	counted map[string]int64 // the same by the containers' rows
+}
+
+// gap is a return from a back-up, as its event tells of it.
+type gap struct {
+	event                              string
+	epoch, list, since, opened, closed int64
 }
 
 type issuer struct {
