@@ -116,13 +116,11 @@ func Show(k Known, serial license.Serial, before, gap []Op) (Showing, license.Ge
 	return Back, top
 }
 
-// Misses reports whether an answer shows that the vendor's record lacks steps which
-// the container has applied: it is of another epoch than the container knows, or
-// knows of less than it did before. The container then brings its steps above the
-// answer's acknowledged number.
-func (s State) Misses(u Update) bool {
-	return u.Acked < s.Number && (u.Acked < s.Acked || u.Epoch != s.Epoch)
-}
+// Misses reports whether an answer to the container's latest report shows that the
+// vendor's record lacks steps which the container has applied: a report proves all of
+// them (docs/protocol.md R7), and the answer does not say so. The container then
+// brings its steps above the answer's acknowledged number.
+func (s State) Misses(u Update) bool { return u.Acked < s.Number }
 
 // After returns the signed bytes of the kept steps above a number, oldest first.
 func (s State) After(number uint64) (steps []KeptStep) {

@@ -20,7 +20,7 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 	}
 	now := r.cfg.Now()
 	err = r.write(ctx, func(tx *store.Tx) error {
-		c, err := tx.LockContainer(serial)
+		c, err := r.lockContainer(tx, serial)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound("container", string(serial))
 		}

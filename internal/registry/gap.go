@@ -137,6 +137,20 @@ func staleRecord(why string) *refusal.Refusal {
 	return refusal.New(refusal.ServerOutdated, "The server's record is not the newest one: %s. It hands out nothing until that is settled.", why)
 }
 
+// lockContainer locks a container for a decision, which a server makes only in the
+// epoch of the record.
+func (r *Registry) lockContainer(tx *store.Tx, serial license.Serial) (store.Container, error) {
+	c, err := tx.LockContainer(serial)
+	if err == nil && c.Record != r.keys.epoch {
+		return c, restoredMeanwhile()
+	}
+	return c, err
+}
+
+func restoredMeanwhile() *refusal.Refusal {
+	return refusal.New(refusal.ServerOutdated, "The record was restored from a back-up while this server ran.").Hinted("Start the server again.")
+}
+
 // standing refuses to go on where this server must hand out nothing: its record is
 // known to be outdated, or came back from a back-up while it ran.
 func (r *Registry) standing(ctx context.Context) error {
@@ -151,7 +165,7 @@ func (r *Registry) standing(ctx context.Context) error {
 	case v.Outdated != "":
 		return staleRecord(v.Outdated)
 	case v.Epoch != r.keys.epoch:
-		return refusal.New(refusal.ServerOutdated, "The record was restored from a back-up while this server ran.").Hinted("Start the server again.")
+		return restoredMeanwhile()
 	}
 	return nil
 }
@@ -275,7 +289,7 @@ func (x *exchange) bring(steps []container.Brought) (missing string, err error) 
 	}
 	x.unproven = slices.DeleteFunc(x.unproven, func(s store.Step) bool { return s.Number <= r.Number })
 	for _, body := range lost {
-		if err := x.sellAgain(body); err != nil {
+		if err := x.sellAgain(body, lost); err != nil {
 			return "", err
 		}
 	}
@@ -477,6 +491,13 @@ func (x *exchange) show(id license.ID, steps []container.Brought) error {
 	if err := x.killHere(l, gap, details); err != nil {
 		return err
 	}
+	if body, ok := firstBody(puts, id); ok && l.Activated == 0 { // of a copy that counts no more, too
+		l.Activated, l.Terms = body.Activated, body.Terms
+		x.licenses[id] = l
+		if err := x.tx.MoveLicense(l.State, l); err != nil {
+			return err
+		}
+	}
 	details["shows"], details["to"], details["holder"] = shows.String(), l.State, l.Holder
 	details["generation"], details["step"] = l.Generation, l.Step
 	details["held_back"], details["activated"] = l.HeldBack, int64(l.Activated)
@@ -630,6 +651,16 @@ func (x *exchange) place(l store.License, shows container.Showing, generation li
 	}
 	x.licenses[l.ID] = l
 	return x.tx.MoveLicense(old, l)
+}
+
+// firstBody is the first body of a license that was brought with a step.
+func firstBody(puts []container.Brought, id license.ID) (body container.Body, ok bool) {
+	for _, b := range puts {
+		if body, ok = bodyIn(b, id); ok {
+			return body, true
+		}
+	}
+	return body, false
 }
 
 // bodyIn is the body of a license that a step puts, if it was brought.

@@ -440,8 +440,9 @@ func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position s
 
 // sellAgain makes a license anew of which a container brought the body, and its
 // order and ticket if they were lost as well. If the order was sent again meanwhile,
-// it takes the place of one that was made for it then and is still with the vendor.
-func (x *exchange) sellAgain(b container.Body) error {
+// it takes the place of one that was made for it then and is still with the vendor;
+// all are the ones that come with it.
+func (x *exchange) sellAgain(b container.Body, all []container.Body) error {
 	g, err := x.tx.Gap()
 	if err != nil {
 		return err
@@ -463,7 +464,8 @@ func (x *exchange) sellAgain(b container.Body) error {
 	extra := false
 	var instead *store.License
 	for i, s := range sold {
-		if s.Product != b.Product || s.Created < g.Opened || strings.HasPrefix(s.Item, unclaimed("")) {
+		mine := slices.ContainsFunc(all, func(o container.Body) bool { return o.License == s.ID })
+		if mine || s.Product != b.Product || s.Created < g.Opened || strings.HasPrefix(s.Item, unclaimed("")) {
 			continue
 		}
 		extra = true // more are out than were sold, unless one of them is free

@@ -255,7 +255,7 @@ func flagged(c store.Container) *refusal.Refusal {
 // that is stored only if something is granted.
 func (x *exchange) open() error {
 	var err error
-	x.c, err = x.tx.LockContainer(x.in.serial)
+	x.c, err = x.lockContainer(x.tx, x.in.serial)
 	x.known = err == nil
 	x.now = x.cfg.Now() // under the lock, so that what happened earlier is dated earlier
 	x.log.now = x.now

@@ -26,6 +26,7 @@ type Container struct {
 	Hardware   []byte           // digests of 8 bytes each of the traits that survive a new installation
 	Lent       []container.Lent // seats of its licenses that are out, by its latest report
 	Epoch      uint64           // that it is known to know (docs/protocol.md R19)
+	Record     uint64           // the epoch of the record itself; set by LockContainer
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -48,21 +49,25 @@ type Flag struct {
 const (
 	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch from containers `
 	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware, epoch) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10, $11)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch, (select epoch from vendor)`
+	containerLocked   = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, epoch, (select epoch from vendor) from containers where serial = $1`
 	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, epoch = $19 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
 
-func scanContainer(scan func(...any) error) (Container, error) {
+func scanContainer(scan func(...any) error) (Container, error) { return scanContainerAnd(scan) }
+
+// scanContainerAnd scans a container and the columns behind it.
+func scanContainerAnd(scan func(...any) error, behind ...any) (Container, error) {
 	var c Container
 	var plan, life, flagLife []byte
 	var acceptable, closed int64
 	var lent string
-	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
+	err := scan(append([]any{&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
-		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Epoch)
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Epoch}, behind...)...)
 	if err == nil {
 		c.Lent, err = readLent(lent)
 	}
@@ -89,7 +94,10 @@ func (tx *Tx) InsertContainer(c Container) error {
 // LockContainer locks a container until the transaction ends and gives it as it
 // is then; ErrNotFound if it is not registered.
 func (tx *Tx) LockContainer(serial license.Serial) (Container, error) {
-	return scanContainer(tx.lock(containerLock, containerBySerial, serial).Scan)
+	var record uint64
+	c, err := scanContainerAnd(tx.lock(containerLock, containerLocked, serial).Scan, &record)
+	c.Record = record
+	return c, err
 }
 
 // UpdateContainer stores everything of a container that can change.

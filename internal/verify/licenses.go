@@ -465,6 +465,9 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 func (v *run) held(row store.RawLicense, m *making, t terms, features []string, ops []store.RawOp) {
 	var last *store.RawOp
 	for i, o := range ops {
+		if v.epoch > 1 && o.Generation < row.Generation {
+			continue // brought back, it may be of before what the row tells
+		}
 		// The log of the holder is asked before others.
 		if o.Kind == 1 && (last == nil || o.Container == row.Holder.String || last.Container != row.Holder.String) {
 			last = &ops[i]
