@@ -166,6 +166,7 @@ type Body struct {
 	Order        string             `cbor:"11,keyasint"` // the order's number
 	Activated    license.Time       `cbor:"12,keyasint"` // first activation, from which terms were frozen
 	Terms        license.Terms      `cbor:"13,keyasint"`
+	Of           license.ID         `cbor:"15,keyasint,omitempty"` // the license that it is a part of; empty for one that is no part
 }
 
 // SignedStep is a step as it travels and is kept: the vendor's signed bytes and

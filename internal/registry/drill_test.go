@@ -15,6 +15,7 @@ import (
 	"licet/internal/registry"
 	"licet/license"
 	"licet/refusal"
+	"licet/seal"
 	"licet/wire"
 )
 
@@ -47,7 +48,11 @@ func (d *drill) ticket() license.Ticket {
 
 func (d *drill) wish(x *box) (w container.Wishes) {
 	if rapid.Bool().Draw(d.rt, "activate") {
-		w.Tickets = []license.Ticket{d.ticket()}
+		o := d.orders[d.of(len(d.orders), "order")]
+		w.Tickets = []license.Ticket{o.Ticket}
+		if l := o.Licenses[0]; l.Product == "TEAM" && rapid.Bool().Draw(d.rt, "some") {
+			w = some(o.Ticket, l.ID, int64(rapid.IntRange(1, 6).Draw(d.rt, "seats")))
+		}
 	}
 	held := []license.ID{}
 	for id := range x.state.Held {
@@ -57,6 +62,9 @@ func (d *drill) wish(x *box) (w container.Wishes) {
 	for _, id := range held {
 		if rapid.IntRange(0, 2).Draw(d.rt, "return") == 0 {
 			w.Return = append(w.Return, id)
+			if x.state.Held[id].Product == "TEAM" && rapid.Bool().Draw(d.rt, "a part") {
+				w.Amounts = append(w.Amounts, container.Amount{License: id, Seats: int64(rapid.IntRange(1, 6).Draw(d.rt, "back"))})
+			}
 		}
 	}
 	w.Pending = w.None()
@@ -110,7 +118,7 @@ func (d *drill) once() string {
 
 func (d *drill) sell() {
 	d.tick()
-	product := rapid.SampledFrom([]string{"CAD", "AUTO", "BACK", "YEAR"}).Draw(d.rt, "product")
+	product := rapid.SampledFrom([]string{"CAD", "AUTO", "BACK", "YEAR", "TEAM", "TEAM"}).Draw(d.rt, "product")
 	req := wire.OrderRequest{Number: fmt.Sprint("order ", len(d.sold)), Customer: "Buyer",
 		Items: []wire.OrderItem{{Product: product, Quantity: int64(rapid.IntRange(1, 2).Draw(d.rt, "quantity"))}}}
 	d.sold = append(d.sold, req)
@@ -234,7 +242,7 @@ func few(t *testing.T, n int, property func(*rapid.T)) {
 
 func newDrill(t *testing.T, rt *rapid.T, url string) *drill {
 	b := newBook(t, opened(t, url))
-	_, err := b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: lossYAML})
+	_, err := b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: lossYAML + strings.TrimPrefix(partsYAML, "\nproducts:\n")})
 	must(t, err)
 	return &drill{book: b, rt: rt, files: map[*box][][]byte{}}
 }
@@ -285,7 +293,9 @@ func (d *drill) agrees() {
 			d.rt.Fatalf("%s is at step %d, the record says %d", x.state.Serial, x.state.Number, c.Acked)
 		}
 		for id, h := range x.state.Held {
-			if l := d.license(id); l.Generation != h.Generation || l.Container != x.state.Serial || l.HeldBack != "" {
+			body, err := seal.DecodeBody(x.bodies[id])
+			must(d.t, err)
+			if l := d.license(id); l.Generation != h.Generation || l.Container != x.state.Serial || l.HeldBack != "" || l.Terms.Seats != body.Terms.Seats {
 				d.rt.Fatalf("%s holds generation %d of %s; the record: %s in %s, generation %d", x.state.Serial, h.Generation, id, l.State, l.Container, l.Generation)
 			}
 		}

@@ -36,6 +36,8 @@ const (
 	evContainerSettled   = "container_settled"
 	evStepsBrought       = "steps_brought"
 	evLicenseBrought     = "license_brought"
+	evSeatsBrought       = "seats_brought"
+	evCopyEnded          = "copy_ended"
 	evLicenseClaimed     = "license_claimed"
 	evLicenseReleased    = "license_released"
 	evHoldLifted         = "hold_lifted"
@@ -116,6 +118,8 @@ var sentences = map[string]string{
 	evContainerSettled:   "The container knows that the server was restored from a back-up; what was signed for it before that and not applied is worth nothing now.",
 	evStepsBrought:       "The container brought its steps up to {to}, which the server had lost when it was restored from a back-up.",
 	evLicenseBrought:     "The container's own steps showed where {product} is: it was {from}, it is {to}.",
+	evSeatsBrought:       "{seats} seats of {product} belong to another part: a container brought what the server had lost.",
+	evCopyEnded:          "The container has {seats} seats of {product} that others have got since; its copy counts no more.",
 	evLicenseClaimed:     "{product} was brought back before its order; it belongs to the order's position {position} now.",
 	evLicenseReleased:    "{product} was released in generation {generation}; a copy of generation {was} that somebody got before the server was restored counts no more.",
 	evHoldLifted:         "{product} is no longer held back: {because}.",

@@ -179,13 +179,10 @@ func (x *exchange) close(l container.Log) (container.Standing, error) {
 	switch {
 	case !old || len(r.Steps) == 0 && r.Number > l.Issued:
 		why = ""
+	case x.in.cannot != "":
+		why, x.reason = x.in.cannot, x.in.cannot
 	case why == "":
-		missing, err := x.bring(steps)
-		if err != nil || missing == "" {
-			return container.InStep, err
-		}
-		why = fmt.Sprintf("It brings licenses of the product %s, which this server does not know any more.", missing)
-		x.reason = why
+		return container.InStep, x.bring(steps)
 	default:
 		x.reason = "What it brings does not close the gap: " + why + "."
 	}
@@ -253,10 +250,25 @@ func (x *exchange) liftHold(l store.License, because string) error {
 	return x.log.note(evHoldLifted, map[string]any{"because": because, "product": l.Product}, about(ofLicense, string(l.ID)), x.self())
 }
 
+// cannotBring says why steps cannot be taken in. Nothing of the exchange stays; it is
+// run again without them.
+type cannotBring string
+
+func (why cannotBring) Error() string { return string(why) }
+
+// contact runs a contact of a container.
+func (r *Registry) contact(ctx context.Context, in *incoming, fn func(*store.Tx) error) error {
+	err := r.write(ctx, fn)
+	if why, cannot := errors.AsType[cannotBring](err); cannot {
+		in.cannot = string(why)
+		err = r.write(ctx, fn)
+	}
+	return err
+}
+
 // bring takes steps into the record that it had lost, up to the report's number
-// (docs/protocol.md R18). If the licenses of a product that is not there any more
-// are among them, it names the product and changes nothing.
-func (x *exchange) bring(steps []container.Brought) (missing string, err error) {
+// (docs/protocol.md R18).
+func (x *exchange) bring(steps []container.Brought) error {
 	r := x.in.report
 	var ids []license.ID
 	for _, b := range steps {
@@ -265,56 +277,63 @@ func (x *exchange) bring(steps []container.Brought) (missing string, err error) 
 		}
 	}
 	if err := x.lock(slices.Concat(licensesOf(x.unproven, r.Number), ids, x.wished)); err != nil {
-		return "", err
+		return err
 	}
-	lost, missing, err := x.lostLicenses(steps)
-	if err != nil || missing != "" {
-		return missing, err
+	lost, err := x.lostLicenses(steps)
+	if err != nil {
+		return err
 	}
 	if !x.known {
 		x.known, x.fresh = true, false
 		if err := x.registered(); err != nil {
-			return "", err
+			return err
 		}
 		if err := x.tx.InsertContainer(x.c); err != nil {
-			return "", err
+			return err
 		}
 	}
 	for _, s := range x.unproven {
 		if s.Number <= r.Number {
 			if err := x.confirmStep(s); err != nil {
-				return "", err
+				return err
 			}
 		}
 	}
 	x.unproven = slices.DeleteFunc(x.unproven, func(s store.Step) bool { return s.Number <= r.Number })
+	parts, lost, err := x.partsBrought(steps, lost)
+	if err != nil {
+		return err
+	}
 	for _, body := range lost {
 		if err := x.sellAgain(body, lost); err != nil {
-			return "", err
+			return err
 		}
+	}
+	if err := x.broughtSeats(parts); err != nil {
+		return err
 	}
 	from := x.c.Acked + 1
 	told, err := x.append(steps)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := x.tx.ProveLife(x.in.serial, r.Number, r.Life); err != nil {
-		return "", err
+		return err
 	}
 	x.c.Acked, x.c.AckedLife, x.c.Challenge = r.Number, r.Life, nil
 	if err := x.log.note(evStepsBrought, map[string]any{"from": from, "to": r.Number, "life": hex.EncodeToString(r.Life[:]), "steps": told}, x.self()); err != nil {
-		return "", err
+		return err
 	}
 	x.cfg.Log.Warn("a container brought steps that the record had lost", "container", x.in.serial, "steps", len(steps), "to", r.Number)
 	if err := x.broughtLock(steps); err != nil {
-		return "", err
+		return err
 	}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
 		if _, known := x.licenses[id]; !known {
 			continue
 		}
 		if err := x.show(id, steps); err != nil {
-			return "", err
+			return err
 		}
 	}
 	held, err := x.tx.LicensesWith(x.in.serial)
@@ -325,13 +344,12 @@ func (x *exchange) bring(steps []container.Brought) (missing string, err error) 
 			x.licenses[l.ID] = l
 		}
 	}
-	return "", err
+	return err
 }
 
 // lostLicenses are the bodies of licenses that the record does not know and that
-// the container still holds; the last of each. It names a product that is not
-// there.
-func (x *exchange) lostLicenses(steps []container.Brought) (lost []container.Body, missing string, err error) {
+// the container still holds; the last of each.
+func (x *exchange) lostLicenses(steps []container.Brought) (lost []container.Body, err error) {
 	bodies := map[license.ID]container.Body{}
 	for _, b := range steps {
 		for _, op := range b.Step.Ops {
@@ -341,7 +359,7 @@ func (x *exchange) lostLicenses(steps []container.Brought) (lost []container.Bod
 			}
 			body, err := seal.DecodeBody(raw)
 			if err != nil {
-				return nil, "", err
+				return nil, err
 			}
 			if body.License == op.License && body.Container == x.in.serial {
 				bodies[op.License] = body
@@ -351,13 +369,13 @@ func (x *exchange) lostLicenses(steps []container.Brought) (lost []container.Bod
 	for _, id := range slices.Sorted(maps.Keys(bodies)) {
 		switch _, err := x.product(bodies[id].Product); {
 		case errors.Is(err, store.ErrNotFound):
-			return nil, bodies[id].Product, nil
+			return nil, cannotBring(fmt.Sprintf("It brings licenses of the product %s, which this server does not know any more.", bodies[id].Product))
 		case err != nil:
-			return nil, "", err
+			return nil, err
 		}
 		lost = append(lost, bodies[id])
 	}
-	return lost, "", nil
+	return lost, nil
 }
 
 // append stores steps that the record had lost, with the operations whose licenses
@@ -492,7 +510,7 @@ func (x *exchange) show(id license.ID, steps []container.Brought) error {
 		return err
 	}
 	if body, ok := firstBody(puts, id); ok && l.Activated == 0 { // of a copy that counts no more, too
-		l.Activated, l.Terms = body.Activated, body.Terms
+		l = l.Activate(body.Activated)
 		x.licenses[id] = l
 		if err := x.tx.MoveLicense(l.State, l); err != nil {
 			return err
@@ -500,7 +518,7 @@ func (x *exchange) show(id license.ID, steps []container.Brought) error {
 	}
 	details["shows"], details["to"], details["holder"] = shows.String(), l.State, l.Holder
 	details["generation"], details["step"] = l.Generation, l.Step
-	details["held_back"], details["activated"] = l.HeldBack, int64(l.Activated)
+	details["held_back"], details["activated"], details["withdrawn"] = l.HeldBack, l.Activated, l.Withdrawn
 	return x.log.note(evLicenseBrought, details, subjects...)
 }
 
@@ -634,8 +652,8 @@ func (x *exchange) place(l store.License, shows container.Showing, generation li
 		if len(puts) > 0 {
 			put := puts[len(puts)-1]
 			l.Step = put.Step.Number
-			if body, ok := bodyIn(put, l.ID); ok {
-				l.Activated, l.Terms = body.Activated, body.Terms
+			if body, ok := bodyIn(put, l.ID); ok && l.Activated == 0 {
+				l = l.Activate(body.Activated)
 			}
 		}
 	case container.Back:

@@ -69,14 +69,7 @@ func (b *book) restored(file []byte, url string) *book {
 	return &n
 }
 
-// clean verifies the whole record with code of its own.
-func (b *book) clean() {
-	b.t.Helper()
-	for _, f := range b.findings() {
-		b.t.Errorf("verify: %s", f)
-	}
-}
-
+// findings are what the verifier finds, with code of its own.
 func (b *book) findings() []verify.Finding {
 	_, err := b.Sequence(context.Background())
 	must(b.t, err)

@@ -429,7 +429,7 @@ func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position s
 		if err := tx.ClaimLicense(l); err != nil {
 			return n, err
 		}
-		if err := log.note(evLicenseClaimed, map[string]any{"position": position, "product": product},
+		if err := log.note(evLicenseClaimed, map[string]any{"position": position, "product": product, "seats": l.Terms.Seats},
 			about(ofLicense, string(l.ID)), about(ofOrder, o.ID)); err != nil {
 			return n, err
 		}
@@ -459,7 +459,7 @@ func (x *exchange) sellAgain(b container.Body, all []container.Body) error {
 	if err != nil {
 		return err
 	}
-	l := store.License{ID: b.License, OrderID: o.ID, TicketID: t.ID, Product: b.Product, Item: unclaimed(b.Product), Features: b.Features, Terms: b.Terms,
+	l := store.License{ID: b.License, OrderID: o.ID, TicketID: t.ID, Product: b.Product, Item: unclaimed(b.Product), Features: b.Features, Terms: b.Terms, Sold: b.Terms,
 		State: license.NotCollected, Generation: 1, Created: license.At(x.now), HeldBack: store.HeldResent}
 	extra := false
 	var instead *store.License

@@ -62,7 +62,7 @@ func (r *Registry) answer(ctx context.Context, in incoming) (out wire.Carried, e
 	}
 	in.key = &key
 	var stale *refusal.Refusal
-	err = r.write(ctx, func(tx *store.Tx) error {
+	err = r.contact(ctx, &in, func(tx *store.Tx) error {
 		x := r.exchange(tx, in)
 		answer, err := x.program()
 		stale = x.stale
@@ -103,7 +103,7 @@ func (r *Registry) Receipt(ctx context.Context, file []byte) error {
 // confirmed takes in a receipt that was opened.
 func (r *Registry) confirmed(ctx context.Context, in incoming) (err error) {
 	var no *refusal.Refusal
-	err = r.write(ctx, func(tx *store.Tx) error {
+	err = r.contact(ctx, &in, func(tx *store.Tx) error {
 		no, err = r.exchange(tx, in).receipt()
 		return err
 	})
@@ -122,6 +122,7 @@ type incoming struct {
 	hash   [32]byte
 	heard  heard               // what the answer is to tell of the block list
 	key    **seal.Encapsulated // for the answer
+	cannot string              // why the steps that it brings cannot be taken in
 }
 
 // exchange is one contact of one container, inside one transaction.

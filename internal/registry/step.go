@@ -365,6 +365,6 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 	return container.Body{
 		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,
 		Product: p.Code, Name: p.Name, Features: l.Features, Tolerance: p.Binding, Repair: p.Repair,
-		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms,
+		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms, Of: l.Origin,
 	}, nil
 }

@@ -19,8 +19,7 @@ type bringing struct {
 	Listed     int64    // the generation that an entry of the block list names
 	Kill       int64    // the generation of a copy that is to go from the container
 	HeldBack   string   `json:"held_back"`
-	Activated  int64
-	Again      bool // its withdrawal is ordered where it is now
+	Again      bool     // its withdrawal is ordered where it is now
 	Position   string
 	Holder     string
 }
@@ -57,7 +56,7 @@ func (l *life) holdBack() {
 }
 
 func isGap(name string) bool {
-	return slices.Contains([]string{"license_brought", "license_released", "hold_lifted", "license_claimed"}, name)
+	return slices.Contains([]string{"license_brought", "license_released", "hold_lifted", "license_claimed", "seats_brought", "copy_ended"}, name)
 }
 
 // fitsGap says whether an event may follow what was before it.
@@ -69,6 +68,10 @@ func (l *life) fitsGap(e store.SubjectEvent, d licenseDetails, held string) bool
 		return withVendor(l.state) && held != "" && d.Was == l.generation && d.Generation > d.Was
 	case "hold_lifted":
 		return held != ""
+	case "copy_ended":
+		return d.Was == l.generation && d.Generation > d.Was
+	case "seats_brought":
+		return d.Of != l.id || d.splitting.Had == l.seats && d.Left >= 0 && d.Left == l.seats-d.Seats
 	}
 	return l.item == "" && d.Position != ""
 }
@@ -90,6 +93,23 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 		return
 	case "license_claimed":
 		l.item = d.Position
+		return
+	case "copy_ended":
+		if l.generation = d.Generation; withContainer(l.state) && withVendor(d.To) {
+			l.state, l.holder, l.held = d.To, "", d.HeldBack
+		}
+		return
+	case "seats_brought":
+		if l.activated == 0 {
+			l.activated = int64(d.Activated)
+		}
+		if d.Of != id {
+			l.seats += d.Seats
+			return
+		}
+		if l.seats -= d.Seats; l.seats == 0 && d.Seats > 0 {
+			l.state, l.holder, l.step, l.held, l.mergedInto = "gone", "", 0, "", d.Part
+		}
 		return
 	case "license_released":
 		for _, c := range d.Containers {
@@ -133,7 +153,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 	if d.Kill != 0 {
 		kill(where, d.Kill)
 	}
-	l.state, l.generation, l.step, l.held, l.activated, l.holder = d.To, d.Generation, d.Step, d.HeldBack, d.Activated, ""
+	l.state, l.generation, l.step, l.held, l.activated, l.holder = d.To, d.Generation, d.Step, d.HeldBack, int64(d.Activated), ""
 	if withContainer(d.To) {
 		l.holder = d.Holder
 	}

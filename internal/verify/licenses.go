@@ -71,6 +71,8 @@ func makes(e store.SubjectEvent, license string) bool {
 		return true
 	case "replacement_ordered", "split":
 		return e.Find("license") != license
+	case "seats_brought":
+		return e.Find("license") != license && strings.Contains(e.Details, `"made":true`)
 	case "withdrawn":
 		first := e.Find("license")
 		return first != "" && first != license
@@ -83,7 +85,7 @@ func (v *run) making(e store.SubjectEvent) *making {
 	if !v.details(e, m) {
 		return m
 	}
-	if e.Name == "split" {
+	if e.Name == "split" || makes(e, "") && e.Name == "seats_brought" {
 		v.details(e, &m.part)
 		m.ticket, m.Added = m.Ticket, 1
 		m.Items = append(m.Items, madeItem{Product: m.part.Product, Position: m.part.Position, Asked: 1, Terms: m.Terms, Features: m.Features})
@@ -118,6 +120,7 @@ type life struct {
 	restores             []restored
 	allowed              []allowed
 
+	id    string
 	held  string   // why it is held back
 	item  string   // the position that claimed it; empty for that of its making
 	ended []ending // generations that ended otherwise than by a restore
@@ -134,7 +137,7 @@ type licenseDetails struct {
 
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
-	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}}
+	l := life{id: id, state: "not_collected", generation: 1, issued: map[string]bool{}}
 	gaps := v.gaps // that the license has before it
 	if m != nil {
 		if m.replaces != "" && m.Kind == "replace" {
@@ -143,7 +146,17 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if m.Resent {
 			l.held = "resent"
 		}
+		if m.part.HeldBack != "" {
+			l.held = m.part.HeldBack
+		}
 		gaps = v.gapsAfter(m.event)
+	}
+	if m != nil && !slices.ContainsFunc(m.Items, func(it madeItem) bool { return it.Position == item }) {
+		for _, e := range events {
+			if e.Name == "license_claimed" && len(m.Items) == 1 {
+				item = m.Items[0].Position // it was brought back before its order
+			}
+		}
 	}
 	l.begins(m, item)
 	parsed := map[string]licenseDetails{}
@@ -467,6 +480,9 @@ func (v *run) held(row store.RawLicense, m *making, t terms, features []string, 
 	for i, o := range ops {
 		if v.epoch > 1 && o.Generation < row.Generation {
 			continue // brought back, it may be of before what the row tells
+		}
+		if o.ContainerEpoch < v.epoch {
+			continue // its seats may have been found elsewhere since
 		}
 		// The log of the holder is asked before others.
 		if o.Kind == 1 && (last == nil || o.Container == row.Holder.String || last.Container != row.Holder.String) {
