@@ -19,7 +19,8 @@ type bringing struct {
 	Listed     int64    // the generation that an entry of the block list names
 	Kill       int64    // the generation of a copy that is to go from the container
 	HeldBack   string   `json:"held_back"`
-	Again      bool     // its withdrawal is ordered where it is now
+	Withdrawn  bool
+	Again      bool // its withdrawal is ordered where it is now
 	Position   string
 	Holder     string
 }
@@ -157,7 +158,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 	if withContainer(d.To) {
 		l.holder = d.Holder
 	}
-	if d.To == "gone" {
+	if l.withdrawn = 0; d.Withdrawn {
 		l.withdrawn = 1
 	}
 	if d.Again {
