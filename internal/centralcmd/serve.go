@@ -180,7 +180,9 @@ func Handler(reg *registry.Registry, site *look.Site, m *meter.Meter, log *slog.
 	mux.Handle(console.Prefix, desk)
 	mux.Handle(console.Prefix+"/", desk)
 	mux.Handle("/", portal.New(reg, site, portal.DefaultLimits()))
-	mux.Handle("GET "+meter.Path, m.Handler())
+	figures := http.NewServeMux()
+	figures.Handle("GET "+meter.Path, m.Handler())
+	mux.Handle(meter.Path, web.Mux(figures))
 	answered := func(ctx context.Context, a web.Answered) {
 		m.Answered(ctx, a)
 		tracing.Answered(ctx, a)
