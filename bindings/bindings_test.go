@@ -23,6 +23,10 @@ const catalog = `products:
     name: Drawing on the network
     model: perpetual_multi
     terms: {seats: 1, borrow: {max: 7d, seats: 1}}
+  - code: PAGES
+    name: Pages, prepaid
+    model: perpetual_single
+    terms: {units: 100}
 `
 
 // sameMind is compiled to compare the header with what Go exports, which has no const.
@@ -228,6 +232,31 @@ func TestBindings(t *testing.T) {
 			t.Log(language, w.licet(0, program[0], append(program[1:], trust, w.address, ticket(), ticket(), w.path(language), w.path("other-"+language))...))
 		}
 		w.licet(0, "licet", "deactivate", field(t, w.licet(0, "licet", "list", "--json"), "id"))
+	})
+
+	t.Run("units", func(t *testing.T) {
+		order := w.licet(0, "licet-central", "order", "create", "--customer", "Ada", "--item", "PAGES", "--json")
+		w.licet(0, "licet", "activate", field(t, order, "ticket"), "--central", w.address)
+		use := w.path("use")
+		w.licet(0, cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", use, abs(t, "c/example/use.c"),
+			"-I", abs(t, "c/include"), "-L", w.bin, "-llicet")
+		trust := w.path("central/vendor.trust")
+		// What one takes the others no longer have.
+		for i, program := range [][]string{{use}, {need(t, "python3"), abs(t, "python/use.py")}, {need(t, "node"), abs(t, "node/use.mjs")}} {
+			says := w.licet(0, program[0], append(program[1:], trust, "PAGES", "30")...)
+			if want := fmt.Sprintf("%d left", 100-30*(i+1)); !strings.Contains(says, want) {
+				t.Errorf("%s does not say %q:\n%s", program[0], want, says)
+			}
+		}
+		for _, program := range [][]string{{use}, {need(t, "python3"), abs(t, "python/use.py")}, {need(t, "node"), abs(t, "node/use.mjs")}} {
+			if says := w.licet(1, program[0], append(program[1:], trust, "PAGES", "30")...); !strings.Contains(says, "10 units are left") {
+				t.Errorf("%s:\n%s", program[0], says)
+			}
+		}
+		if says := w.licet(0, use, trust, "PAGES", "10"); !strings.Contains(says, "0 left") {
+			t.Error(says)
+		}
+		w.licet(1, "licet", "check", "PAGES")
 	})
 
 	t.Run("misuse", func(t *testing.T) {

@@ -26,7 +26,7 @@ import (
 )
 
 // version of the interface: LICET_INTERFACE of the header.
-const version = 2
+const version = 3
 
 // sessions gives numbers to sessions, so that a number which is wrong, or closed
 // already, is found out and never followed.
@@ -236,6 +236,17 @@ func licet_borrow(number C.uint64_t, seconds, milliseconds C.int64_t, out **C.ch
 	return within(number, milliseconds, out, func(s *sdk.Session, ctx context.Context) error {
 		const most = int64(100 * 365 * 24 * time.Hour / time.Second)
 		return s.Borrow(ctx, time.Duration(min(max(int64(seconds), 0), most))*time.Second)
+	})
+}
+
+//export licet_use
+func licet_use(number C.uint64_t, units, milliseconds C.int64_t, left *C.int64_t, out **C.char) C.int32_t {
+	return within(number, milliseconds, out, func(s *sdk.Session, ctx context.Context) error {
+		n, err := s.Use(ctx, int64(units))
+		if err == nil && left != nil {
+			*left = C.int64_t(n)
+		}
+		return err
 	})
 }
 

@@ -10,7 +10,7 @@
 
 import koffi from "koffi";
 
-const INTERFACE = 2;
+const INTERFACE = 3;
 
 const names = { darwin: "liblicet.dylib", win32: "licet.dll" };
 const library = koffi.load(process.env.LICET_LIBRARY ?? names[process.platform] ?? "liblicet.so");
@@ -31,6 +31,7 @@ const licet = {
   disable: bounded("licet_disable"),
   borrow: library.func("licet_borrow", "int32_t", ["uint64_t", "int64_t", "int64_t", koffi.out(koffi.pointer(text))]),
   return: bounded("licet_return"),
+  use: library.func("licet_use", "int32_t", ["uint64_t", "int64_t", "int64_t", koffi.out(koffi.pointer("int64_t")), koffi.out(koffi.pointer(text))]),
   changed: library.func("int32_t licet_changed(uint64_t session, int64_t milliseconds)"),
   activate: library.func("licet_activate", text, ["void *", "size_t", "str", "int64_t", koffi.out(koffi.pointer(text))]),
   request: library.func("licet_activation_request", text, ["void *", "size_t", "str", "int64_t", koffi.out(koffi.pointer(text))]),
@@ -138,6 +139,17 @@ export class Session {
   /** Give back what was borrowed. */
   return(milliseconds = 30000) {
     return this.#within(licet.return, milliseconds);
+  }
+
+  /**
+   * Take units of a license that is sold by units; resolved with how many are left
+   * when they are counted on the disk. Rejected, and none taken, where fewer are left.
+   * A license that counts none has about 2 ** 63 left.
+   */
+  async use(units = 1, milliseconds = 30000) {
+    const left = [0];
+    await this.#within(licet.use, units, milliseconds, left);
+    return Number(left[0]);
   }
 
   /** Wait until the verdict may have changed; false if the time went by. */

@@ -18,7 +18,7 @@ import os
 
 __all__ = ["Error", "Session", "activate", "activation_request", "import_file"]
 
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 class Error(Exception):
@@ -54,6 +54,7 @@ def _load():
         ("licet_disable", answer, [number, time, texts]),
         ("licet_borrow", answer, [number, time, time, texts]),
         ("licet_return", answer, [number, time, texts]),
+        ("licet_use", answer, [number, time, time, ctypes.POINTER(time), texts]),
         ("licet_changed", answer, [number, time]),
         ("licet_activate", text, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, time, texts]),
         ("licet_activation_request", text, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, time, texts]),
@@ -156,7 +157,8 @@ class Session:
 
     def _within(self, function, *values):
         error = ctypes.c_void_p()
-        if function(self._number, *(int(v) for v in values), ctypes.byref(error)) != 1:
+        values = [int(v) if isinstance(v, (int, float)) else v for v in values]
+        if function(self._number, *values, ctypes.byref(error)) != 1:
             raise Error(_take(error.value) or "it was not done")
 
     def refresh(self, seconds=30.0):
@@ -182,6 +184,16 @@ class Session:
     def give_back(self, seconds=30.0):
         """Give back what was borrowed."""
         self._within(_licet().licet_return, seconds * 1000)
+
+    def use(self, units=1, seconds=30.0):
+        """Take units of a license that is sold by units; returns how many are left.
+
+        They are counted on the disk when it returns. Raises Error, and takes none,
+        where fewer are left. A license that counts none has 2**63 - 1 left.
+        """
+        left = ctypes.c_int64()
+        self._within(_licet().licet_use, units, seconds * 1000, ctypes.byref(left))
+        return left.value
 
     def changed(self, seconds):
         """Wait until the verdict may have changed; False if the time went by."""

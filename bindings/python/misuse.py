@@ -58,6 +58,7 @@ for number in (0, 1 << 63, 2**64 - 1):
     assert library.licet_verdict(number) is None
     assert library.licet_sentences(number) is None
     assert library.licet_refresh(number, 10, None) == 0
+    assert library.licet_use(number, 1, 10, None, None) == 0
     assert library.licet_changed(number, 10) == -1
     library.licet_close(number)
 library.licet_free(None)
@@ -68,6 +69,10 @@ assert session.verdict["code"] == "no_license"
 assert session.changed(0.01) is False
 session.refresh()
 refused(lambda: session.refresh(-5), "")
+refused(lambda: session.use(0), "one is the least")
+refused(lambda: session.use(-(2**63)), "one is the least")
+refused(lambda: session.use(1), "No license")
+assert library.licet_use(session._number, 1, 10, None, None) == 0
 number = session._number
 session.close()
 session.close()

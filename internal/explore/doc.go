@@ -20,7 +20,9 @@
 // whenever it counts as with a user, also with its withdrawal ordered, whether its
 // machine is gone or not. In the runs with rollbacks the file of A may be replaced by
 // any state that A could have been in, back and forth, and in one of them staff
-// may accept a container that was flagged.
+// may accept a container that was flagged. In some runs the license has units, of
+// which the machine that holds it may take one at any time; in some it has seats, and
+// a container may ask for some of them or give some back, which splits it in parts.
 //
 // In one run a license server on A's machine may lend a seat of the license at any
 // time while A holds it, and have it back at any time.

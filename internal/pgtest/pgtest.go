@@ -127,6 +127,58 @@ func (s *Server) Restart(t testing.TB) {
 	}
 }
 
+// Follow makes s, which was ended by Crash, a synchronous standby of primary: what
+// it had is thrown away, and from now on primary answers a commit only when both
+// have it.
+func (s *Server) Follow(t testing.TB, primary *Server) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.follow(primary); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) follow(primary *Server) error {
+	data := filepath.Join(s.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		return err
+	}
+	cmd := exec.Command(filepath.Join(s.bin, "pg_basebackup"), "-D", data, "-R", "-c", "fast", "--no-sync",
+		"-d", "host="+primary.dir+" user=postgres application_name=standby")
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = attributes()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgtest: pg_basebackup: %w\n%s", err, out)
+	}
+	if err := s.start(); err != nil {
+		return err
+	}
+	if err := primary.exec("ALTER SYSTEM SET synchronous_standby_names = 'standby'"); err != nil {
+		return err
+	}
+	return primary.exec("SELECT pg_reload_conf()")
+}
+
+// Promote makes a standby the primary, which commits alone.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, statement := range []string{"SELECT pg_promote(true, 30)", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"} {
+		if err := s.exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Either gives the address of a database that is on this server or on another,
+// whichever is the primary.
+func (s *Server) Either(other *Server, database string) string {
+	return "postgres://postgres@/" + database + "?target_session_attrs=read-write&connect_timeout=5&host=" +
+		url.QueryEscape(s.dir+","+other.dir) + "&port=5432,5432"
+}
+
 func (s *Server) address(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir)
 }
