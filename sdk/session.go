@@ -197,6 +197,9 @@ func (s *Session) ended() bool {
 // look looks at the machine, and where that brings nothing that may be used, at the
 // network. What was on loan or leased and is not needed any more goes back.
 func (s *Session) look(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err // nobody waits for it any more, which says nothing of the license
+	}
 	now, _ := s.clock.now()
 	found, err := s.witness.look(ctx, now)
 	old := s.judged.Load()

@@ -371,6 +371,25 @@ func TestLocked(t *testing.T) {
 	want(t, s, sdk.OK, "stands until")
 }
 
+// TestGivenUp: a look that the program gave up before it began changes nothing, with
+// a license and without one.
+func TestGivenUp(t *testing.T) {
+	v := sdktest.New(t, catalog...)
+	m := v.Machine(t)
+	m.Activate(v.Ticket("FREE"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for code, verdict := range map[string]sdk.Code{"FREE": sdk.OK, "MONTH": sdk.NoLicense} {
+		s := m.Open(v.Program(code))
+		if err := s.Refresh(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: refresh: %v", code, err)
+		}
+		if v := want(t, s, verdict); len(v.Warnings) != 0 {
+			t.Errorf("%s: warnings %v", code, v.Warnings)
+		}
+	}
+}
+
 // TestFloor: what the agent saw of the time counts for programs too.
 func TestFloor(t *testing.T) {
 	v := sdktest.New(t, catalog...)

@@ -54,6 +54,9 @@ func before(t testing.TB) string {
 // machines work: the old version goes on beside the new one, on the database that
 // the new one has migrated.
 func TestUpgrade(t *testing.T) {
+	if long(0, 1) == 0 {
+		t.Skip("builds the version before: LICET_TEST_LONG=1")
+	}
 	address := pgtest.URL(t)
 	old := &process{t: t, program: before(t), folder: filepath.Join(t.TempDir(), "central-0"), database: address}
 	old.set()
