@@ -303,6 +303,9 @@ type Update struct {
 	// Units are counters of which the report told less than the vendor has heard
 	// before: the container was put back, and is told what it forgot.
 	Units []Counted `cbor:"16,keyasint,omitempty"`
+	// Trust is the vendor's trust bundle, as it was signed: beside an update that is
+	// written, if it is to travel with it; of one that was read, if it is a newer one.
+	Trust []byte `cbor:"-"`
 }
 
 // PlanStart is the plan hash before the first step.

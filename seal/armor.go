@@ -25,16 +25,18 @@ type fileKind struct {
 	label string
 	what  string // for people
 	limit int
+
+	version uint64 // the latest
 }
 
 var fileKinds = []fileKind{
-	{Request, "REQUEST", "request", MaxReport},
-	{Receipt, "RECEIPT", "receipt", MaxReport},
-	{Update, "UPDATE", "update", MaxUpdate},
-	{TrustBundle, "TRUST", "trust file", MaxTrust},
-	{BlockListFile, "BLOCKLIST", "block list", MaxBlockList},
-	{LoanRequest, "LOAN-REQUEST", "loan request", MaxLoanRequest},
-	{LoanFile, "LOAN", "loan", MaxLoan},
+	{Request, "REQUEST", "request", MaxReport, Version},
+	{Receipt, "RECEIPT", "receipt", MaxReport, Version},
+	{Update, "UPDATE", "update", MaxUpdate, Version},
+	{TrustBundle, "TRUST", "trust file", MaxTrust, trustFormat},
+	{BlockListFile, "BLOCKLIST", "block list", MaxBlockList, Version},
+	{LoanRequest, "LOAN-REQUEST", "loan request", MaxLoanRequest, Version},
+	{LoanFile, "LOAN", "loan", MaxLoan, Version},
 }
 
 // maxFile is the largest limit.
@@ -49,56 +51,73 @@ func lookupKind(k Kind) fileKind {
 	panic("seal: no such kind of file: " + string(k))
 }
 
+// labelled is the kind's label in a format version; the first is not written.
+func (f fileKind) labelled(version uint64) string {
+	if version <= 1 {
+		return f.label
+	}
+	return f.label + " " + strconv.FormatUint(version, 10)
+}
+
 // armor writes a file.
-func armor(k Kind, raw []byte) []byte {
-	f := lookupKind(k)
+func armor(k Kind, raw []byte) []byte { return armorVersion(k, 1, raw) }
+
+func armorVersion(k Kind, version uint64, raw []byte) []byte {
+	label := lookupKind(k).labelled(version)
 	b := make([]byte, 0, base64.StdEncoding.EncodedLen(len(raw))*(armorLine+1)/armorLine+80)
-	b = append(append(append(b, armorBegin...), f.label...), armorTail...)
+	b = append(append(append(b, armorBegin...), label...), armorTail...)
 	for len(raw) > 0 {
 		n := min(len(raw), armorLine/4*3)
 		b = append(base64.StdEncoding.AppendEncode(b, raw[:n]), '\n')
 		raw = raw[n:]
 	}
-	return append(append(append(b, armorEnd...), f.label...), armorTail...)
+	return append(append(append(b, armorEnd...), label...), armorTail...)
 }
 
 // dearmor reads a file of one of the wanted kinds.
 func dearmor(file []byte, wanted ...Kind) (Kind, []byte, error) {
+	kind, _, raw, err := dearmorVersion(file, wanted...)
+	return kind, raw, err
+}
+
+// dearmorVersion is dearmor that says which version the label names.
+func dearmorVersion(file []byte, wanted ...Kind) (Kind, uint64, []byte, error) {
 	wish := lookupKind(wanted[0])
 	if len(file) > maxFile {
-		return "", nil, tooLarge(wish.what, len(file), wish.limit)
+		return "", 0, nil, tooLarge(wish.what, len(file), wish.limit)
 	}
-	f, err := armorKind(file, wish)
+	f, version, err := armorKind(file, wish)
 	if err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
 	if !slices.Contains(wanted, f.kind) {
-		return "", nil, refusal.New(refusal.WrongFile, "This is %s; wanted is %s.", article(f.what), article(wish.what)).
+		return "", 0, nil, refusal.New(refusal.WrongFile, "This is %s; wanted is %s.", article(f.what), article(wish.what)).
 			With("is", string(f.kind)).With("wanted", string(wish.kind))
 	}
 	if len(file) > f.limit {
-		return "", nil, tooLarge(f.what, len(file), f.limit)
+		return "", 0, nil, tooLarge(f.what, len(file), f.limit)
 	}
-	text, whole := bytes.CutSuffix(file[len(armorBegin)+len(f.label)+len(armorTail):], []byte(armorEnd+f.label+armorTail))
+	label := f.labelled(version)
+	text, whole := bytes.CutSuffix(file[len(armorBegin)+len(label)+len(armorTail):], []byte(armorEnd+label+armorTail))
 	if !whole {
-		return "", nil, carried(f.what)
+		return "", 0, nil, carried(f.what)
 	}
 	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(raw, text)
-	if err != nil || n == 0 || !bytes.Equal(armor(f.kind, raw[:n]), file) {
-		return "", nil, carried(f.what)
+	if err != nil || n == 0 || !bytes.Equal(armorVersion(f.kind, version, raw[:n]), file) {
+		return "", 0, nil, carried(f.what)
 	}
-	return f.kind, raw[:n], nil
+	return f.kind, version, raw[:n], nil
 }
 
 // armorKind reads the first line.
-func armorKind(file []byte, wanted fileKind) (fileKind, error) {
+func armorKind(file []byte, wanted fileKind) (fileKind, uint64, error) {
 	rest, ok := bytes.CutPrefix(file, []byte(armorBegin))
 	if !ok {
 		if bytes.Contains(file[:min(len(file), 512)], []byte(armorBegin)) {
-			return fileKind{}, carried(wanted.what)
+			return fileKind{}, 0, carried(wanted.what)
 		}
-		return fileKind{}, refusal.New(refusal.WrongFile, "This is no Licet file; wanted is %s.", article(wanted.what)).
+		return fileKind{}, 0, refusal.New(refusal.WrongFile, "This is no Licet file; wanted is %s.", article(wanted.what)).
 			With("wanted", string(wanted.kind))
 	}
 	line, _, _ := bytes.Cut(rest[:min(len(rest), 64)], []byte("\n"))
@@ -106,15 +125,20 @@ func armorKind(file []byte, wanted fileKind) (fileKind, error) {
 	for _, f := range fileKinds {
 		switch number, versioned := strings.CutPrefix(label, f.label+" "); {
 		case ended && label == f.label && len(rest) > len(line):
-			return f, nil
+			return f, 1, nil
 		case ended && versioned:
 			// The first version has no number in its label.
-			if n, err := strconv.ParseUint(number, 10, 32); err == nil && n > Version && strconv.FormatUint(n, 10) == number {
-				return fileKind{}, unsupported(f.what, n)
+			n, err := strconv.ParseUint(number, 10, 32)
+			switch {
+			case err != nil || n < 2 || strconv.FormatUint(n, 10) != number:
+			case n <= f.version && len(rest) > len(line):
+				return f, n, nil
+			case n > f.version:
+				return fileKind{}, 0, unsupportedBy(f.what, n, f.version)
 			}
 		}
 	}
-	return fileKind{}, carried(wanted.what)
+	return fileKind{}, 0, carried(wanted.what)
 }
 
 // carried refuses a file that suffered on its way.

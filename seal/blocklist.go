@@ -133,7 +133,7 @@ func (v *Verifier) blockHead(doc []byte) (blockHead, error) {
 	if err := v.Add(h.Certificates...); err != nil {
 		return h, err
 	}
-	i, err := v.check(forBlockList, &m)
+	i, err := v.check(forBlockList, "block list", &m)
 	if err != nil {
 		return h, err
 	}

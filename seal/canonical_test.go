@@ -327,7 +327,7 @@ func (w *world) payloads() []payload {
 			return err
 		}},
 		{"trust", of(unarmored(w.trustFile)), func(b []byte) error {
-			_, err := openTrust(must(sign(forTrust, w.scope, w.root.private, b)))
+			_, err := openTrust(must(signVersion(forTrust, w.scope, trustFormat, w.root.private, b)))
 			return err
 		}},
 		{"time", of(time), func(b []byte) error {

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 
 	"github.com/veraison/go-cose"
@@ -10,11 +11,17 @@ import (
 // sign makes a COSE_Sign1 whose protected header holds the algorithm and the
 // key id and whose unprotected header is empty. Its frame is fixed, as parse has
 // it, so it is written and not encoded; go-cose verifies what is written here.
-func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byte, error) {
+func sign(p purpose, s Scope, private crypto.Signer, payload []byte) ([]byte, error) {
+	return signVersion(p, s, Version, private, payload)
+}
+
+// signVersion is sign for a document of another format version. An error of the
+// signer, which may be a machine elsewhere, is given as it is.
+func signVersion(p purpose, s Scope, version uint64, private crypto.Signer, payload []byte) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	id := KeyIDOf(private[ed25519.SeedSize:])
+	id := KeyIDOf(private.Public().(ed25519.PublicKey))
 	doc := make([]byte, 0, len(headStart)+len(id)+len(payload)+ed25519.SignatureSize+12)
 	doc = append(append(doc, headStart...), id[:]...)
 	protected := doc[2:] // with its head
@@ -23,12 +30,16 @@ func sign(p purpose, s Scope, private ed25519.PrivateKey, payload []byte) ([]byt
 	signed := make([]byte, 0, len(protected)+len(payload)+120)
 	signed = append(signed, "\x84\x6aSignature1"...)
 	signed = append(signed, protected...)
-	signed = appendBytes(signed, external(p, s, suite1))
+	signed = appendBytes(signed, externalVersion(p, s, suite1, version))
 	signed = appendBytes(signed, payload)
 
+	signature, err := private.Sign(nil, signed, crypto.Hash(0))
+	if err != nil {
+		return nil, err
+	}
 	doc = append(doc, 0xa0)
 	doc = appendBytes(doc, payload)
-	return appendBytes(doc, ed25519.Sign(private, signed)), nil
+	return appendBytes(doc, signature), nil
 }
 
 // message is a COSE_Sign1 in its one spelling whose signature nobody has looked
@@ -127,4 +138,19 @@ func (m *message) verifyUnder(external []byte, k publicKey) error {
 		return badSignature()
 	}
 	return nil
+}
+
+// SignerOf is the id of the key that a signed document says it is by, in an update's
+// file too. It proves nothing.
+func SignerOf(doc []byte) (KeyID, bool) {
+	if bytes.HasPrefix(doc, []byte(armorBegin)) {
+		var err error
+		if _, doc, err = dearmor(doc, Update); err != nil {
+			return KeyID{}, false
+		}
+	}
+	if len(doc) < len(headStart)+len(KeyID{}) || string(doc[:len(headStart)]) != headStart {
+		return KeyID{}, false
+	}
+	return KeyID(doc[len(headStart):]), true
 }

@@ -31,10 +31,11 @@ type header struct {
 	Kind         Kind                `cbor:"3,keyasint"`
 	Vendor       VendorID            `cbor:"4,keyasint"`
 	Environment  string              `cbor:"5,keyasint"`
-	Container    license.Serial      `cbor:"6,keyasint"`           // who sends a report, who gets an update
-	Recipient    []byte              `cbor:"7,keyasint"`           // id of the key it is sealed to
-	Identity     *container.Identity `cbor:"8,keyasint,omitempty"` // of a report's sender
-	Certificates [][]byte            `cbor:"9,keyasint,omitempty"` // of an update's issuing keys
+	Container    license.Serial      `cbor:"6,keyasint"`            // who sends a report, who gets an update
+	Recipient    []byte              `cbor:"7,keyasint"`            // id of the key it is sealed to
+	Identity     *container.Identity `cbor:"8,keyasint,omitempty"`  // of a report's sender
+	Certificates [][]byte            `cbor:"9,keyasint,omitempty"`  // of an update's issuing keys
+	Trust        []byte              `cbor:"10,keyasint,omitempty"` // of an update: the vendor's trust bundle, as signed
 }
 
 func (h header) scope() Scope { return Scope{Vendor: h.Vendor, Environment: h.Environment} }
@@ -70,7 +71,7 @@ func openEnvelope(kind Kind, raw []byte) (opened, error) {
 	case h.Kind != kind,
 		len(h.Recipient) != len(KeyID{}),
 		(kind == Update) != (h.Identity == nil),
-		kind != Update && h.Certificates != nil,
+		kind != Update && (h.Certificates != nil || h.Trust != nil),
 		len(h.Certificates) > maxCertificates:
 		return o, damaged(f.what)
 	}
@@ -170,7 +171,8 @@ func asFile(k Kind, raw []byte) ([]byte, error) {
 // SealUpdate writes an update for a container, as a file: sealed to its key,
 // then signed with an issuing key. The certificates in u.Keys travel in the
 // clear, so that the container can learn of a new issuing key from its first
-// document; that of the signing key should be among them.
+// document; that of the signing key should be among them. So does the trust bundle
+// in u.Trust, which programs read that know format version 2 of it.
 func SealUpdate(s Scope, issuing *SigningKey, to container.Identity, u container.Update) ([]byte, error) {
 	return SealUpdateWith(nil, s, issuing, to, u)
 }
@@ -186,7 +188,7 @@ func SealUpdateWith(key *Encapsulated, s Scope, issuing *SigningKey, to containe
 	if !goodIdentity(to) {
 		return nil, fault("nothing can be sealed to this container")
 	}
-	h := header{Kind: Update, Vendor: s.Vendor, Environment: s.Environment, Container: u.Container, Certificates: u.Keys}
+	h := header{Kind: Update, Vendor: s.Vendor, Environment: s.Environment, Container: u.Container, Certificates: u.Keys, Trust: u.Trust}
 	if len(u.Keys) > maxCertificates {
 		return nil, fault("an update brings at most %d certificates", maxCertificates)
 	}
@@ -210,9 +212,11 @@ func SealUpdateWith(key *Encapsulated, s Scope, issuing *SigningKey, to containe
 }
 
 // OpenUpdate checks and opens an update made for the container with these keys.
-// The certificates it brings, which the root must have signed, are made known to
-// the verifier first and returned in Update.Keys. Each of its steps is still to
-// be checked with Incoming. An update made for another container is refused with
+// The verifier goes by the trust bundle that comes with it from then on, if it is a
+// newer one, which is then returned in Update.Trust; that is so whatever becomes of
+// the rest. The certificates it brings, which the root must have signed, are made
+// known to the verifier and returned in Update.Keys. Its steps are still to be
+// checked with Steps. An update made for another container is refused with
 // WrongContainer (made_for, this_is).
 func (v *Verifier) OpenUpdate(file []byte, keys *ContainerKeys) (container.Update, error) {
 	_, raw, err := dearmor(file, Update)
@@ -231,10 +235,14 @@ func (v *Verifier) openUpdate(raw []byte, keys *ContainerKeys) (container.Update
 	if err := inScope(o.what, v.scope, o.header.scope()); err != nil {
 		return none, err
 	}
+	newer, err := v.followSigned(o.header.Trust)
+	if err != nil {
+		return none, err
+	}
 	if err := v.Add(o.header.Certificates...); err != nil {
 		return none, err
 	}
-	i, err := v.check(forUpdate, &o.message)
+	i, err := v.check(forUpdate, o.what, &o.message)
 	if err != nil {
 		return none, err
 	}
@@ -260,6 +268,9 @@ func (v *Verifier) openUpdate(raw []byte, keys *ContainerKeys) (container.Update
 		return none, outOfItsTime(o.what)
 	}
 	u.Keys = o.header.Certificates
+	if newer {
+		u.Trust = o.header.Trust
+	}
 	return u, nil
 }
 

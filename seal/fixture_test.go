@@ -28,6 +28,8 @@ const testTime license.Time = 1_800_000_000_000_000
 // world is one vendor with his keys and one container.
 type world struct {
 	root, issuing *SigningKey
+	next          *SigningKey // the root that may come after root
+	stolen        *SigningKey // an issuing key that is revoked
 	sealing       *SealingKey
 	keys          *ContainerKeys // also of the license server
 	borrower      *ContainerKeys
@@ -44,6 +46,8 @@ func newWorld(vendor, environment, machine string) *world {
 	w := &world{
 		root:    must(NewSigningKey(Root, seedOf(vendor+" root"))),
 		issuing: must(NewSigningKey(Issuing, seedOf(vendor+" "+environment+" issuing"))),
+		next:    must(NewSigningKey(Root, seedOf(vendor+" next root"))),
+		stolen:  must(NewSigningKey(Issuing, seedOf(vendor+" "+environment+" stolen"))),
 		sealing: must(NewSealingKey(seedOf(vendor + " " + environment + " sealing"))),
 		keys:    must(NewContainerKeys(seedOf(machine))),
 
@@ -57,6 +61,7 @@ func newWorld(vendor, environment, machine string) *world {
 	w.trustFile = must(SignTrust(w.root, Trust{
 		Scope: Scope{Environment: environment}, Name: "Example Software", Address: "https://licenses.example", Number: 1,
 		Time: testTime, Certificates: [][]byte{w.sealingCert, w.issuingCert},
+		Revoked: []Revoked{{Key: w.stolen.ID(), Since: testTime - 5}}, Until: testTime + 2e15, NextRoot: RootHash(w.next.Public()),
 	}))
 	w.trust = must(ParseTrust(w.trustFile))
 	w.verifier = must(NewVerifier(w.trust))
@@ -268,6 +273,29 @@ func (w *world) documents() []document {
 	return docs
 }
 
+// signedBundle is a trust bundle by the world's root, whatever it says.
+func (w *world) signedBundle(b bundle) []byte {
+	s := Scope{b.Vendor, b.Environment}
+	if s.Check() != nil {
+		s = w.scope
+	}
+	return must(signVersion(forTrust, s, b.Version, w.root.private, mustEncode(b)))
+}
+
+func (w *world) bundle() bundle {
+	_, b, err := peekTrust(unarmored(w.trustFile))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// firstFormat is the bundle as it was written before version 2.
+func (b bundle) firstFormat() bundle {
+	b.Version, b.Lowest, b.Revoked, b.Until, b.NextRoot, b.Before = 1, 0, nil, 0, nil, nil
+	return b
+}
+
 func unarmored(file []byte) []byte {
 	_, raw, err := dearmor(file, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
 	if err != nil {
@@ -356,4 +384,11 @@ func wantCode(t testing.TB, err error, want ...refusal.Code) {
 // head is the frame of a document up to its payload.
 func head(id KeyID) []byte {
 	return append(append([]byte(headStart), id[:]...), 0xa0)
+}
+
+// turned is bytes with one bit turned.
+func turned(b []byte, bit int) []byte {
+	b = bytes.Clone(b)
+	b[bit/8] ^= 1 << (bit % 8)
+	return b
 }

@@ -93,6 +93,9 @@ func FuzzDocument(f *testing.F) {
 		f.Add(d.bytes)
 		known[sha256.Sum256(d.bytes)] = true
 	}
+	first := home.signedBundle(home.bundle().firstFormat())
+	f.Add(first)
+	known[sha256.Sum256(first)] = true
 	verifiers := home.verifiers()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := parse("document", maxFile, b); err == nil {
@@ -134,8 +137,8 @@ func signedByUs(b []byte) bool {
 // FuzzArmor holds the armor to one spelling.
 func FuzzArmor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		kind, raw, err := dearmor(b, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
-		if err == nil && !bytes.Equal(armor(kind, raw), b) {
+		kind, version, raw, err := dearmorVersion(b, Update, Request, Receipt, TrustBundle, BlockListFile, LoanRequest, LoanFile)
+		if err == nil && !bytes.Equal(armorVersion(kind, version, raw), b) {
 			t.Fatalf("%q has a second spelling", b)
 		}
 		if _, ok := refusal.As(err); err != nil && !ok {

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hpke"
@@ -26,11 +27,12 @@ const (
 	Sealing Use = "sealing" // opens what containers send
 )
 
-// SigningKey is the private key of a root or an issuing key. It prints as its id.
+// SigningKey signs for a root or an issuing key: with the private key itself, or by
+// a signer that keeps it. It prints as its id.
 type SigningKey struct {
 	use     Use
 	id      KeyID
-	private ed25519.PrivateKey
+	private crypto.Signer
 }
 
 // NewSigningKey draws a key for this use, Root or Issuing.
@@ -50,16 +52,29 @@ func ParseSigningKey(use Use, raw []byte) (*SigningKey, error) {
 	if len(raw) != ed25519.SeedSize {
 		return nil, fault("a signing key has %d bytes", ed25519.SeedSize)
 	}
-	k := &SigningKey{use: use, private: ed25519.NewKeyFromSeed(raw)}
-	k.id = KeyIDOf(k.Public())
-	return k, nil
+	return KeptBy(use, ed25519.NewKeyFromSeed(raw))
 }
 
-// Bytes is the secret itself, 32 bytes.
-func (k *SigningKey) Bytes() []byte { return k.private.Seed() }
+// KeptBy is a key whose private part a signer keeps and never shows. It is asked to
+// sign the bytes themselves (crypto.Hash(0)) and gives an Ed25519 signature.
+func KeptBy(use Use, signer crypto.Signer) (*SigningKey, error) {
+	public, ok := signer.Public().(ed25519.PublicKey)
+	if !ok || !goodSigningKey(public) {
+		return nil, fault("a signing key is an Ed25519 key")
+	}
+	return &SigningKey{use: use, id: KeyIDOf(public), private: signer}, nil
+}
+
+// Bytes is the secret itself, 32 bytes; nil for one that a signer keeps.
+func (k *SigningKey) Bytes() []byte {
+	if private, ok := k.private.(ed25519.PrivateKey); ok {
+		return private.Seed()
+	}
+	return nil
+}
 
 // Public is the public key.
-func (k *SigningKey) Public() []byte { return bytes.Clone(k.private[ed25519.SeedSize:]) }
+func (k *SigningKey) Public() []byte { return bytes.Clone(k.private.Public().(ed25519.PublicKey)) }
 
 // ID names the key.
 func (k *SigningKey) ID() KeyID { return k.id }

@@ -51,11 +51,6 @@ func writeLeaseVectors(t *testing.T) {
 		writeVector(t, name, reads, expect, because, doc, extra...)
 	}
 	sum := func(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
-	flip := func(b []byte, bit int) []byte {
-		b = bytes.Clone(b)
-		b[bit/8] ^= 1 << (bit % 8)
-		return b
-	}
 	unknown := func(b []byte) []byte {
 		tree, _ := take(b)
 		tree.parts = append(tree.parts, &node{arg: 24, width: -1}, &node{width: -1})
@@ -97,7 +92,7 @@ func writeLeaseVectors(t *testing.T) {
 	write("lease-loan-ok", "lease", "ok", "the second of three", docs[1], "payload-sha256", sum(must(EncodeLease(w.loan()))))
 	write("lease-last-ok", "lease", "ok", "the last of three, which moves up as it is", docs[2], "payload-sha256", sum(must(EncodeLease(w.session()))))
 	write("lease-alone-ok", "lease", "ok", "alone in its group", alone[0], "payload-sha256", sum(must(EncodeLease(w.session()))))
-	write("lease-bit", "lease", "bad_signature", "a bit of the lease is turned", statementOf(func(s *leaseStatement) { s.Lease = flip(s.Lease, 40) }))
+	write("lease-bit", "lease", "bad_signature", "a bit of the lease is turned", statementOf(func(s *leaseStatement) { s.Lease = turned(s.Lease, 40) }))
 	write("lease-index", "lease", "bad_signature", "another place in the tree", statementOf(func(s *leaseStatement) { s.Index = 0 }))
 	write("lease-index-high", "lease", "bad_signature", "a place beyond the tree", statementOf(func(s *leaseStatement) { s.Index = 5 }))
 	write("lease-path-long", "lease", "bad_signature", "a path of one hash too many", statementOf(func(s *leaseStatement) { s.Path = append(s.Path, s.Path[:32]...) }))

@@ -150,7 +150,7 @@ func (v *Verifier) Origins(doc []byte) (Origins, error) {
 	if err := v.Add(l.Certificates...); err != nil {
 		return Origins{}, err
 	}
-	i, err := v.check(forOrigins, &m)
+	i, err := v.check(forOrigins, what, &m)
 	if err != nil {
 		return Origins{}, err
 	}

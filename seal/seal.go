@@ -28,8 +28,8 @@ import (
 	"licet/refusal"
 )
 
-// Version is the version of every format in this package. It stands in the
-// signed bytes.
+// Version is the version of every format in this package but the trust bundle's,
+// which is 2. It stands in the signed bytes.
 const Version = 1
 
 // The limits in bytes, checked before anything is read.
@@ -158,11 +158,16 @@ func nameOf(what string, keys ...[]byte) string {
 // external is the data under every signature that the document itself does not
 // carry.
 func external(p purpose, s Scope, suite suiteNumber) []byte {
+	return externalVersion(p, s, suite, Version)
+}
+
+// externalVersion is external for a document of another format version.
+func externalVersion(p purpose, s Scope, suite suiteNumber, version uint64) []byte {
 	b := appendHead(make([]byte, 0, 80), cborArray, 6)
 	for _, text := range [...]string{"licet", string(p), string(s.Vendor), s.Environment} {
 		b = appendText(b, text)
 	}
-	return appendInt(appendInt(b, Version), int64(suite))
+	return appendInt(appendInt(b, int64(version)), int64(suite))
 }
 
 func shorten(text string) string {
@@ -188,14 +193,22 @@ func tooLarge(what string, size, limit int) error {
 		With("size", size).With("limit", limit)
 }
 
-func unsupported(what string, version uint64) error {
-	return refusal.New(refusal.UnsupportedVersion, "The %s has format version %d; this program speaks version %d.", what, version, Version).
-		With("version", version).With("supported", Version)
+func unsupported(what string, version uint64) error { return unsupportedBy(what, version, Version) }
+
+func unsupportedBy(what string, version, spoken uint64) error {
+	return refusal.New(refusal.UnsupportedVersion, "The %s has format version %d; this program speaks version %d.", what, version, spoken).
+		With("version", version).With("supported", spoken)
 }
 
 func unsupportedSuite(what string, suite uint64) error {
 	return refusal.New(refusal.UnsupportedVersion, "The %s uses cryptographic suite %d, which this program does not know.", what, suite).
 		With("suite", suite)
+}
+
+// keyRevoked refuses what a revoked key has signed, whenever that was: who has a
+// stolen key writes any date.
+func keyRevoked(what string) error {
+	return refusal.New(refusal.KeyRevoked, "The %s was signed with a key that the vendor has revoked. Nothing was changed.", what)
 }
 
 // inScope refuses what belongs to another vendor or environment.

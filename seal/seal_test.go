@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ed25519"
@@ -178,7 +179,7 @@ func TestOneKeyOneUse(t *testing.T) {
 		"root signs an update":            second(SealUpdate(w.scope, w.root, w.keys.Identity(license.Machine), w.update())),
 		"issuing signs a certificate":     second(SignCertificate(w.scope, w.issuing, Certificate{Use: Issuing, Public: w.issuing.Public()})),
 		"issuing signs a trust bundle":    second(SignTrust(w.issuing, *w.trust)),
-		"certificate of another vendor":   second(SignCertificate(Scope{"v" + VendorID(strings.Repeat("a", 26)), Production}, w.root, Certificate{Use: Issuing, Public: w.issuing.Public()})),
+		"trust bundle of a stranger":      second(SignTrust(w.next, Trust{Scope: w.scope, Before: unarmored(w.trustFile), Number: 1, Certificates: [][]byte{w.sealingCert}})),
 		"certificate of a second root":    second(SignCertificate(w.scope, w.root, Certificate{Use: Root, Public: w.issuing.Public()})),
 		"certificate of a weak key":       second(SignCertificate(w.scope, w.root, Certificate{Use: Issuing, Public: make([]byte, 32)})),
 		"certificate of no sealing key":   second(SignCertificate(w.scope, w.root, Certificate{Use: Sealing, Public: make([]byte, 32)})),
@@ -218,7 +219,7 @@ func TestPurposes(t *testing.T) {
 // TestPurposeIsSigned signs the payload of every document for every purpose with
 // the key that its verifier expects: only the right purpose passes.
 func TestPurposeIsSigned(t *testing.T) {
-	signer := map[string]ed25519.PrivateKey{
+	signer := map[string]crypto.Signer{
 		"certificate": home.root.private, "trust": home.root.private,
 		"step": home.issuing.private, "time": home.issuing.private, "update": home.issuing.private,
 		"blocklist": home.issuing.private, "origins": home.issuing.private,
@@ -230,7 +231,11 @@ func TestPurposeIsSigned(t *testing.T) {
 		m := must(parse("document", maxFile, d.bytes))
 		for _, p := range []purpose{forKey, forTrust, forStep, forTime, forUpdate, forRequest, forReceipt, forAnswer, forBlockList, forOrigins, forLease, forLoanRequest, forLoan} {
 			right := string(p) == d.name || p == forKey && d.name == "certificate"
-			err := verifiers[d.name](must(sign(p, home.scope, signer[d.name], m.Payload)))
+			version := uint64(Version)
+			if d.name == "trust" {
+				version = trustFormat
+			}
+			err := verifiers[d.name](must(signVersion(p, home.scope, version, signer[d.name], m.Payload)))
 			if right != (err == nil) {
 				t.Errorf("%s signed for %q: %v", d.name, p, err)
 			}
@@ -832,15 +837,18 @@ func TestFrame(t *testing.T) {
 // TestKeyIDIsTheKeys signs with the right key under another key's id.
 func TestKeyIDIsTheKeys(t *testing.T) {
 	w := home
-	signer := map[string]ed25519.PrivateKey{"certificate": w.root.private, "trust": w.root.private, "answer": w.keys.signing, "request": w.keys.signing, "receipt": w.keys.signing, "lease": w.keys.signing, "loan": w.keys.signing, "loan-request": w.borrower.signing}
+	signer := map[string]crypto.Signer{"certificate": w.root.private, "trust": w.root.private, "answer": w.keys.signing, "request": w.keys.signing, "receipt": w.keys.signing, "lease": w.keys.signing, "loan": w.keys.signing, "loan-request": w.borrower.signing}
 	for _, d := range w.documents() {
 		private, ok := signer[d.name]
 		if !ok {
 			continue // found by its id
 		}
-		p := purpose(d.name)
-		if d.name == "certificate" {
+		p, version := purpose(d.name), uint64(Version)
+		switch d.name {
+		case "certificate":
 			p = forKey
+		case "trust":
+			version = trustFormat
 		}
 		m := must(parse("document", maxFile, d.bytes))
 		id := m.key
@@ -848,7 +856,7 @@ func TestKeyIDIsTheKeys(t *testing.T) {
 		s := must(cose.NewSigner(cose.AlgorithmEdDSA, private))
 		doc := must(cose.Sign1(nil, s, cose.Headers{Protected: cose.ProtectedHeader{
 			cose.HeaderLabelAlgorithm: cose.AlgorithmEdDSA, cose.HeaderLabelKeyID: id[:],
-		}}, m.Payload, external(p, w.scope, suite1)))
+		}}, m.Payload, externalVersion(p, w.scope, suite1, version)))
 		wantCode(t, w.verifiers()[d.name](doc), refusal.BadSignature)
 	}
 }
@@ -974,19 +982,17 @@ func TestVersionsAndSuites(t *testing.T) {
 			wantCode(t, err, refusal.UnsupportedVersion)
 		})
 	}
-	m, b, err := peekTrust(unarmored(w.trustFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = m
+	b := w.bundle()
 	for name, change := range map[string]func(*bundle){
-		"trust version": func(b *bundle) { b.Version = 2 },
+		"trust version": func(b *bundle) { b.Version = 3 },
+		"no version":    func(b *bundle) { b.Version = 0 },
+		"lowest suite":  func(b *bundle) { b.Lowest = 2 },
 		"trust suite":   func(b *bundle) { b.Suite = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := b
 			change(&b)
-			_, err := openTrust(must(sign(forTrust, w.scope, w.root.private, mustEncode(b))))
+			_, err := openTrust(w.signedBundle(b))
 			wantCode(t, err, refusal.UnsupportedVersion)
 		})
 	}
@@ -998,7 +1004,7 @@ func TestVersionsAndSuites(t *testing.T) {
 		t.Run("trust of another "+name, func(t *testing.T) {
 			b := b
 			change(&b)
-			_, err := openTrust(must(sign(forTrust, w.scope, w.root.private, mustEncode(b))))
+			_, err := openTrust(w.signedBundle(b))
 			wantCode(t, err, refusal.BadSignature)
 		})
 	}

@@ -256,11 +256,6 @@ func writeVectors(t *testing.T) {
 		writeVector(t, name, reads, expect, because, doc, extra...)
 	}
 	sum := func(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
-	flip := func(b []byte, bit int) []byte {
-		b = bytes.Clone(b)
-		b[bit/8] ^= 1 << (bit % 8)
-		return b
-	}
 	// respell changes the tree of a canonical payload.
 	respell := func(b []byte, change func(n *node)) []byte {
 		tree, _ := take(b)
@@ -297,10 +292,10 @@ func writeVectors(t *testing.T) {
 	// Steps.
 	stepOf := func(payload []byte) []byte { return must(sign(forStep, w.scope, w.issuing.private, payload)) }
 	write("step-ok", "step", "ok", "as it should be", signed, "payload-sha256", sum(unsigned))
-	write("step-signature-bit", "step", "bad_signature", "a bit of the signature is turned", flip(signed, len(signed)*8-4))
-	write("step-payload-bit", "step", "bad_signature", "a bit of the payload is turned", flip(signed, 60*8))
-	write("step-key-id-bit", "step", "bad_signature", "the key id names no known key", flip(signed, 12*8))
-	write("step-algorithm", "step", "damaged_file", "the protected header names another algorithm", flip(signed, 5*8))
+	write("step-signature-bit", "step", "bad_signature", "a bit of the signature is turned", turned(signed, len(signed)*8-4))
+	write("step-payload-bit", "step", "bad_signature", "a bit of the payload is turned", turned(signed, 60*8))
+	write("step-key-id-bit", "step", "bad_signature", "the key id names no known key", turned(signed, 12*8))
+	write("step-algorithm", "step", "damaged_file", "the protected header names another algorithm", turned(signed, 5*8))
 	write("step-untagged", "step", "damaged_file", "the tag of COSE_Sign1 is missing", signed[1:])
 	write("step-trailing-byte", "step", "damaged_file", "a byte follows the document", append(bytes.Clone(signed), 0))
 	write("step-truncated", "step", "damaged_file", "the last byte is missing", signed[:len(signed)-1])
@@ -333,7 +328,7 @@ func writeVectors(t *testing.T) {
 	}
 	stepOfLending := w.step(hashOfLending)
 	write("license-lending-ok", "license", "ok", "lends into two kinds of container", must(SignStep(w.scope, w.issuing, &stepOfLending)), "body", fmt.Sprintf("%x", bodyOfLending), "payload-sha256", sum(bodyOfLending))
-	write("license-body-bit", "license", "bad_signature", "a bit of the body is turned", signed, "body", fmt.Sprintf("%x", flip(body, 200)))
+	write("license-body-bit", "license", "bad_signature", "a bit of the body is turned", signed, "body", fmt.Sprintf("%x", turned(body, 200)))
 	generation := w.body()
 	generation.Generation = 2
 	body2, hash2, err := EncodeBody(generation)
@@ -376,15 +371,10 @@ func writeVectors(t *testing.T) {
 
 	// Trust bundles.
 	rawTrust := unarmored(w.trustFile)
-	_, b, err := peekTrust(rawTrust)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trustOf := func(b bundle) []byte {
-		return armor(TrustBundle, must(sign(forTrust, Scope{b.Vendor, b.Environment}, w.root.private, mustEncode(b))))
-	}
+	b := w.bundle()
+	trustOf := func(b bundle) []byte { return armorVersion(TrustBundle, b.Version, w.signedBundle(b)) }
 	write("trust-ok", "trust", "ok", "as it should be", w.trustFile, "payload-sha256", sum(mustEncode(b)))
-	write("trust-bit", "trust", "bad_signature", "a bit of the name is turned", armor(TrustBundle, flip(rawTrust, 8*bytes.Index(rawTrust, []byte("Example")))))
+	write("trust-bit", "trust", "bad_signature", "a bit of the name is turned", armorVersion(TrustBundle, trustFormat, turned(rawTrust, 8*bytes.Index(rawTrust, []byte("Example")))))
 	x := b
 	x.Vendor = other.scope.Vendor
 	write("trust-other-vendor", "trust", "bad_signature", "the vendor id is not the root's", trustOf(x))
@@ -395,8 +385,45 @@ func writeVectors(t *testing.T) {
 	x.Certificates = [][]byte{w.sealingCert, other.issuingCert}
 	write("trust-other-certificate", "trust", "bad_signature", "a certificate by another root", trustOf(x))
 	x = b
-	x.Version = 2
-	write("trust-version", "trust", "unsupported_version", "format version 2", trustOf(x))
+	x.Version = 3
+	write("trust-version", "trust", "unsupported_version", "format version 3", trustOf(x))
+	x = b.firstFormat()
+	write("trust-1-ok", "trust", "ok", "format version 1", trustOf(x), "payload-sha256", sum(mustEncode(x)))
+	write("trust-other-label", "trust", "damaged_file", "format version 2 under the label of version 1", armor(TrustBundle, rawTrust))
+	x.Revoked = b.Revoked
+	write("trust-1-revoked", "trust", "damaged_file", "format version 1 with a revoked key", trustOf(x))
+	x = b
+	x.Lowest = 0
+	write("trust-no-lowest-suite", "trust", "damaged_file", "no lowest suite", trustOf(x))
+	x.Lowest = 2
+	write("trust-lowest-suite", "trust", "unsupported_version", "suite 2 at least", trustOf(x))
+	x = b
+	x.Certificates = append(slices.Clone(b.Certificates), must(SignCertificate(w.scope, w.root, Certificate{Use: Issuing, Public: w.stolen.Public(), Number: 3})))
+	write("trust-revoked-and-certified", "trust", "damaged_file", "a key is revoked and certified", trustOf(x))
+	x.Certificates = append(slices.Clone(b.Certificates), must(SignCertificate(w.scope, w.root, Certificate{Use: Issuing, Public: w.issuing.Public(), Number: 3})))
+	write("trust-two-certificates", "trust", "damaged_file", "two certificates of one key", trustOf(x))
+	x = b
+	x.Revoked = append(slices.Clone(b.Revoked), b.Revoked[0])
+	write("trust-revoked-twice", "trust", "damaged_file", "a key is revoked twice", trustOf(x))
+	x = b
+	x.Until = x.Time
+	write("trust-ended", "trust", "damaged_file", "it ends when it begins", trustOf(x))
+	x = b
+	x.Before = rawTrust
+	write("trust-before-first", "trust", "damaged_file", "the first root names one before it", trustOf(x))
+	heir := func(b bundle) []byte {
+		return armorVersion(TrustBundle, b.Version, must(signVersion(forTrust, w.scope, b.Version, w.next.private, mustEncode(b))))
+	}
+	x = b
+	x.Number, x.Root, x.NextRoot, x.Before = 2, w.next.Public(), nil, rawTrust
+	x.Certificates = [][]byte{must(SignCertificate(w.scope, w.next, Certificate{Use: Sealing, Public: w.sealing.Public(), Number: 3}))}
+	write("trust-next-root-ok", "trust", "ok", "by the root that the one before it has named", heir(x), "payload-sha256", sum(mustEncode(x)))
+	x.Before = nil
+	write("trust-next-root-unproven", "trust", "bad_signature", "by another root, without the bundle that names it", heir(x))
+	x.Before = w.signedBundle(func() bundle { b := b; b.NextRoot = RootHash(other.root.Public()); return b }())
+	write("trust-next-root-not-named", "trust", "bad_signature", "by a root that the one before it has not named", heir(x))
+	x.Before, x.Number = rawTrust, 1
+	write("trust-next-root-number", "trust", "bad_signature", "not above the number of the bundle before it", heir(x))
 	write("trust-is-update", "trust", "wrong_file", "an update", w.updateFile())
 
 	// Updates.
@@ -437,9 +464,9 @@ func writeVectors(t *testing.T) {
 	write("update-other-container", "update", "wrong_container", "made for another container", second.updateFile())
 	write("update-no-certificate", "update", "bad_signature", "the key that signed is not known and no certificate comes along", reheaded(func(h *header) { h.Certificates = nil }))
 	write("update-other-certificate", "update", "bad_signature", "a certificate by another root comes along", updateOf(header{Certificates: [][]byte{w.issuingCert, other.issuingCert}}, plain))
-	write("update-sealed-bit", "update", "bad_signature", "a bit of the sealed part is turned", armor(Update, flip(unarmored(file), 8*(len(unarmored(file))-100))))
+	write("update-sealed-bit", "update", "bad_signature", "a bit of the sealed part is turned", armor(Update, turned(unarmored(file), 8*(len(unarmored(file))-100))))
 	moved := o.envelope
-	moved.Sealed = flip(moved.Sealed, 100)
+	moved.Sealed = turned(moved.Sealed, 100)
 	write("update-sealed-bit-signed", "update", "bad_signature", "a bit of the sealed part was turned before the signature was made", armor(Update, must(sign(forUpdate, w.scope, w.issuing.private, mustEncode(moved)))))
 	write("update-key-twice", "update", "damaged_file", "a map key stands twice in the sealed part", updateOf(header{}, respell(plain, twice)))
 	write("update-unknown-key", "update", "damaged_file", "the sealed part has a map key that no format has", updateOf(header{}, respell(plain, unknown)))
@@ -459,7 +486,7 @@ func writeVectors(t *testing.T) {
 	for _, kind := range []Kind{Request, Receipt} {
 		file := w.reportFile(kind)
 		write(string(kind)+"-ok", "report", "ok", "as it should be", file, "payload-sha256", sum(mustEncode(w.report(kind))))
-		write(string(kind)+"-bit", "report", "bad_signature", "a bit of the signature is turned", armor(kind, flip(unarmored(file), 8*len(unarmored(file))-1)))
+		write(string(kind)+"-bit", "report", "bad_signature", "a bit of the signature is turned", armor(kind, turned(unarmored(file), 8*len(unarmored(file))-1)))
 	}
 	reportOf := func(kind Kind, h header, r container.Report, keys *ContainerKeys) []byte {
 		h.Kind, h.Vendor, h.Environment = kind, w.scope.Vendor, w.scope.Environment
@@ -516,7 +543,7 @@ func writeVectors(t *testing.T) {
 	changed := parts
 	changed.Added = blocklist.Encode(blockEntries[:2])
 	write("blocklist-other-entries", "blocklist", "bad_signature", "an entry is missing from what was signed", listOf(mustEncode(changed)))
-	write("blocklist-bit", "blocklist", "bad_signature", "a bit of the entries is turned", listOf(flip(whole, 8*len(whole)-24)))
+	write("blocklist-bit", "blocklist", "bad_signature", "a bit of the entries is turned", listOf(turned(whole, 8*len(whole)-24)))
 	headed := func(change func(h *blockHead)) []byte {
 		h := must(decode[blockHead]("", MaxBlockHead, must(parse("", maxFile, parts.Head)).Payload))
 		change(&h)
@@ -538,7 +565,7 @@ func writeVectors(t *testing.T) {
 		return listOf(must(SignBlockNews(w.scope, w.issuing, n, w.issuingCert)))
 	}
 	write("blocklist-trailing-byte", "blocklist", "damaged_file", "a byte follows the coded entries", recoded(append(bytes.Clone(parts.Added), 0)))
-	write("blocklist-padding", "blocklist", "damaged_file", "the last bits of the coded entries are not zeros", recoded(flip(parts.Added, 8*(len(parts.Added)-1))))
+	write("blocklist-padding", "blocklist", "damaged_file", "the last bits of the coded entries are not zeros", recoded(turned(parts.Added, 8*(len(parts.Added)-1))))
 	write("blocklist-long-count", "blocklist", "damaged_file", "the number of coded entries is not written in the shortest form", recoded(append([]byte{parts.Added[0] | 0x80, 0}, parts.Added[1:]...)))
 	write("blocklist-by-root", "blocklist", "bad_signature", "signed by the root, which signs no block lists", func() []byte {
 		n := parts
@@ -576,7 +603,7 @@ func writeVectors(t *testing.T) {
 	write("origins-unknown-key", "origins", "damaged_file", "a map key that no format has", must(sign(forOrigins, w.scope, w.issuing.private, respell(originsPayload, unknown))))
 	write("origins-version", "origins", "unsupported_version", "format version 2", originsOf(func(l *originList) { l.Version = 2 }))
 	write("origins-suite", "origins", "unsupported_version", "suite 2", originsOf(func(l *originList) { l.Suite = 2 }))
-	write("origins-bit", "origins", "bad_signature", "a bit of the signature is turned", flip(w.origins(), len(w.origins())*8-4))
+	write("origins-bit", "origins", "bad_signature", "a bit of the signature is turned", turned(w.origins(), len(w.origins())*8-4))
 	write("origins-other-certificate", "origins", "bad_signature", "a certificate by another root comes along", originsOf(func(l *originList) { l.Certificates = [][]byte{other.issuingCert} }))
 	write("origins-key-expired", "origins", "bad_signature", "the certificate ends at the very moment of the list's time", originsOf(func(l *originList) { l.Time, l.Until = testTime+1e15, testTime+2e15 }))
 	write("origins-by-root", "origins", "bad_signature", "signed by the root, which signs no lists of origins", must(sign(forOrigins, w.scope, w.root.private, originsPayload)))

@@ -8,6 +8,7 @@ import (
 
 	"licet/container"
 	"licet/license"
+	"licet/refusal"
 )
 
 // Verifier checks what one vendor signs for one environment. It remembers the
@@ -15,12 +16,15 @@ import (
 // safe for concurrent use.
 type Verifier struct {
 	scope    Scope
-	root     publicKey
 	external map[purpose][]byte // the external data of what issuing keys and license servers sign
 
 	mu      sync.RWMutex
+	trust   *Trust // the newest bundle
+	root    publicKey
+	former  []publicKey // roots before it, whose certificates count no more
 	issuing map[KeyID]issuer
-	others  map[string]bool   // certificates of other keys that were checked, by their bytes
+	named   map[KeyID]bool    // of which the bundle alone tells; true if it is revoked
+	others  map[string]bool   // certificates that were checked and say nothing of an issuing key, by their bytes
 	lessors map[string]lessor // licenses of lease documents that were checked, by the bytes of their part
 }
 
@@ -43,20 +47,12 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 	if err := t.Scope.Check(); err != nil {
 		return nil, err
 	}
-	root, ok := newPublicKey(t.Root)
-	if !ok || VendorOf(t.Root) != t.Scope.Vendor {
-		return nil, badSignature()
-	}
-	v := &Verifier{scope: t.Scope, root: root, external: map[purpose][]byte{}, issuing: map[KeyID]issuer{}, others: map[string]bool{}, lessors: map[string]lessor{}}
+	v := &Verifier{scope: t.Scope, external: map[purpose][]byte{}, others: map[string]bool{}}
 	for _, p := range []purpose{forStep, forUpdate, forTime, forBlockList, forOrigins, forLease, forLoan} {
 		v.external[p] = external(p, t.Scope, suite1)
 	}
-	for _, doc := range t.Certificates {
-		c, err := t.certificate(root, doc)
-		if err != nil {
-			return nil, err
-		}
-		v.learn(c, doc)
+	if err := v.goBy(t); err != nil {
+		return nil, err
 	}
 	return v, v.Add(certificates...)
 }
@@ -64,26 +60,130 @@ func NewVerifier(t *Trust, certificates ...[]byte) (*Verifier, error) {
 // Scope is the vendor and environment whose documents pass.
 func (v *Verifier) Scope() Scope { return v.scope }
 
-// Add makes further issuing keys known, if the root certified them all. It
-// passes over certificates of sealing keys.
-func (v *Verifier) Add(certificates ...[]byte) error {
-	for _, doc := range certificates {
-		if v.knows(doc) {
-			continue
-		}
-		c, err := openCertificate(v.scope, v.root, doc)
+// Trust is the newest bundle that the verifier goes by. It is only to be read.
+func (v *Verifier) Trust() *Trust {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.trust
+}
+
+// Follow has the verifier go by a newer bundle of its vendor from now on, by the
+// same root or one that came after it; reports whether it does. An older one is
+// passed over.
+func (v *Verifier) Follow(t *Trust) bool { return v.goBy(t) == nil }
+
+// followSigned is Follow for a bundle as it came with a document.
+func (v *Verifier) followSigned(raw []byte) (followed bool, err error) {
+	now := v.Trust()
+	if len(raw) == 0 || bytes.Equal(raw, now.Signed) {
+		return false, nil
+	}
+	_, b, err := peekTrust(raw)
+	if err != nil {
+		return false, err
+	}
+	if b.Number <= now.Number {
+		return false, nil // nobody looks at what brings nothing new
+	}
+	t, err := openTrust(raw)
+	if err != nil {
+		return false, err
+	}
+	if !v.Follow(t) {
+		return false, badSignature()
+	}
+	return true, nil
+}
+
+// goBy takes over what a bundle says, if it follows the one known. Of the keys that
+// it names, it alone tells; what was known of others stays, unless the root is
+// another.
+func (v *Verifier) goBy(t *Trust) error {
+	root, ok := t.rooted()
+	if !ok {
+		return badSignature()
+	}
+	type known struct {
+		Certificate
+		doc []byte
+	}
+	var list []known
+	for _, doc := range t.Certificates {
+		c, err := t.certificate(root, doc)
 		if err != nil {
 			return err
 		}
-		v.learn(c, doc)
+		list = append(list, known{c, doc})
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.trust != nil && !t.follows(v.trust) {
+		return badSignature()
+	}
+	old := v.issuing
+	if v.root.id != root.id {
+		old = nil
+	}
+	v.trust, v.root, v.former = t, root, nil
+	v.issuing, v.named, v.lessors = map[KeyID]issuer{}, map[KeyID]bool{}, map[string]lessor{}
+	for _, f := range t.proven.former {
+		if k, ok := newPublicKey(f.Root); ok {
+			v.former = append(v.former, k)
+		}
+	}
+	for _, k := range list {
+		v.learn(k.Certificate, k.doc)
+	}
+	if t.Format > 1 {
+		for _, k := range list {
+			v.named[k.KeyID()] = false
+		}
+		for _, r := range t.Revoked {
+			v.named[r.Key] = true
+		}
+	}
+	for id, i := range old {
+		for n, doc := range i.signed {
+			if _, named := v.named[id]; !named {
+				v.learn(i.certificates[n], doc)
+			}
+		}
 	}
 	return nil
 }
 
-// learn remembers a certificate that was checked.
+// Add makes further issuing keys known, if the root certified them all. It passes
+// over certificates of sealing keys, of keys of which the bundle alone tells, and
+// of a root that another came after.
+func (v *Verifier) Add(certificates ...[]byte) error {
+	for _, doc := range certificates {
+		v.mu.RLock()
+		known, root, former := v.knows(doc), v.root, v.former
+		v.mu.RUnlock()
+		if known {
+			continue
+		}
+		c, err := openCertificate(v.scope, root, doc)
+		passed := err != nil && slices.ContainsFunc(former, func(k publicKey) bool {
+			_, err := openCertificate(v.scope, k, doc)
+			return err == nil
+		})
+		if err != nil && !passed {
+			return err
+		}
+		v.mu.Lock()
+		if _, named := v.named[c.KeyID()]; passed || named {
+			v.others[string(doc)] = true
+		} else {
+			v.learn(c, doc)
+		}
+		v.mu.Unlock()
+	}
+	return nil
+}
+
+// learn remembers a certificate that was checked; mu is held.
 func (v *Verifier) learn(c Certificate, doc []byte) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if c.Use != Issuing {
 		v.others[string(doc)] = true
 		return
@@ -100,10 +200,8 @@ func (v *Verifier) learn(c Certificate, doc []byte) {
 	}
 }
 
-// knows reports whether the very same certificate was checked before.
+// knows reports whether the very same certificate was checked before; mu is held.
 func (v *Verifier) knows(doc []byte) bool {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
 	if v.others[string(doc)] {
 		return true
 	}
@@ -119,15 +217,22 @@ func (v *Verifier) knows(doc []byte) bool {
 
 // Certificate checks a certificate and reads it.
 func (v *Verifier) Certificate(doc []byte) (Certificate, error) {
-	return openCertificate(v.scope, v.root, doc)
+	v.mu.RLock()
+	root := v.root
+	v.mu.RUnlock()
+	return openCertificate(v.scope, root, doc)
 }
 
 // check verifies a document of an issuing key.
-func (v *Verifier) check(p purpose, m *message) (issuer, error) {
+func (v *Verifier) check(p purpose, what string, m *message) (issuer, error) {
 	v.mu.RLock()
 	i, ok := v.issuing[m.key]
+	revoked := v.named[m.key]
 	v.mu.RUnlock()
-	if !ok {
+	switch {
+	case revoked:
+		return i, keyRevoked(what)
+	case !ok:
 		return i, badSignature()
 	}
 	return i, m.verifyUnder(v.external[p], i.publicKey)
@@ -139,7 +244,7 @@ func (v *Verifier) open(p purpose, what string, limit int, doc []byte) ([]byte, 
 	if err != nil {
 		return nil, issuer{}, err
 	}
-	i, err := v.check(p, &m)
+	i, err := v.check(p, what, &m)
 	return m.Payload, i, err
 }
 
@@ -182,12 +287,53 @@ func (v *Verifier) License(signed, body []byte) (container.Step, container.Body,
 	return container.Step{}, container.Body{}, badSignature()
 }
 
+// Steps checks the steps of an update with the bodies of all licenses they put. A
+// step that was signed with a revoked key counts where a good one follows on it: that
+// names, by the plan hash, exactly what is before it (docs/protocol.md R4).
+func (v *Verifier) Steps(list []container.SignedStep) ([]container.Incoming, error) {
+	steps := make([]container.Incoming, len(list))
+	for n := len(list) - 1; n >= 0; n-- {
+		s, err := v.Step(list[n].Signed)
+		if refusal.Is(err, refusal.KeyRevoked) && n+1 < len(list) {
+			s, err = before(steps[n+1].Step, list[n].Signed, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if steps[n], err = incoming(s, list[n]); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+// before reads a step on which a proven one follows, or refuses it with no.
+func before(next container.Step, signed []byte, no error) (container.Step, error) {
+	m, err := parse("step", MaxStep, signed)
+	if err != nil {
+		return container.Step{}, err
+	}
+	s, err := DecodeStep(m.Payload)
+	if err != nil {
+		return container.Step{}, err
+	}
+	if s.Container != next.Container || s.Number+1 != next.Number || container.NextPlan(s.Previous, s.Unsigned) != next.Previous {
+		return container.Step{}, no
+	}
+	return s, nil
+}
+
 // Incoming checks a step of an update with the bodies of all licenses it puts.
 func (v *Verifier) Incoming(in container.SignedStep) (container.Incoming, error) {
 	s, err := v.Step(in.Signed)
 	if err != nil {
 		return container.Incoming{}, err
 	}
+	return incoming(s, in)
+}
+
+// incoming adds the bodies to a step that was checked.
+func incoming(s container.Step, in container.SignedStep) (container.Incoming, error) {
 	bodies := in.Bodies
 	var units []container.Counted
 	for _, op := range s.Ops {
