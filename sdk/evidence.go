@@ -93,6 +93,7 @@ type witness struct {
 	config   agent.Config
 	blocks   agent.Blocks // what the program brings along
 	trust    []byte       // the program's trust file
+	heard    []byte       // the trust file that was looked at last
 }
 
 // station is who uses a seat.
@@ -135,11 +136,13 @@ func (w *witness) served() bool {
 func (w *witness) read(ctx context.Context) (evidence, error) {
 	seen, err := agent.Open(w.config).Look(ctx, agent.LookRequest{
 		Scope: w.verifier.Scope(), Product: w.product, Use: w.use, Blocks: w.blocks,
-		License: func(step, body []byte, certificates [][]byte) (container.Body, error) {
-			return w.license(agent.Proof{Step: step, Body: body, Certificates: certificates})
+		License: func(step, body []byte, known agent.Known) (container.Body, error) {
+			w.hear(known.Trust, known.File)
+			return w.license(agent.Proof{Step: step, Body: body, Certificates: known.Certificates})
 		},
-		Lease: func(document []byte, certificates [][]byte) (seats.Lease, container.Body, error) {
-			return w.lease(agent.Proof{Lease: document, Certificates: certificates})
+		Lease: func(document []byte, known agent.Known) (seats.Lease, container.Body, error) {
+			w.hear(known.Trust, known.File)
+			return w.lease(agent.Proof{Lease: document, Certificates: known.Certificates})
 		},
 	})
 	switch {
@@ -154,6 +157,19 @@ func (w *witness) read(ctx context.Context) (evidence, error) {
 		proven: true, body: *seen.Body, container: seen.Container,
 		contact: seen.LastContact, floor: seen.Floor, closed: seen.Closed, loan: seen.Loan, used: seen.Used,
 	}, nil
+}
+
+// hear goes by a newer trust bundle of the program's vendor, wherever it comes from:
+// as it was signed, or in a file. What proves to be somebody else's is passed over.
+func (w *witness) hear(signed, file []byte) {
+	_, _ = w.verifier.FollowSigned(signed)
+	if len(file) == 0 || bytes.Equal(file, w.heard) {
+		return
+	}
+	w.heard = file
+	if t, err := seal.ParseTrust(file); err == nil {
+		w.verifier.Follow(t)
+	}
 }
 
 // bring takes in the block list that the program has with it.
@@ -226,6 +242,7 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (e evidence, took
 	if len(p.Certificates) > maxCertificates {
 		return evidence{}, 0, forged()
 	}
+	w.hear(p.Trust, nil)
 	holder, document := []byte(nil), p.Body
 	if len(p.Lease) > 0 {
 		var lease seats.Lease
@@ -263,7 +280,7 @@ func (w *witness) verify(p agent.Proof, nonce container.Nonce) (e evidence, took
 func (w *witness) lease(p agent.Proof) (seats.Lease, container.Body, error) {
 	lease, body, err := w.verifier.Lease(p.Lease)
 	for _, c := range p.Certificates {
-		if err == nil {
+		if err == nil || refusal.Is(err, refusal.KeyRevoked) {
 			break
 		}
 		if err := w.verifier.Add(c); err != nil {
@@ -290,7 +307,7 @@ func loanOf(l seats.Lease) *wire.Loan {
 func (w *witness) license(p agent.Proof) (container.Body, error) {
 	_, body, err := w.verifier.License(p.Step, p.Body)
 	for _, c := range p.Certificates {
-		if err == nil {
+		if err == nil || refusal.Is(err, refusal.KeyRevoked) {
 			break
 		}
 		if err := w.verifier.Add(c); err != nil {

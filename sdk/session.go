@@ -128,7 +128,7 @@ func newWitness(p Product) (witness, error) {
 		}
 	}
 	return witness{
-		product: p.Code, verifier: verifier, trust: slices.Clone(p.Trust),
+		product: p.Code, verifier: verifier, trust: slices.Clone(p.Trust), heard: slices.Clone(p.Trust),
 		use: terms.Use{Features: slices.Clone(p.Features), Version: p.Version, BuildDate: license.At(p.BuildDate)},
 	}, nil
 }

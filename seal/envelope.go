@@ -235,7 +235,7 @@ func (v *Verifier) openUpdate(raw []byte, keys *ContainerKeys) (container.Update
 	if err := inScope(o.what, v.scope, o.header.scope()); err != nil {
 		return none, err
 	}
-	newer, err := v.followSigned(o.header.Trust)
+	newer, err := v.FollowSigned(o.header.Trust)
 	if err != nil {
 		return none, err
 	}

@@ -148,10 +148,10 @@ func (t *Trust) rooted() (publicKey, bool) {
 	return root, ok && (heir || VendorOf(t.Root) == t.Scope.Vendor)
 }
 
-// follows reports whether whoever goes by an older bundle goes by t from now on:
+// Follows reports whether whoever goes by an older bundle goes by t from now on:
 // it is of the same vendor, has a higher number, and is by the same root or by one
 // that the older root has named as the next.
-func (t *Trust) follows(older *Trust) bool {
+func (t *Trust) Follows(older *Trust) bool {
 	if t.Scope != older.Scope || t.Number <= older.Number {
 		return false
 	}
@@ -257,6 +257,9 @@ func ParseTrust(file []byte) (*Trust, error) {
 
 // ArmorTrust makes a file of a bundle that was read, by name vendor.trust.
 func ArmorTrust(t *Trust) []byte { return armorVersion(TrustBundle, t.Format, t.Signed) }
+
+// OpenTrust is ParseTrust for a bundle as it was signed, without armor.
+func OpenTrust(signed []byte) (*Trust, error) { return openTrust(signed) }
 
 func openTrust(raw []byte) (*Trust, error) { return openTrustBefore(raw, maxRoots) }
 

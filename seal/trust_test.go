@@ -101,7 +101,7 @@ func TestFollowInAnyOrder(t *testing.T) {
 		v := must(NewVerifier(all[rapid.IntRange(0, 5).Draw(t, "known")]))
 		for _, n := range rapid.SliceOf(rapid.IntRange(0, 5)).Draw(t, "come") {
 			before := v.Trust()
-			followed, err := v.followSigned(all[n].Signed)
+			followed, err := v.FollowSigned(all[n].Signed)
 			if err != nil || followed != (all[n].Number > before.Number) || v.Trust().Number != max(all[n].Number, before.Number) {
 				t.Fatalf("from %d by %d to %d: %v", before.Number, all[n].Number, v.Trust().Number, err)
 			}

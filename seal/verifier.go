@@ -72,8 +72,9 @@ func (v *Verifier) Trust() *Trust {
 // passed over.
 func (v *Verifier) Follow(t *Trust) bool { return v.goBy(t) == nil }
 
-// followSigned is Follow for a bundle as it came with a document.
-func (v *Verifier) followSigned(raw []byte) (followed bool, err error) {
+// FollowSigned is Follow for a bundle as it was signed: one that is no newer costs
+// nothing and is passed over, one that does not prove to be the vendor's is refused.
+func (v *Verifier) FollowSigned(raw []byte) (followed bool, err error) {
 	now := v.Trust()
 	if len(raw) == 0 || bytes.Equal(raw, now.Signed) {
 		return false, nil
@@ -117,7 +118,7 @@ func (v *Verifier) goBy(t *Trust) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.trust != nil && !t.follows(v.trust) {
+	if v.trust != nil && !t.Follows(v.trust) {
 		return badSignature()
 	}
 	old := v.issuing

@@ -152,7 +152,11 @@ func (a *Agent) exchange(ctx context.Context, b *box, v vendor, address string, 
 	if err != nil {
 		return result, err
 	}
-	return a.conclude(ctx, b, v, base, wishes, result)
+	result, err = a.conclude(ctx, b, v, base, wishes, result)
+	if err == nil && b.told {
+		a.tellOthers(ctx, v, b.serial())
+	}
+	return result, err
 }
 
 // conclude does what follows an answer that was applied.

@@ -165,6 +165,13 @@ func (k *keptBlocks) load() (blocklist.List, error) {
 	return list, nil
 }
 
+// revoked reports whether the list was signed with a key that is revoked since. Then
+// it may be anybody's, with any number, and the vendor's takes its place.
+func (k *keptBlocks) revoked(v *seal.Verifier) bool {
+	_, err := v.BlockHead(k.head)
+	return refusal.Is(err, refusal.KeyRevoked)
+}
+
 // keepBlocks writes a vendor's list.
 func (a *Agent) keepBlocks(vendor string, head []byte, list blocklist.List, whole bool) error {
 	data := make([]byte, 0, blocksHead+len(head)+list.Len()*blockSize)
@@ -201,7 +208,7 @@ func (a *Agent) applyNews(v vendor, signed []byte) (blocklist.List, error) {
 	}
 	defer kept.Close()
 	var list blocklist.List
-	if kept != nil {
+	if kept != nil && !kept.revoked(verifier) {
 		if list, err = kept.load(); errors.Is(err, errDamagedBlocks) {
 			a.cfg.Log.Warn("block list begun anew", "vendor", v.id(), "error", err)
 		} else if err != nil {
@@ -264,6 +271,9 @@ func (a *Agent) listNumber(v vendor) uint64 {
 	defer kept.Close()
 	list, err := kept.load()
 	if err != nil || kept.whole {
+		return 0
+	}
+	if verifier, err := v.verifier(nil); err != nil || kept.revoked(verifier) {
 		return 0
 	}
 	return list.Number()

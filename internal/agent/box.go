@@ -56,6 +56,10 @@ type private struct {
 	Wished uint64 `cbor:"22,keyasint,omitempty"`
 	// Takings are the last takings of units.
 	Takings []taken `cbor:"23,keyasint,omitempty"`
+
+	// Trust is the newest trust bundle that an update has brought, as it was signed.
+	// It counts whatever trust file this machine has, unless that one is newer.
+	Trust []byte `cbor:"24,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.
@@ -85,6 +89,7 @@ type box struct {
 	bodies map[license.ID]containerfile.Body
 	traits []machine.Trait
 	list   uint64 // number of the vendor's block list, as the latest update says
+	told   bool   // the latest update told of keys that are revoked
 }
 
 var (

@@ -32,6 +32,7 @@ type judge struct {
 	lease func(document []byte) (seats.Lease, container.Body, error)
 	// certificates are the vendor's that it knows besides the container's.
 	certificates [][]byte
+	trust        []byte // the trust bundle that it goes by, as it was signed
 }
 
 // trust finds who judges the licenses of a container, or says why none of them
@@ -190,8 +191,9 @@ func (a *Agent) vendorOf(b *box) (vendor, *refusal.Refusal) {
 
 // judge judges a container's licenses by the trust in its vendor.
 func (b *box) judge(v vendor) judge {
+	v = b.newest(v)
 	known := sync.OnceValues(func() (*seal.Verifier, error) { return v.verifier(b.Certificates) })
-	return judge{certificates: v.trust.Certificates, license: func(step, body []byte) (container.Body, error) {
+	return judge{certificates: v.trust.Certificates, trust: v.trust.Signed, license: func(step, body []byte) (container.Body, error) {
 		verifier, err := known()
 		if err != nil {
 			return container.Body{}, err
@@ -247,6 +249,8 @@ func (b *box) verify(by judge, id license.ID, data []byte) (container.Body, []by
 	}
 	body, err := by.license(signed, data)
 	switch {
+	case refusal.Is(err, refusal.KeyRevoked):
+		return container.Body{}, nil, refusal.New(refusal.KeyRevoked, "The license %s in container %s was signed with a key that the vendor has revoked.", id, b.serial())
 	case err != nil:
 		return forged("its signature does not fit")
 	case body.License != id, body.Generation != held.Generation, body.Product != held.Product, sha256.Sum256(data) != held.Body,

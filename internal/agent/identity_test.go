@@ -91,7 +91,7 @@ func (f forger) look(product string) Seen {
 		f.t.Fatal(err)
 	}
 	s, err := f.Look(f.t.Context(), LookRequest{Scope: trust.Scope, Product: product, Use: terms.Use{},
-		License: func(step, body []byte, _ [][]byte) (container.Body, error) {
+		License: func(step, body []byte, _ Known) (container.Body, error) {
 			_, got, err := verifier.License(step, body)
 			return got, err
 		}})
@@ -199,7 +199,7 @@ func TestLookBelievesTheProgramAlone(t *testing.T) {
 	}
 	trust.Scope.Environment = "test"
 	s, err := f.Look(t.Context(), LookRequest{Scope: trust.Scope, Product: "CAD-PRO",
-		License: func(_, _ []byte, _ [][]byte) (container.Body, error) {
+		License: func(_, _ []byte, _ Known) (container.Body, error) {
 			t.Error("a license of another environment was looked at")
 			return container.Body{}, nil
 		}})

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -118,6 +119,7 @@ func (a *Agent) madeForAnother(v vendor, file []byte, madeFor license.Serial) er
 // checked, the log's rules decide, and one durable write makes it so
 // (docs/protocol.md R22, R4, R5, R6). On any error container and b are as before.
 func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.Programming, error) {
+	v = b.newest(v)
 	verifier, err := v.verifier(b.Certificates)
 	if err != nil {
 		return wire.Programming{}, err
@@ -130,13 +132,13 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	if err != nil {
 		return wire.Programming{}, err
 	}
-	steps := make([]container.Incoming, 0, len(update.Steps))
-	for _, signed := range update.Steps {
-		in, err := verifier.Incoming(signed)
-		if err != nil {
-			return wire.Programming{}, err
-		}
-		steps = append(steps, in)
+	trust := verifier.Trust()
+	if trust.Ended(max(a.now(), b.State.Floor)) {
+		return wire.Programming{}, refusal.New(refusal.TrustEnded, "What is known here of the keys of %s counted until %s, and the update brings nothing newer. Nothing was changed.", v.name(), trust.Until)
+	}
+	steps, err := verifier.Steps(update.Steps)
+	if err != nil {
+		return wire.Programming{}, err
 	}
 
 	// A seat that was lent since the return was asked for is not taken from under
@@ -168,20 +170,37 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	result := wire.Programming{
 		Container: b.serial(), Counter: state.Number, Applied: empty(slices.Concat(changes, filled)), Outcomes: empty(update.Outcomes),
 	}
+	next.trusts(update.Trust, trust, v)
 	if no != nil && len(filled) == 0 {
 		// Nothing is new in the container. That the vendor refused a wish is told all
 		// the same: it may be the only time that the person hears of it.
 		refused := slices.DeleteFunc(slices.Clone(update.Outcomes), func(o container.Outcome) bool { return !o.Refused() })
 		result.Outcomes = append([]container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}, refused...)
-		// The program that wrote it may have died before it would outlast a power cut.
-		return result, boxError(b.header.Serial, b.file.Settle(ctx))
+		if update.Trust == nil {
+			// The program that wrote it may have died before it would outlast a power cut.
+			return result, boxError(b.header.Serial, b.file.Settle(ctx))
+		}
+	} else {
+		next.settle(b, update)
 	}
-	next.settle(b, update)
 	if err := a.save(ctx, &next); err != nil {
 		return wire.Programming{}, err
 	}
 	*b = next
+	if update.Trust != nil {
+		a.hearTrust(v, trust)
+	}
 	return result, nil
+}
+
+// trusts notes a newer trust bundle that came with an update to a container which
+// knew the vendor by an older one; nil if none came.
+func (b *box) trusts(signed []byte, t *seal.Trust, before vendor) {
+	if signed == nil {
+		return
+	}
+	b.Trust = signed
+	b.told = len(t.Revoked) > len(before.trust.Revoked) || !bytes.Equal(t.Root, before.trust.Root)
 }
 
 // change brings a license in or takes it out, and notes how many seats it has.

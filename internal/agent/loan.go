@@ -86,6 +86,10 @@ func (b *box) examineLoan(by judge, id seats.LeaseID, no *refusal.Refusal) candi
 	}
 	lease, body, err := by.lease(sealed.Data)
 	switch {
+	case refusal.Is(err, refusal.KeyRevoked):
+		c.no = refusal.New(refusal.KeyRevoked, "The loan %s in container %s is of a license that was signed with a key that the vendor has revoked.", id, b.serial()).
+			Hinted("Run %s when the license server has been in contact with the vendor.", again)
+		return c
 	case err != nil:
 		return forged("its signature does not fit")
 	case lease.ID != id, lease.License != l.License, lease.Product != l.Product,
@@ -233,4 +237,6 @@ func (b *box) gaveBack(server license.Serial) []seats.LeaseID {
 }
 
 // verifierOf checks what a vendor and his license servers signed for a container.
-func (b *box) verifierOf(v vendor) (*seal.Verifier, error) { return v.verifier(b.Certificates) }
+func (b *box) verifierOf(v vendor) (*seal.Verifier, error) {
+	return b.newest(v).verifier(b.Certificates)
+}

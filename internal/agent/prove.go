@@ -37,6 +37,7 @@ type Proof struct {
 	Step         []byte         `json:"step,omitempty"` // signed
 	Body         []byte         `json:"body,omitempty"`
 	Certificates [][]byte       `json:"certificates,omitempty"`
+	Trust        []byte         `json:"trust,omitempty"` // the newest trust bundle known here, as it was signed
 	// Answer is seal.SignAnswer over the nonce; what it says is Facts as JSON. It
 	// is there whenever Body is.
 	Answer []byte `json:"answer,omitempty"`
@@ -89,7 +90,7 @@ func (a *Agent) Prove(ctx context.Context, in OpenRequest) (Proof, error) {
 func (a *Agent) proof(p Proof, c *candidate, nonce container.Nonce, took int64) (Proof, error) {
 	b := c.box
 	p.Environment = b.Environment
-	p.Certificates = addCertificates(b.Certificates, c.by.certificates)
+	p.Certificates, p.Trust = addCertificates(b.Certificates, c.by.certificates), c.by.trust
 	generation, hash := c.generation, sha256.Sum256(c.data)
 	if c.loan == nil {
 		generation = b.State.Held[c.id].Generation
@@ -119,13 +120,19 @@ type LookRequest struct {
 	Product string
 	Use     terms.Use
 	// License checks the vendor's documents: his signature over the step, under the
-	// root that the program was built with, and the step's hash of the body. The
-	// certificates are those that the container keeps.
-	License func(step, body []byte, certificates [][]byte) (container.Body, error)
+	// root that the program was built with, and the step's hash of the body.
+	License func(step, body []byte, known Known) (container.Body, error)
 	// Lease checks the document of a loan in the same way.
-	Lease func(document []byte, certificates [][]byte) (seats.Lease, container.Body, error)
+	Lease func(document []byte, known Known) (seats.Lease, container.Body, error)
 	// Blocks are what the program itself knows to be blocked.
 	Blocks Blocks
+}
+
+// Known is what a machine knows of a vendor's keys. All of it was signed by his root.
+type Known struct {
+	Certificates [][]byte // that the container keeps
+	Trust        []byte   // trust bundle that an update has brought the container, as it was signed; empty for none
+	File         []byte   // the machine's trust file; empty for none
 }
 
 // Seen is what a program saw by itself.
@@ -147,27 +154,20 @@ type Seen struct {
 // runs on, and a signature to itself would prove no more. What ties a license to
 // the container stays: the serial is the hash of the container's public keys,
 // the license names the key, and the program checks the vendor's signature over
-// that. The machine's list of trusted vendors plays no part.
+// that. Whom the machine trusts plays no part; a newer trust bundle of the program's
+// own vendor does, wherever it lies.
 func (a *Agent) Look(ctx context.Context, in LookRequest) (Seen, error) {
 	f, err := a.find(ctx, CheckRequest{Vendor: string(in.Scope.Vendor), Product: in.Product, Use: in.Use}, func(b *box) (judge, *refusal.Refusal) {
 		if b.scope() != in.Scope {
 			return judge{}, refusal.New(refusal.WrongEnvironment, "The license of this machine belongs to environment %q; the program to %q.", b.Environment, in.Scope.Environment).
 				With("made_for", b.Environment).With("this_is", in.Scope.Environment)
 		}
+		known := Known{Certificates: b.Certificates, Trust: b.Trust}
+		known.File, _ = a.trustFile(b.header.Vendor) // a program goes by its own
 		return judge{license: func(step, body []byte) (container.Body, error) {
-			got, err := in.License(step, body, b.Certificates)
-			if err == nil {
-				return got, nil
-			}
-			// The machine may know a newer key of the vendor; the program's root has to
-			// have certified it all the same.
-			v, no := a.vendorOf(b)
-			if no != nil {
-				return got, err
-			}
-			return in.License(step, body, v.trust.Certificates)
+			return in.License(step, body, known)
 		}, lease: func(document []byte) (seats.Lease, container.Body, error) {
-			return in.Lease(document, b.Certificates)
+			return in.Lease(document, known)
 		}}, nil
 	}, in.Blocks, a.Sharing(ctx))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // before they leave. While the answer to the same wishes is still to come, it
 // is the stored report again: a retry never draws another.
 func (a *Agent) ask(ctx context.Context, b *box, v vendor, wishes container.Wishes) ([]byte, error) {
+	v = b.newest(v)
 	wishes.Pending = wishes.None() // a report that asks for nothing at all is a receipt
 	if p := b.waiting(); p != nil && p.Trust == v.hash && sameWishes(p.Wishes, wishes) {
 		return p.File, nil
@@ -60,7 +61,7 @@ func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return seal.SealReport(v.trust, keys, report)
+	return seal.SealReport(b.newest(v).trust, keys, report)
 }
 
 // nonce draws 128 random bits.

@@ -90,6 +90,7 @@ func (a *Agent) sharedOf(b *box, blocked *blocks) (Shared, error) {
 		s.Ledger = ledger.Point{Identity: b.Ledger.Identity, Number: b.Ledger.Number, Head: b.Ledger.Head}
 		s.Longest = b.Ledger.Longest
 	}
+	v = b.newest(v)
 	by := b.judge(v)
 	for _, id := range b.held() {
 		c := b.examine(by, id, nil)

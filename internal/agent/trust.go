@@ -71,15 +71,7 @@ func (a *Agent) vendor(id string) (vendor, error) {
 	if !isVendor(id) {
 		return vendor{}, untrusted(id)
 	}
-	dir, err := os.OpenRoot(a.home.trust())
-	if missing(err) {
-		return vendor{}, untrusted(id)
-	}
-	if err != nil {
-		return vendor{}, storage(err)
-	}
-	defer dir.Close()
-	file, err := durable.ReadFile(dir, id+trustSuffix, seal.MaxTrust)
+	file, err := a.trustFile(id)
 	if missing(err) {
 		return vendor{}, untrusted(id)
 	}
@@ -95,7 +87,7 @@ func (a *Agent) vendor(id string) (vendor, error) {
 			Hinted("Add it again with licet trust add.").With("vendor", id)
 	}
 	v := vendor{trust: trust, hash: sha256.Sum256(file), address: trust.Address}
-	address, err := durable.ReadFile(dir, id+addressSuffix, addressLimit)
+	address, err := a.readTrust(id+addressSuffix, addressLimit)
 	switch {
 	case err == nil:
 		v.address = strings.TrimSpace(string(address))
@@ -103,6 +95,20 @@ func (a *Agent) vendor(id string) (vendor, error) {
 		return vendor{}, storage(err)
 	}
 	return v, nil
+}
+
+// trustFile is the trust file of one vendor.
+func (a *Agent) trustFile(id string) ([]byte, error) {
+	return a.readTrust(id+trustSuffix, seal.MaxTrust)
+}
+
+func (a *Agent) readTrust(name string, limit int64) ([]byte, error) {
+	dir, err := os.OpenRoot(a.home.trust())
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return durable.ReadFile(dir, name, limit)
 }
 
 // vendors reads every vendor trusted. A damaged trust file is passed over, and
@@ -173,9 +179,12 @@ func (a *Agent) keepTrust(trust *seal.Trust, file []byte, address string) (Trust
 			old.scope().Environment, old.name(), trust.Scope.Environment).
 			Hinted("Use another folder for it: --home.").
 			With("made_for", trust.Scope.Environment).With("this_is", old.scope().Environment)
-	case trust.Number < old.trust.Number:
+	case trust.Number < old.trust.Number, trust.Number == old.trust.Number && old.hash != sha256.Sum256(file):
 		return Trust{}, refusal.New(refusal.OutOfDate, "This machine has a newer trust file of %s. Nothing was changed.", old.name()).
 			Hinted("Fetch the vendor's current trust file.").With("number", trust.Number).With("this_is", old.trust.Number)
+	case old.hash != sha256.Sum256(file) && !trust.Follows(old.trust):
+		return Trust{}, refusal.New(refusal.BadSignature, "The trust file of %s is signed by another root than the one that this machine trusts. Nothing was changed.", old.name()).
+			Hinted("Ask the vendor whether his root key has changed, and compare the file's vendor id.")
 	case old.hash == sha256.Sum256(file) && (address == "" || address == old.address):
 		change = "unchanged"
 	}
@@ -240,14 +249,6 @@ func (a *Agent) TrustList(context.Context, Nothing) ([]Trust, error) {
 // TrustFiles are the trust files of the vendors that this machine trusts, or of one
 // of them.
 func (a *Agent) TrustFiles(vendor string) ([][]byte, error) {
-	dir, err := os.OpenRoot(a.home.trust())
-	if missing(err) {
-		return nil, refusal.New(refusal.VendorUntrusted, "This machine trusts no vendor yet.")
-	}
-	if err != nil {
-		return nil, storage(err)
-	}
-	defer dir.Close()
 	vendors, _, err := a.vendors()
 	if err != nil {
 		return nil, err
@@ -257,7 +258,7 @@ func (a *Agent) TrustFiles(vendor string) ([][]byte, error) {
 		if vendor != "" && v.id() != vendor {
 			continue
 		}
-		file, err := durable.ReadFile(dir, v.id()+trustSuffix, seal.MaxTrust)
+		file, err := a.trustFile(v.id())
 		if err != nil {
 			return nil, storage(err)
 		}
@@ -331,6 +332,41 @@ func sameAddress(x, y string) bool {
 	}
 	return ux.Scheme == uy.Scheme && ux.Host != "" && strings.EqualFold(ux.Host, uy.Host) &&
 		strings.TrimSuffix(ux.Path, "/") == strings.TrimSuffix(uy.Path, "/")
+}
+
+// newest is the vendor as a container knows him: by the trust file of this machine,
+// or by the trust bundle that an update has brought, whichever is newer. So nobody
+// takes a container back by an older trust file (docs/protocol.md R21).
+func (b *box) newest(v vendor) vendor {
+	if len(b.Trust) == 0 || bytes.Equal(b.Trust, v.trust.Signed) {
+		return v
+	}
+	if t, err := seal.OpenTrust(b.Trust); err == nil && t.Follows(v.trust) {
+		v.trust, v.hash = t, sha256.Sum256(seal.ArmorTrust(t))
+	}
+	return v
+}
+
+// hearTrust keeps a newer trust bundle that an update has brought as the machine's,
+// for what is not of one container. The containers of the vendor that were not in
+// contact go by it as well, so they ask next.
+func (a *Agent) hearTrust(v vendor, t *seal.Trust) {
+	known, err := a.vendor(v.id())
+	if err == nil && t.Follows(known.trust) {
+		_, err = a.keepTrust(t, seal.ArmorTrust(t), addressAfter(known, t))
+	}
+	if err != nil { // the container has it
+		a.cfg.Log.Warn("newer trust file not kept", "vendor", v.id(), "number", t.Number, "error", err)
+	}
+}
+
+// addressAfter is where a vendor was reached, unless a newer bundle names another
+// address than the one before.
+func addressAfter(known vendor, t *seal.Trust) string {
+	if known.address == known.trust.Address || t.Address != known.trust.Address {
+		return ""
+	}
+	return known.address
 }
 
 // verifier checks what a vendor signed for a container, with the certificates

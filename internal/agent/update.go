@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"licet/container"
 	"licet/license"
@@ -39,6 +41,36 @@ func (a *Agent) Update(ctx context.Context, in UpdateRequest) (results []Updated
 
 // contacts asks what is pending for containers.
 func (a *Agent) contacts(ctx context.Context, list []license.Serial, address string) []contact {
+	calls := a.contactEach(ctx, list, address)
+	told := map[string]bool{}
+	for _, c := range calls {
+		if c.err == nil && c.b.told && !told[c.v.id()] {
+			told[c.v.id()] = true
+			a.tellOthers(ctx, c.v, list...)
+		}
+	}
+	return calls
+}
+
+// tellOthers asks for the other containers of a vendor who has revoked keys: what
+// they hold under one comes again under a good one.
+func (a *Agent) tellOthers(ctx context.Context, v vendor, done ...license.Serial) {
+	entries, err := a.entries(v.id())
+	var list []license.Serial
+	for _, e := range entries {
+		if serial := license.Serial(e.Serial); !slices.Contains(done, serial) {
+			list = append(list, serial)
+		}
+	}
+	for _, c := range a.contactEach(ctx, list, "") {
+		err = errors.Join(err, c.err)
+	}
+	if err != nil {
+		a.cfg.Log.Warn("other containers of a vendor who has revoked keys wait for their next contact", "vendor", v.id(), "error", err)
+	}
+}
+
+func (a *Agent) contactEach(ctx context.Context, list []license.Serial, address string) []contact {
 	calls := make([]contact, len(list))
 	for i, serial := range list {
 		calls[i] = a.prepare(ctx, serial, address)
