@@ -93,6 +93,13 @@ func (c *blockCache) drop() {
 	c.loaded = time.Time{}
 }
 
+// unsign forgets what was signed: another key signs now.
+func (c *blockCache) unsign() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.signed = nil
+}
+
 // changes is what was added to and taken off the list between two numbers.
 func changes(blocks []store.Block, from, to uint64) (added, removed map[blocklist.Entry]bool) {
 	was, is := map[blocklist.Entry]bool{}, map[blocklist.Entry]bool{}
@@ -147,7 +154,11 @@ func (r *Registry) BlockNews(ctx context.Context, from uint64) ([]byte, error) {
 		added, removed := changes(blocks, from, list.Number())
 		news = list.Increment(from, keys(added), keys(removed), now)
 	}
-	if signed, err = seal.SignBlockNews(r.keys.scope, r.keys.issuing, news, r.keys.certificates...); err != nil {
+	k, err := r.toSign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if signed, err = seal.SignBlockNews(k.scope, k.issuing, news, k.certificates()...); err != nil {
 		return nil, err
 	}
 	r.blocks.lock.Lock()
@@ -155,7 +166,7 @@ func (r *Registry) BlockNews(ctx context.Context, from uint64) ([]byte, error) {
 	if r.blocks.signed == nil || len(r.blocks.signed) >= maxSigned {
 		r.blocks.signed = map[uint64][]byte{}
 	}
-	if r.blocks.list.Number() == list.Number() {
+	if r.blocks.list.Number() == list.Number() && r.keys() == k {
 		r.blocks.signed[from] = signed
 	}
 	return signed, nil

@@ -24,7 +24,7 @@ func (r *Registry) ApplyCatalog(ctx context.Context, a Actor, req wire.CatalogRe
 	apply := func(tx *store.Tx) error {
 		result = wire.CatalogResult{DryRun: req.DryRun, Changes: []wire.CatalogChange{}}
 		if !req.DryRun {
-			if err := tx.Touch("vendor", "id", r.vendor.ID); err != nil {
+			if err := tx.Touch("vendor", "id", r.keys().vendor.ID); err != nil {
 				return err
 			}
 		}

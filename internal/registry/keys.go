@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -17,6 +19,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/terms"
 	"licet/wire"
 )
 
@@ -37,18 +40,41 @@ type InitResult struct {
 // auditKey is the use of the key that signs the audit log's checkpoints.
 const auditKey = "audit"
 
-// keyring is the vendor's keys, decrypted.
+// keyring is the vendor and his keys, decrypted, as they were at one moment. It is
+// never changed, only replaced.
 type keyring struct {
-	vault        *seal.Vault
-	scope        seal.Scope
-	epoch        uint64
-	root         *seal.SigningKey // nil once removed
-	rootID       string
-	issuing      *seal.SigningKey
-	certificates [][]byte // of the issuing keys
-	sealing      []*seal.SealingKey
-	signer       note.Signer
-	verifier     note.Verifier
+	vendor store.Vendor
+	trust  *seal.Trust
+	vault  *seal.Vault
+	scope  seal.Scope
+	epoch  uint64
+	root   *seal.SigningKey // nil once removed
+	rootID string
+
+	issuing   *seal.SigningKey      // signs
+	certified map[seal.KeyID][]byte // certificates of the issuing keys that are not revoked
+	revoked   map[seal.KeyID]bool   // issuing keys
+	sealing   []*seal.SealingKey    // the newest last
+	signer    note.Signer           // of the audit log
+	verifier  note.Verifier
+}
+
+// keys are the newest that this server knows. Whoever looks more than once keeps
+// what he got.
+func (r *Registry) keys() *keyring { return r.ring.Load() }
+
+// certificates are those of the key that signs, and of the keys by which documents
+// are signed that travel with it.
+func (k *keyring) certificates(documents ...[]byte) [][]byte {
+	list := [][]byte{k.certified[k.issuing.ID()]}
+	for _, doc := range documents {
+		id, _ := seal.SignerOf(doc)
+		c := k.certified[id]
+		if c != nil && !slices.ContainsFunc(list, func(l []byte) bool { return bytes.Equal(l, c) }) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // Init makes a vendor, its keys, and the first administrator's token. A database
@@ -65,7 +91,9 @@ func Init(ctx context.Context, cfg Config, req InitRequest) (InitResult, error) 
 	v := store.Vendor{ID: string(k.scope.Vendor), Name: req.Vendor, Environment: req.Environment, Address: req.Address,
 		Epoch: 1, Trust: trust, Created: license.At(now)}
 	out := InitResult{VendorID: v.ID, Trust: trust}
-	r := &Registry{cfg: cfg, keys: k, vendor: v}
+	k.vendor = v
+	r := &Registry{cfg: cfg}
+	r.ring.Store(k)
 	err = r.write(ctx, func(tx *store.Tx) error {
 		// There is no vendor's row to touch first; this one is there from the start.
 		if _, err := tx.TouchAuditLog(); err != nil {
@@ -151,25 +179,59 @@ func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key,
 
 func keyPlace(id string) seal.Place { return seal.Place{Table: "keys", Row: id, Column: "private"} }
 
-// loadKeys decrypts the keys of a vendor with secret.key.
-func loadKeys(tx *store.Tx, secret []byte, v store.Vendor) (*keyring, error) {
-	vault, err := seal.NewVault(secret)
+// loadKeys reads the vendor and his keys, decrypts them with secret.key, and goes by
+// them from now on.
+func (r *Registry) loadKeys(ctx context.Context) error {
+	var k *keyring
+	err := r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		v, err := tx.Vendor()
+		if errors.Is(err, store.ErrNotFound) {
+			return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
+		}
+		if err != nil {
+			return err
+		}
+		k, err = r.readKeys(tx, v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.ring.Store(k)
+	r.blocks.unsign()
+	return nil
+}
+
+// RefreshKeys looks whether another server has changed the keys, or stopped or
+// resumed issuing, and goes by that from now on.
+func (r *Registry) RefreshKeys(ctx context.Context) (changed bool, err error) {
+	var version uint64
+	err = r.cfg.DB.ReadOne(ctx, func(tx *store.Tx) error {
+		version, err = tx.KeysVersion()
+		return err
+	})
+	if err != nil || version == r.keys().vendor.Keys {
+		return false, err
+	}
+	return true, r.loadKeys(ctx)
+}
+
+func (r *Registry) readKeys(tx *store.Tx, v store.Vendor) (*keyring, error) {
+	vault, err := seal.NewVault(r.cfg.Secret)
 	if err != nil {
 		return nil, err
 	}
-	k := &keyring{vault: vault, epoch: v.Epoch, scope: seal.Scope{Vendor: seal.VendorID(v.ID), Environment: v.Environment}}
+	k := &keyring{vendor: v, vault: vault, epoch: v.Epoch, scope: seal.Scope{Vendor: seal.VendorID(v.ID), Environment: v.Environment},
+		certified: map[seal.KeyID][]byte{}, revoked: map[seal.KeyID]bool{}}
+	if k.trust, err = seal.ParseTrust(v.Trust); err != nil {
+		return nil, fmt.Errorf("registry: the trust bundle in the database: %w", err)
+	}
 	rows, err := tx.Keys()
 	if err != nil {
 		return nil, err
 	}
 	for _, row := range rows {
-		var private []byte
-		if row.Private != nil {
-			if private, err = vault.Open(keyPlace(row.ID), row.Private); err != nil {
-				return nil, fmt.Errorf("the keys in the database do not open with secret.key: %w", err)
-			}
-		}
-		if err := k.take(row, private, v.Name); err != nil {
+		if err := r.take(k, row); err != nil {
 			return nil, err
 		}
 	}
@@ -179,17 +241,30 @@ func loadKeys(tx *store.Tx, secret []byte, v store.Vendor) (*keyring, error) {
 	return k, nil
 }
 
-// take adds one key to the ring; private is nil for a removed root.
-func (k *keyring) take(row store.Key, private []byte, name string) (err error) {
-	switch seal.Use(row.Use) {
+// take adds one key to the ring. Rows come in the order in which keys were made: the
+// last that the root has certified is the one that signs.
+func (r *Registry) take(k *keyring, row store.Key) error {
+	use := seal.Use(row.Use)
+	switch {
+	case row.Revoked != 0:
+		k.revoked[seal.KeyIDOf(row.Public)] = true
+		return nil
+	case row.Certificate == nil && (use == seal.Issuing || use == seal.Sealing):
+		return nil // it waits for the root's signature
+	}
+	private, err := k.open(row)
+	if err != nil {
+		return err
+	}
+	switch use {
 	case seal.Root:
 		k.rootID = row.ID
 		if private != nil {
 			k.root, err = seal.ParseSigningKey(seal.Root, private)
 		}
 	case seal.Issuing:
-		k.issuing, err = seal.ParseSigningKey(seal.Issuing, private)
-		k.certificates = append(k.certificates, row.Certificate)
+		k.certified[seal.KeyIDOf(row.Public)] = row.Certificate
+		k.issuing, err = r.signingKey(row, private)
 	case seal.Sealing:
 		var s *seal.SealingKey
 		s, err = seal.ParseSealingKey(private)
@@ -200,6 +275,18 @@ func (k *keyring) take(row store.Key, private []byte, name string) (err error) {
 		k.signer, k.verifier, err = checkpointKeys(origin, key)
 	}
 	return err
+}
+
+// open decrypts the private part of a key; nil if it is not here.
+func (k *keyring) open(row store.Key) ([]byte, error) {
+	if row.Private == nil {
+		return nil, nil
+	}
+	private, err := k.vault.Open(keyPlace(row.ID), row.Private)
+	if err != nil {
+		return nil, fmt.Errorf("the keys in the database do not open with secret.key: %w", err)
+	}
+	return private, nil
 }
 
 // checkpointKeys wraps the audit key for the checkpoint format, whose keys are
@@ -222,7 +309,8 @@ func checkpointKeys(origin string, key ed25519.PrivateKey) (note.Signer, note.Ve
 
 // WellKnown is what the server says of itself without a login.
 func (r *Registry) WellKnown() wire.WellKnown {
-	return wire.WellKnown{Vendor: r.vendor.Name, VendorID: r.vendor.ID, Environment: r.vendor.Environment, Trust: string(r.vendor.Trust)}
+	v := r.keys().vendor
+	return wire.WellKnown{Vendor: v.Name, VendorID: v.ID, Environment: v.Environment, Trust: string(v.Trust)}
 }
 
 // HasRoot reports whether the root key is on this server.
@@ -234,43 +322,49 @@ func (r *Registry) ExportRoot(ctx context.Context, a Actor, remove bool) ([]byte
 	if err := a.may(ScopeAdmin); err != nil {
 		return nil, err
 	}
-	if r.keys.root == nil {
+	k := r.keys()
+	if k.root == nil {
 		return nil, refusal.New(refusal.NotFound, "The root key was removed from this server before.").Hinted("Use the copy that was exported then.")
 	}
 	now := r.cfg.Now()
 	err := r.write(ctx, func(tx *store.Tx) error {
-		if err := tx.Touch("vendor", "id", r.vendor.ID); err != nil {
+		if err := tx.ChangeKeys(); err != nil {
 			return err
 		}
 		log := r.scribe(tx, a, now)
-		if err := log.note(evRootExported, nil, about(ofVendor, r.vendor.ID)); err != nil || !remove {
+		if err := log.note(evRootExported, nil, about(ofVendor, k.vendor.ID)); err != nil || !remove {
 			return err
 		}
-		if err := tx.ForgetPrivateKey(r.keys.rootID); err != nil {
+		if err := tx.ForgetPrivateKey(k.rootID); err != nil {
 			return err
 		}
-		return log.note(evRootRemoved, nil, about(ofVendor, r.vendor.ID))
+		return log.note(evRootRemoved, nil, about(ofVendor, k.vendor.ID))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return r.keys.root.Bytes(), nil
+	return k.root.Bytes(), r.loadKeys(ctx)
 }
 
 // SignTime answers a nonce with the vendor's signed time.
-func (r *Registry) SignTime(_ context.Context, nonce []byte) ([]byte, error) {
+func (r *Registry) SignTime(ctx context.Context, nonce []byte) ([]byte, error) {
 	var n container.Nonce
 	if len(nonce) != len(n) {
 		return nil, refusal.New(refusal.InvalidInput, "A nonce has %d bytes.", len(n))
 	}
-	return seal.SignTime(r.keys.scope, r.keys.issuing, container.Nonce(nonce), license.At(r.cfg.Now()))
+	k, err := r.toSign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return seal.SignTime(k.scope, k.issuing, container.Nonce(nonce), license.At(r.cfg.Now()))
 }
 
 // openReport checks and opens a file from a container.
 func (r *Registry) openReport(file []byte, want ...seal.Kind) (incoming, error) {
-	in, err := seal.OpenReport(r.keys.scope, file, r.keys.sealing...)
+	k := r.keys()
+	in, err := seal.OpenReport(k.scope, file, k.sealing...)
 	if no, ok := refusal.As(err); ok && no.Code == refusal.VendorUntrusted {
-		return incoming{}, no.Hinted("Send the file to the server of the vendor it was made for; this is %s.", r.vendor.Name)
+		return incoming{}, no.Hinted("Send the file to the server of the vendor it was made for; this is %s.", k.vendor.Name)
 	}
 	if err != nil {
 		return incoming{}, err
@@ -283,7 +377,14 @@ func (r *Registry) openReport(file []byte, want ...seal.Kind) (incoming, error) 
 
 // sealAnswer makes the update file that answers the report of this exchange.
 func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
-	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates
+	var signed [][]byte
+	for _, s := range u.Steps {
+		signed = append(signed, s.Signed)
+	}
+	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates(signed...)
+	if x.keys.trust.Format > 1 && x.in.file != nil && knowsTrust(x.in.report.Program) {
+		u.Trust = x.keys.trust.Signed
+	}
 	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news
 	x.told = append([]container.Outcome{}, u.Outcomes...)
 	var key *seal.Encapsulated
@@ -291,6 +392,18 @@ func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 		key, *x.in.key = *x.in.key, nil // good once; another run of the transaction makes its own
 	}
 	return seal.SealUpdateWith(key, x.keys.scope, x.keys.issuing, x.in.report.Identity, u)
+}
+
+// trustSince is the first version of licet that reads a trust bundle which comes with
+// an update. An older one goes by the certificates.
+const trustSince = "0.4.0"
+
+// knowsTrust reports whether the program that wrote a report does.
+func knowsTrust(program string) bool {
+	name, version, _ := strings.Cut(program, "/")
+	have, err := terms.ParseVersion(version)
+	since, _ := terms.ParseVersion(trustSince) // it is readable
+	return name != "licet" || err != nil || have.Compare(since) >= 0
 }
 
 // reader turns the registry's source of randomness into an io.Reader.

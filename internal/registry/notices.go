@@ -124,4 +124,4 @@ func (r *Registry) NoticeFailed(ctx context.Context, n Notice, why string) error
 }
 
 // Address is where users reach the server.
-func (r *Registry) Address() string { return r.vendor.Address }
+func (r *Registry) Address() string { return r.keys().vendor.Address }

@@ -201,7 +201,7 @@ func (r *Registry) ensureTicket(tx *store.Tx, o store.Order, log scribe) (store.
 	}
 	code := license.NewTicket(r.cfg.Random)
 	t = store.Ticket{ID: r.newID("tic", log.now), OrderID: o.ID, Lookup: r.ticketHash(code), Created: license.At(log.now)}
-	if t.Sealed, err = r.keys.vault.Seal(ticketPlace(t.ID), []byte(code)); err != nil {
+	if t.Sealed, err = r.keys().vault.Seal(ticketPlace(t.ID), []byte(code)); err != nil {
 		return t, err
 	}
 	return t, tx.InsertTicket(t)
@@ -210,7 +210,7 @@ func (r *Registry) ensureTicket(tx *store.Tx, o store.Order, log scribe) (store.
 // ticketHash is what a ticket is found by: without the key, the database does
 // not help to guess it.
 func (r *Registry) ticketHash(code license.Ticket) []byte {
-	h := r.keys.vault.KeyedHash("ticket", []byte(code))
+	h := r.keys().vault.KeyedHash("ticket", []byte(code))
 	return h[:]
 }
 
@@ -249,7 +249,7 @@ func answerOnce[T any](r *Registry, tx *store.Tx, a Actor, o Once, answer *T, fn
 	case err == nil && string(hash) != string(o.Hash[:]):
 		return refusal.New(refusal.IdempotencyReused, "The idempotency key was used before for another request.")
 	case err == nil:
-		plain, err := r.keys.vault.Open(where, sealed)
+		plain, err := r.keys().vault.Open(where, sealed)
 		if err != nil {
 			return err
 		}
@@ -264,7 +264,7 @@ func answerOnce[T any](r *Registry, tx *store.Tx, a Actor, o Once, answer *T, fn
 	if err != nil {
 		return err
 	}
-	if sealed, err = r.keys.vault.Seal(where, plain); err != nil {
+	if sealed, err = r.keys().vault.Seal(where, plain); err != nil {
 		return err
 	}
 	return tx.Remember(a.String(), o.Key, o.Hash[:], sealed, license.At(r.cfg.Now()))
@@ -337,7 +337,7 @@ func (r *Registry) orderWith(tx *store.Tx, o store.Order, t *store.Ticket, ls []
 }
 
 func (r *Registry) openTicket(t store.Ticket) (license.Ticket, error) {
-	plain, err := r.keys.vault.Open(ticketPlace(t.ID), t.Sealed)
+	plain, err := r.keys().vault.Open(ticketPlace(t.ID), t.Sealed)
 	return license.Ticket(plain), err
 }
 

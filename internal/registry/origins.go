@@ -32,15 +32,19 @@ func (r *Registry) AllowOrigins(list []string) error {
 
 // SignOrigins is the signed list of the origins whose pages may speak to users'
 // machines about this vendor's licenses.
-func (r *Registry) SignOrigins(context.Context) ([]byte, error) {
+func (r *Registry) SignOrigins(ctx context.Context) ([]byte, error) {
+	k, err := r.toSign(ctx)
+	if err != nil {
+		return nil, err
+	}
 	now := license.At(r.cfg.Now())
 	list := slices.Clone(r.origins)
-	if own := originOf(r.vendor.Address); own != "" {
+	if own := originOf(k.vendor.Address); own != "" {
 		list = append(list, own)
 	}
 	slices.Sort(list)
-	return seal.SignOrigins(r.keys.scope, r.keys.issuing,
-		seal.Origins{Time: now, Until: now.Add(originsLast.Go()), List: slices.Compact(list)}, r.keys.certificates...)
+	return seal.SignOrigins(k.scope, k.issuing,
+		seal.Origins{Time: now, Until: now.Add(originsLast.Go()), List: slices.Compact(list)}, k.certificates()...)
 }
 
 // originOf is the origin of an address, as browsers write it; empty where none may

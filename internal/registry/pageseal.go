@@ -11,12 +11,12 @@ import (
 // a visit, so that every process of this central can open it and nobody else.
 // What was sealed for one use does not open for another.
 func (r *Registry) SealPage(use string, plain []byte) ([]byte, error) {
-	return r.keys.vault.Seal(pagePlace(use), plain)
+	return r.keys().vault.Seal(pagePlace(use), plain)
 }
 
 // OpenPage opens what SealPage made for the same use; anything else is refused.
 func (r *Registry) OpenPage(use string, sealed []byte) ([]byte, error) {
-	plain, err := r.keys.vault.Open(pagePlace(use), sealed)
+	plain, err := r.keys().vault.Open(pagePlace(use), sealed)
 	if errors.Is(err, seal.ErrVault) {
 		return nil, refusal.New(refusal.InvalidInput, "What the page kept does not open here.").Hinted("Start again from the first page.")
 	}

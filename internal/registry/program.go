@@ -55,8 +55,12 @@ func (r *Registry) answer(ctx context.Context, in incoming) (out wire.Carried, e
 	if in.heard, err = r.heardBy(ctx, in.report.List); err != nil {
 		return out, err
 	}
+	k, err := r.toSign(ctx)
+	if err != nil {
+		return out, err
+	}
 	// Agreed on now, because the transaction keeps others waiting.
-	key, err := seal.Encapsulate(r.keys.scope, in.report.Identity)
+	key, err := seal.Encapsulate(k.scope, in.report.Identity)
 	if err != nil {
 		return out, err
 	}
@@ -123,6 +127,7 @@ type incoming struct {
 type exchange struct {
 	*Registry
 	tx    *store.Tx
+	keys  *keyring
 	in    incoming
 	now   time.Time
 	log   scribe
@@ -152,7 +157,7 @@ func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
 }
 
 func newExchange(log scribe, in incoming) *exchange {
-	return &exchange{Registry: log.r, tx: log.tx, in: in, now: log.now, log: log,
+	return &exchange{Registry: log.r, tx: log.tx, keys: log.r.keys(), in: in, now: log.now, log: log,
 		licenses: map[license.ID]store.License{}, locked: map[license.ID]bool{}, products: map[string]license.Product{}, orders: map[string]store.Order{}}
 }
 

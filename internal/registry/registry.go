@@ -8,12 +8,12 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"licet/internal/store"
 	"licet/internal/webhook"
 	"licet/license"
-	"licet/refusal"
 )
 
 // Actor is who does something. Every operation that needs rights takes one.
@@ -41,8 +41,8 @@ type Config struct {
 // Registry is an open book. It is safe for concurrent use.
 type Registry struct {
 	cfg    Config
-	keys   *keyring
-	vendor store.Vendor
+	ring   atomic.Pointer[keyring] // the newest known here
+	tally  tally
 	blocks blockCache
 
 	origins  []string         // of pages that may speak to machines, beside its own; set before serving
@@ -65,21 +65,15 @@ type Once struct {
 // Open opens the book of a database that Init has prepared; NotFound if none has.
 func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{cfg: cfg}
-	err := cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		var err error
-		if r.vendor, err = tx.Vendor(); errors.Is(err, store.ErrNotFound) {
-			return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
-		} else if err != nil {
-			return err
-		}
-		r.keys, err = loadKeys(tx, cfg.Secret, r.vendor)
-		return err
-	})
-	if err != nil {
+	if err := r.loadKeys(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
+
+// Close gives back what was put aside for this server alone. The database stays
+// open.
+func (r *Registry) Close(ctx context.Context) error { return r.giveBackSignatures(ctx) }
 
 // Ready reports whether the database answers.
 func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) }
@@ -97,12 +91,22 @@ var errAgain = errors.New("registry: decided on an old view")
 func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 	var err error
 	for range tries {
-		if err = r.cfg.DB.Write(ctx, fn); !errors.Is(err, store.ErrConflict) && !errors.Is(err, errAgain) {
-			if r.blocks.touched.Swap(false) {
-				r.blocks.drop()
+		known := r.keys()
+		err = r.cfg.DB.Write(ctx, fn)
+		switch {
+		case errors.Is(err, store.ErrConflict), errors.Is(err, errAgain):
+			continue
+		case errors.Is(err, store.ErrMissed):
+			// Another server may have changed the keys: what was signed with the old
+			// ones was not stored.
+			if _, failed := r.RefreshKeys(ctx); failed == nil && r.keys() != known {
+				continue
 			}
-			return err
 		}
+		if r.blocks.touched.Swap(false) {
+			r.blocks.drop()
+		}
+		return err
 	}
 	return err
 }

@@ -48,7 +48,7 @@ func (r *Registry) ChangeSettings(ctx context.Context, a Actor, s wire.Settings)
 			return err
 		}
 		r.blocks.touched.Store(true) // it travels with the block list
-		return r.scribe(tx, a, r.cfg.Now()).note(evSettingsChanged, map[string]any{"auto_update": s.AutoUpdate, "was": was}, about(ofVendor, r.vendor.ID))
+		return r.scribe(tx, a, r.cfg.Now()).note(evSettingsChanged, map[string]any{"auto_update": s.AutoUpdate, "was": was}, about(ofVendor, r.keys().vendor.ID))
 	})
 	return s, err
 }

@@ -302,7 +302,7 @@ func (r *Registry) SignIn(ctx context.Context, name, password string, address ne
 			details["name"] = s.Name
 			return log.note(evSignInRefused, details, about(ofStaff, s.ID))
 		}
-		return log.note(evSignInRefused, details, about(ofVendor, r.vendor.ID))
+		return log.note(evSignInRefused, details, about(ofVendor, r.keys().vendor.ID))
 	})
 	if err != nil {
 		return Pass{}, err

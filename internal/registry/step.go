@@ -324,7 +324,7 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 			return err
 		}
 	}
-	if err := x.tx.InsertStep(x.in.serial, row); err != nil {
+	if err := x.tx.InsertStep(x.in.serial, row, x.keys.vendor.Keys); err != nil {
 		return err
 	}
 	x.unproven = append(x.unproven, row)

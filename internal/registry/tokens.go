@@ -169,6 +169,6 @@ func (r *Registry) RevokeToken(ctx context.Context, a Actor, id string) (wire.To
 }
 
 func (r *Registry) tokenHash(secret string) []byte {
-	h := r.keys.vault.KeyedHash("token", []byte(secret))
+	h := r.keys().vault.KeyedHash("token", []byte(secret))
 	return h[:]
 }

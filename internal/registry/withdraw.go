@@ -563,6 +563,9 @@ func (r *Registry) Push(ctx context.Context, a Actor, serial license.Serial) (fi
 	if err != nil {
 		return nil, err
 	}
+	if _, err := r.toSign(ctx); err != nil {
+		return nil, err
+	}
 	err = r.write(ctx, func(tx *store.Tx) error {
 		x := newExchange(r.scribe(tx, a, r.cfg.Now()), incoming{serial: serial, heard: heard})
 		if err := x.open(); err != nil {

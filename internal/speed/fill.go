@@ -115,7 +115,7 @@ func fillActivated(tx *store.Tx, l store.License, random []byte) error {
 	bytes := make([]byte, 1600)
 	rand.Read(bytes)
 	op := container.Op{Kind: container.Put, Phase: container.Activate, License: l.ID, Generation: 1, Product: l.Product}
-	if err := tx.InsertStep(serial, store.Step{Number: 1, Signed: bytes[:330], Time: l.Created, Ops: []store.StepOp{{Op: op, Bytes: bytes[:420]}}}); err != nil {
+	if err := tx.InsertStep(serial, store.Step{Number: 1, Signed: bytes[:330], Time: l.Created, Ops: []store.StepOp{{Op: op, Bytes: bytes[:420]}}}, 1); err != nil {
 		return err
 	}
 	if err := tx.InsertAnswer(store.Answer{Container: serial, Report: bytes, Hash: random[:32], Issued: 1, Answer: bytes, Time: l.Created}); err != nil {

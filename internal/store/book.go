@@ -17,11 +17,24 @@ type Vendor struct {
 	Epoch                          uint64
 	Trust                          []byte
 	Created                        license.Time
+	Keys                           uint64 // counts every change of the keys
+	Stop                           Stop
+}
+
+// Stop says that nothing is issued, since when and why. The zero value means that
+// it is not so.
+type Stop struct {
+	Since         license.Time
+	Actor, Reason string
 }
 
 const (
 	vendorInsert = `insert into vendor (id, name, environment, address, epoch, trust, created) values ($1, $2, $3, $4, $5, $6, $7)`
-	vendorSelect = `select id, name, environment, address, epoch, trust, created from vendor`
+	vendorSelect = `select id, name, environment, address, epoch, trust, created, keys, stopped, stop_actor, stop_reason from vendor`
+	vendorKeys   = `select keys from vendor`
+	vendorTrust  = `update vendor set name = $1, address = $2, trust = $3`
+	vendorStop   = `update vendor set stopped = $1, stop_actor = $2, stop_reason = $3`
+	vendorTouch  = `update vendor set version = version + 1, keys = keys + 1`
 )
 
 // InsertVendor makes the database's vendor.
@@ -33,35 +46,82 @@ func (tx *Tx) InsertVendor(v Vendor) error {
 // Vendor returns the database's vendor, ErrNotFound before Init.
 func (tx *Tx) Vendor() (Vendor, error) {
 	var v Vendor
-	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Trust, &v.Created)
+	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Trust, &v.Created,
+		&v.Keys, &v.Stop.Since, &v.Stop.Actor, &v.Stop.Reason)
 	return v, err
 }
 
-// Key is a key pair with its use. Private is encrypted, nil once removed.
+// KeysVersion is how often the keys were changed.
+func (tx *Tx) KeysVersion() (n uint64, err error) { return n, tx.QueryRow(vendorKeys).Scan(&n) }
+
+// ChangeKeys locks the vendor's row for a change of the keys, or of whether they
+// sign, and counts it.
+func (tx *Tx) ChangeKeys() error { return tx.one(vendorTouch) }
+
+// SetTrust stores a trust bundle and what it says of the vendor.
+func (tx *Tx) SetTrust(name, address string, trust []byte) error {
+	return tx.one(vendorTrust, name, address, trust)
+}
+
+// SetStop stops issuing, or with the zero value lets it go on.
+func (tx *Tx) SetStop(s Stop) error { return tx.one(vendorStop, s.Since, s.Actor, s.Reason) }
+
+// Key is a key pair with its use. Private is encrypted; nil once removed, and where
+// a token keeps it.
 type Key struct {
 	ID, Use                      string
-	Public, Private, Certificate []byte
+	Public, Private, Certificate []byte // no certificate until the root has signed one
 	Created                      license.Time
+	NotBefore, NotAfter          license.Time // as the certificate has it
+	Revoked                      license.Time // 0 while it is not
+	Reason                       string       // for which it was revoked
+	Signatures                   int64        // it has made at most so many
+	Token                        string       // JSON: where its private part is; empty for here
 }
 
 const (
-	keyInsert  = `insert into keys (id, use, public, private, certificate, created) values ($1, $2, $3, $4, $5, $6)`
-	keysSelect = `select id, use, public, private, certificate, created from keys order by created, id`
+	keyInsert  = `insert into keys (id, use, public, private, certificate, created, not_before, not_after, token) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	keysSelect = `select id, use, public, private, certificate, created, not_before, not_after, revoked, reason, signatures, token from keys order by created, id`
 	keyForget  = `update keys set private = null where id = $1`
+	keyRewrap  = `update keys set private = $2 where id = $1`
+	keyCertify = `update keys set certificate = $2, not_before = $3, not_after = $4 where id = $1`
+	keyRevoke  = `update keys set revoked = $2, reason = $3 where id = $1`
+	keyCount   = `update keys set signatures = signatures + $2 where id = $1`
+	keyDrop    = `delete from keys where id = $1 and certificate is null and use <> 'root' and use <> 'audit'`
 )
 
 // InsertKey stores a key.
 func (tx *Tx) InsertKey(k Key) error {
-	_, err := tx.Exec(keyInsert, k.ID, k.Use, k.Public, k.Private, k.Certificate, k.Created)
+	_, err := tx.Exec(keyInsert, k.ID, k.Use, k.Public, k.Private, k.Certificate, k.Created, k.NotBefore, k.NotAfter, k.Token)
 	return err
 }
 
 // Keys returns every key, oldest first.
 func (tx *Tx) Keys() ([]Key, error) {
 	return collect(tx, func(scan func(...any) error) (k Key, err error) {
-		return k, scan(&k.ID, &k.Use, &k.Public, &k.Private, &k.Certificate, &k.Created)
+		return k, scan(&k.ID, &k.Use, &k.Public, &k.Private, &k.Certificate, &k.Created,
+			&k.NotBefore, &k.NotAfter, &k.Revoked, &k.Reason, &k.Signatures, &k.Token)
 	}, keysSelect)
 }
+
+// CertifyKey stores the certificate of a key and what it says.
+func (tx *Tx) CertifyKey(id string, certificate []byte, notBefore, notAfter license.Time) error {
+	return tx.one(keyCertify, id, certificate, notBefore, notAfter)
+}
+
+// RevokeKey notes that a key is revoked.
+func (tx *Tx) RevokeKey(id string, now license.Time, reason string) error {
+	return tx.one(keyRevoke, id, now, reason)
+}
+
+// RewrapKey stores the private part of a key as it is encrypted anew.
+func (tx *Tx) RewrapKey(id string, private []byte) error { return tx.one(keyRewrap, id, private) }
+
+// CountSignatures adds to the signatures that a key can have made.
+func (tx *Tx) CountSignatures(id string, n int64) error { return tx.one(keyCount, id, n) }
+
+// DropKey removes a key that the root never certified; ErrNotFound if there is none.
+func (tx *Tx) DropKey(id string) error { return tx.one(keyDrop, id) }
 
 // ForgetPrivateKey removes the private part of a key.
 func (tx *Tx) ForgetPrivateKey(id string) error { return tx.one(keyForget, id) }

@@ -45,7 +45,7 @@ func (l *lite) flush(context.Context) error { return nil }
 func (l *lite) later(ctx context.Context, query string, rows int64, args []any) error {
 	n, err := l.exec(ctx, query, args)
 	if err == nil && rows >= 0 && n != rows {
-		err = errMissed
+		err = ErrMissed
 	}
 	return err
 }

@@ -145,7 +145,7 @@ type StepOp struct {
 }
 
 const (
-	stepInsert    = `insert into steps (container, number, signed, plan, time) values ($1, $2, $3, $4, $5)`
+	stepInsert    = `insert into steps (container, number, signed, plan, time) select $1, $2, $3, $4, $5 from vendor where keys = $6`
 	stepOpInsert  = `insert into step_ops (container, number, place, kind, phase, license, generation, product, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 	stepsAfter    = `select number, signed, plan, life, time from steps where container = $1 and number > $2 order by number`
 	stepOpsAfter  = `select number, kind, phase, license, generation, product, body from step_ops where container = $1 and number > $2 order by number, place`
@@ -155,10 +155,11 @@ const (
 	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
 )
 
-// InsertStep appends a step to a container's log. A second step of one number
-// is refused by the database.
-func (tx *Tx) InsertStep(serial license.Serial, s Step) error {
-	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time); err != nil {
+// InsertStep appends a step to a container's log, if the keys were not changed since
+// their version given; otherwise the transaction fails with ErrMissed. A second step
+// of one number is refused by the database.
+func (tx *Tx) InsertStep(serial license.Serial, s Step, keys uint64) error {
+	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time, keys); err != nil {
 		return err
 	}
 	for i, op := range s.Ops {

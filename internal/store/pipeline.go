@@ -109,7 +109,7 @@ func (p *postgres) sendUpTo(ctx context.Context, n int) (pgx.BatchResults, error
 		}
 		if len(checks) > 0 && checks[0].statement == i {
 			if tag.RowsAffected() != checks[0].rows {
-				return answers, errMissed
+				return answers, ErrMissed
 			}
 			checks = checks[1:]
 		}

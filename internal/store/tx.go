@@ -31,10 +31,10 @@ type cursor interface {
 	Close()
 }
 
-// errMissed says that a row which the transaction has locked, or made, was not
-// there to be changed. It is a fault, and must not look like the answer to a
-// question.
-var errMissed = errors.New("store: a statement did not change the rows that it is about")
+// ErrMissed says that a row which the transaction has locked, or made, was not
+// there to be changed. It must not look like the answer to a question: but for
+// InsertStep it is a fault.
+var ErrMissed = errors.New("store: a statement did not change the rows that it is about")
 
 // conn is a connection with the events that wait in it.
 type conn struct {

@@ -1,0 +1,103 @@
+package registry
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"licet/internal/store"
+	"licet/refusal"
+	"licet/seal"
+)
+
+// How many signatures a server counts before it makes them, and with how few left it
+// counts the next ones. What one transaction signs, and is run again for, has to fit
+// into the rest.
+const (
+	countAhead = 4096
+	countRest  = 1024
+)
+
+// tally counts the signatures of the issuing keys. They are counted in the database
+// before they are made, many at a time, so that the count stands even if the server
+// dies: a key has never signed more often than it says. A server that is closed
+// gives back what it did not use.
+type tally struct {
+	adding sync.Mutex
+	left   sync.Map // seal.KeyID → *atomic.Int64, signatures that are counted and not made
+}
+
+func (t *tally) of(id seal.KeyID) *atomic.Int64 {
+	n, ok := t.left.Load(id)
+	if !ok {
+		n, _ = t.left.LoadOrStore(id, new(atomic.Int64))
+	}
+	return n.(*atomic.Int64)
+}
+
+// toSign gives the keys to sign with, after it has counted ahead.
+func (r *Registry) toSign(ctx context.Context) (*keyring, error) {
+	k := r.keys()
+	id := k.issuing.ID()
+	left := r.tally.of(id)
+	if left.Load() > countRest {
+		return k, nil
+	}
+	r.tally.adding.Lock()
+	defer r.tally.adding.Unlock()
+	if left.Load() > countRest {
+		return k, nil
+	}
+	err := r.cfg.DB.Write(ctx, func(tx *store.Tx) error { return tx.CountSignatures(id.String(), countAhead) })
+	if err == nil {
+		left.Add(countAhead)
+	}
+	return k, err
+}
+
+func (r *Registry) giveBackSignatures(ctx context.Context) error {
+	back := map[seal.KeyID]int64{}
+	r.tally.left.Range(func(id, n any) bool {
+		if n := n.(*atomic.Int64).Swap(0); n > 0 {
+			back[id.(seal.KeyID)] = n
+		}
+		return true
+	})
+	if len(back) == 0 {
+		return nil
+	}
+	return r.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		for id, n := range back {
+			if err := tx.CountSignatures(id.String(), -n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tallied is a signer each of whose signatures was counted.
+type tallied struct {
+	crypto.Signer
+	left *atomic.Int64
+}
+
+func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if c.left.Add(-1) < 0 {
+		c.left.Add(1)
+		return nil, refusal.New(refusal.RateLimited, "The server has too much to sign at once. Nothing was changed.").Hinted("Try again in a moment.")
+	}
+	return c.Signer.Sign(random, message, opts)
+}
+
+// signingKey makes the key of a row sign.
+func (r *Registry) signingKey(row store.Key, private []byte) (*seal.SigningKey, error) {
+	if _, err := seal.ParseSigningKey(seal.Issuing, private); err != nil {
+		return nil, err
+	}
+	id := seal.KeyIDOf(row.Public)
+	return seal.KeptBy(seal.Issuing, tallied{ed25519.NewKeyFromSeed(private), r.tally.of(id)})
+}
