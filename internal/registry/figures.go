@@ -16,7 +16,7 @@ type Figures struct {
 // Figures counts what the record holds. It reads every license: a second for
 // some millions.
 func (r *Registry) Figures(ctx context.Context) (f Figures, err error) {
-	f.Epoch = r.keys.epoch
+	f.Epoch = r.keys().epoch
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
 		var err error
 		if f.Figures, err = tx.Figures(); err != nil {

@@ -314,7 +314,7 @@ func (r *Registry) WellKnown() wire.WellKnown {
 }
 
 // HasRoot reports whether the root key is on this server.
-func (r *Registry) HasRoot() bool { return r.keys.root != nil }
+func (r *Registry) HasRoot() bool { return r.keys().root != nil }
 
 // ExportRoot returns the root key, to be kept offline, and removes it from the
 // server if asked to. The server works on with its issuing key.

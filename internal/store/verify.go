@@ -174,8 +174,9 @@ type RawAnswer struct {
 
 // RawKey is a row of keys, without the private part.
 type RawKey struct {
-	ID, Use             string
-	Public, Certificate []byte
+	ID, Use                                  string
+	Public, Certificate                      []byte
+	NotBefore, NotAfter, Revoked, Signatures int64
 }
 
 // RawEarmark is a row of earmarks.
@@ -282,7 +283,7 @@ const (
 	rawRecoveries       = `select number, state, scope, hardware, reason, conditions, decided_by, decision, accepted, created, decided from recoveries where number > $1 order by number limit $2`
 	rawRecoveryLicenses = `select recovery, license, container, verdict, outcome, generation from recovery_licenses where (recovery, license) > ($1, $2) order by recovery, license limit $3`
 	rawBlocks           = `select kind, subject, generation, added, lifted, reason, created from blocks where added > $1 order by added limit $2`
-	rawKeys             = `select id, use, public, certificate from keys order by id`
+	rawKeys             = `select id, use, public, certificate, not_before, not_after, revoked, signatures from keys order by id`
 	rawEventCount       = `select count(case when kind = $2 then 1 end) from event_subjects where event_id = $1` // no index on kind is to be used
 
 	// What is said of a license at the place of an order that made it is found by
@@ -448,7 +449,7 @@ func (tx *Tx) RawBlocks(after int64, limit int) ([]RawBlock, error) {
 // RawKeys reads every key.
 func (tx *Tx) RawKeys() ([]RawKey, error) {
 	return collect(tx, func(scan func(...any) error) (k RawKey, err error) {
-		return k, scan(&k.ID, &k.Use, &k.Public, &k.Certificate)
+		return k, scan(&k.ID, &k.Use, &k.Public, &k.Certificate, &k.NotBefore, &k.NotAfter, &k.Revoked, &k.Signatures)
 	}, rawKeys)
 }
 

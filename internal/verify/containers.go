@@ -360,6 +360,9 @@ func (v *run) verifyStep(s *signed) {
 func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, containerKey []byte) {
 	key := stepKey(s.Container, s.Number)
 	const bytesOf = "the signed bytes of the step"
+	if s.fault == "" {
+		v.made[s.document.key]++
+	}
 	if s.Number < 1 {
 		v.find("steps", key, "number", show(s.Number), "", "steps are numbered from 1 on")
 	}
@@ -496,6 +499,7 @@ func (v *run) proven() error {
 type answered struct {
 	store.RawAnswer
 	hash           [32]byte // of the report
+	key            [16]byte // that signed the answer
 	report, answer string   // why they do not prove, "" if they do
 }
 
@@ -518,6 +522,8 @@ func (v *run) answers() error {
 		}
 		if a.answer != "" {
 			v.find("answers", key, "answer", "", "", "%s", a.answer)
+		} else {
+			v.made[a.key]++
 		}
 	}
 	return rows.err
@@ -531,7 +537,7 @@ func (v *run) verifyAnswer(a *answered) {
 	if cmp.Or(err, err2) != nil {
 		a.answer = "it is no signed update"
 	} else {
-		a.answer = v.issuedBy(d, "update", a.Time)
+		a.key, a.answer = d.key, v.issuedBy(d, "update", a.Time)
 	}
 }
 

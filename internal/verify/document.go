@@ -48,10 +48,15 @@ func parseDocument(b []byte) (document, error) {
 
 // signedBy reports whether a key signed the document for a purpose.
 func (d document) signedBy(public ed25519.PublicKey, purpose string, s scope) bool {
+	return d.signedAs(1, public, purpose, s)
+}
+
+// signedAs is signedBy for a document of another format version.
+func (d document) signedAs(version int, public ed25519.PublicKey, purpose string, s scope) bool {
 	if len(public) != ed25519.PublicKeySize || d.key != keyID(public) {
 		return false
 	}
-	external := writeArray("licet", purpose, s.vendor, s.environment, 1, 1)
+	external := writeArray("licet", purpose, s.vendor, s.environment, version, 1)
 	return ed25519.Verify(public, writeArray("Signature1", d.protected, external, d.payload), d.signature)
 }
 
@@ -134,16 +139,26 @@ func parseCertificate(b []byte, root ed25519.PublicKey, s scope) (certificate, b
 type trust struct {
 	scope
 	name, address string
+	number        int64
 	root          []byte
 	certificates  [][]byte
+	revoked       map[[16]byte]bool
+	next          []byte   // hash of the root that comes after this one
+	roots         [][]byte // this one, and those before it
 }
 
 func parseTrust(file []byte) (trust, error) {
-	var t trust
 	label, raw, err := unarmor(file)
-	if err != nil || label != "TRUST" {
-		return t, errors.New("it is no trust file")
+	if err != nil || label != "TRUST" && label != "TRUST 2" {
+		return trust{}, errors.New("it is no trust file")
 	}
+	return parseBundle(raw, 8)
+}
+
+// parseBundle reads a bundle of format version 1 or 2, and those of the roots before
+// its own.
+func parseBundle(raw []byte, roots int) (trust, error) {
+	var t trust
 	d, err := parseDocument(raw)
 	if err != nil {
 		return t, err
@@ -152,18 +167,34 @@ func parseTrust(file []byte) (trust, error) {
 	if err != nil {
 		return t, err
 	}
-	t = trust{scope: scope{m.text(3), m.text(4)}, name: m.text(5), root: m.bytes(6), address: m.text(7)}
+	version, _ := m.number(1)
+	t = trust{scope: scope{m.text(3), m.text(4)}, name: m.text(5), root: m.bytes(6), address: m.text(7), revoked: map[[16]byte]bool{}, next: m.bytes(14)}
+	t.number, _ = m.number(8)
+	t.roots = [][]byte{t.root}
 	list, _ := m.get(uint64(10)).([]any)
 	for _, v := range list {
 		c, _ := v.([]byte)
 		t.certificates = append(t.certificates, c)
 	}
-	switch {
-	case vendorName(t.root) != t.vendor:
-		return t, errors.New("the root in it is not that of its vendor id")
-	case !d.signedBy(t.root, "trust", t.scope):
+	list, _ = m.get(uint64(12)).([]any)
+	for _, v := range list {
+		r, _ := v.(cborMap)
+		if id := r.bytes(1); len(id) == 16 {
+			t.revoked[[16]byte(id)] = true
+		}
+	}
+	if version != 1 && version != 2 || !d.signedAs(int(version), t.root, "trust", t.scope) {
 		return t, errors.New("its signature is not that of the root in it")
 	}
+	if vendorName(t.root) == t.vendor {
+		return t, nil
+	}
+	before, err := parseBundle(m.bytes(15), roots-1)
+	named := sha256.Sum256(writeArray("licet", "root", 1, t.root))
+	if err != nil || roots == 0 || before.scope != t.scope || before.number >= t.number || !bytes.Equal(before.next, named[:]) {
+		return t, errors.New("the root in it is not that of its vendor id, and none before it has named it")
+	}
+	t.roots = append(t.roots, before.roots...)
 	return t, nil
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,7 +24,7 @@ func (v *run) vendor() error {
 	}
 	v.read("vendor")
 	v.scope = scope{row.ID, row.Environment}
-	v.epoch, v.created = int64(row.Epoch), int64(row.Created)
+	v.epoch, v.created, v.stop = int64(row.Epoch), int64(row.Created), row.Stop.Reason
 	const bundle = "the trust bundle in the same row, signed by the root"
 	t, err := parseTrust(row.Trust)
 	if err != nil {
@@ -50,13 +51,16 @@ func (v *run) keys(t trust) error {
 	if err != nil {
 		return err
 	}
+	isRoot := func(public []byte) bool {
+		return slices.ContainsFunc(t.roots, func(r []byte) bool { return bytes.Equal(r, public) })
+	}
 	for _, k := range rows {
-		if k.Use == "root" && vendorName(k.Public) == v.scope.vendor {
+		if k.Use == "root" && (t.root == nil && vendorName(k.Public) == v.scope.vendor || bytes.Equal(k.Public, t.root)) {
 			v.root = k.Public
 		}
 	}
 	if v.root == nil {
-		v.find("keys", "root", "", "", "", "no key in the table is the root that the vendor's id is the hash of")
+		v.find("keys", "root", "", "", "", "no key in the table is the root that signed the trust bundle")
 		v.root = t.root
 	}
 	for _, k := range rows {
@@ -65,8 +69,17 @@ func (v *run) keys(t trust) error {
 		v.same("keys", k.ID, "id", k.ID, hex.EncodeToString(id[:]), "the hash of the public key")
 		switch k.Use {
 		case "root":
-			v.same("keys", k.ID, "public", vendorName(k.Public), v.scope.vendor, "the vendor's id is the hash of the root key")
+			if !isRoot(k.Public) {
+				v.same("keys", k.ID, "public", vendorName(k.Public), v.scope.vendor, "the vendor's id is the hash of the root key")
+			}
 		case "issuing", "sealing":
+			if t.revoked[id] != (k.Revoked != 0) {
+				v.find("keys", k.ID, "revoked", moment(k.Revoked), "", "the trust bundle says otherwise")
+			}
+			if k.Certificate == nil {
+				v.uncertified = append(v.uncertified, k)
+				continue // it may wait for the root's signature
+			}
 			c, ok := parseCertificate(k.Certificate, v.root, v.scope)
 			if !ok {
 				v.find("keys", k.ID, "certificate", "", "", "the root did not sign it for this vendor and environment")
@@ -74,8 +87,13 @@ func (v *run) keys(t trust) error {
 			}
 			v.same("keys", k.ID, "certificate", c.use, k.Use, "the use that the root certified")
 			v.same("keys", k.ID, "certificate", c.public, k.Public, "the key that the root certified")
+			v.same("keys", k.ID, "not_before", moment(k.NotBefore), moment(c.notBefore), "the time that the root certified")
+			v.same("keys", k.ID, "not_after", moment(k.NotAfter), moment(c.notAfter), "the time that the root certified")
 			if c.use == "issuing" {
 				v.know(c)
+				i := v.issuing[id]
+				i.row, i.counted, i.revoked = k.ID, k.Signatures, k.Revoked
+				v.issuing[id] = i
 			}
 		case "audit":
 			v.takeAuditKey(k)
@@ -134,8 +152,25 @@ func (v *run) issuedBy(d document, purpose string, time int64) string {
 		return "the signature does not fit the bytes"
 	case time != 0 && !slices.ContainsFunc(i.certificates, func(c certificate) bool { return c.covers(time) }):
 		return "the key that signed it was not valid at its time"
+	case i.revoked != 0 && time >= i.revoked+revokedBeside:
+		return "the key that signed it was revoked before its time"
 	}
 	return ""
+}
+
+// revokedBeside is how long after the revocation of a key a step can be dated that
+// another server signed at the same time, in microseconds.
+const revokedBeside = 60e6
+
+// signatures holds the signatures in the record against the count of each key, which
+// is kept ahead of them: more of them than were counted, nobody of ours made.
+func (v *run) signatures() error {
+	for id, i := range v.issuing {
+		if made := v.made[id]; i.row != "" && made > i.counted {
+			v.find("keys", i.row, "signatures", show(i.counted), fmt.Sprintf("%d or more", made), "so many of its signatures are in steps and answers")
+		}
+	}
+	return nil
 }
 
 // things checks what events tell of whole: the vendor, products and tokens.
@@ -152,21 +187,44 @@ func (v *run) things() error {
 func (v *run) vendorEvents() error {
 	events := v.subjectEvents("vendor")
 	made := 0
+	keys := map[string]bool{} // that were made, by the events
+	var stop, last string     // why nothing is issued, by the newest event about it
 	for e := events.next(); e != nil; e = events.next() {
-		if e.Name != "vendor_created" {
-			continue
+		var d struct{ Name, Environment, Key string }
+		switch e.Name {
+		case "vendor_created":
+			if made++; v.details(*e, &d) {
+				v.same("vendor", e.Subject, "environment", v.scope.environment, d.Environment, "event %s", e.ID)
+				v.same("vendor", e.Subject, "created", v.created, e.Time, "event %s", e.ID)
+			}
+			v.same("vendor", v.scope.vendor, "id", v.scope.vendor, e.Subject, "event %s", e.ID)
+		case "key_made":
+			if v.details(*e, &d) {
+				keys[d.Key] = true
+			}
+		case "issuing_stopped":
+			stop, last = e.Reason, e.ID
+		case "issuing_resumed":
+			stop, last = "", e.ID
 		}
-		var d struct{ Name, Environment string }
-		if made++; v.details(*e, &d) {
-			v.same("vendor", e.Subject, "environment", v.scope.environment, d.Environment, "event %s", e.ID)
-			v.same("vendor", e.Subject, "created", v.created, e.Time, "event %s", e.ID)
-		}
-		v.same("vendor", v.scope.vendor, "id", v.scope.vendor, e.Subject, "event %s", e.ID)
 	}
-	if events.err == nil && made != 1 {
+	if events.err != nil {
+		return events.err
+	}
+	if made != 1 {
 		v.find("vendor", v.scope.vendor, "", "", "", "%d events say that it was created", made)
 	}
-	return events.err
+	if last == "" {
+		v.same("vendor", v.scope.vendor, "stop_reason", v.stop, "", "no event says that issuing was stopped")
+	} else {
+		v.same("vendor", v.scope.vendor, "stop_reason", v.stop, stop, "event %s", last)
+	}
+	for _, k := range v.uncertified {
+		if !keys[k.ID] || k.Revoked != 0 || k.Signatures != 0 {
+			v.find("keys", k.ID, "certificate", "", "", "the root did not certify it")
+		}
+	}
+	return nil
 }
 
 // catalog checks products, bundles and categories against the newest event about

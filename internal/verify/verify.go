@@ -110,7 +110,7 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 	started := false
 	read = db.Read(ctx, func(tx *store.Tx) error {
 		v = &run{tx: tx, opt: opt, checked: map[string]int64{}, bad: map[string]map[string]bool{}, told: map[string]bool{},
-			issuing: map[[16]byte]issuer{}, accepted: map[string][]int64{}, proofs: map[string]proof{},
+			issuing: map[[16]byte]issuer{}, made: map[[16]byte]int64{}, accepted: map[string][]int64{}, proofs: map[string]proof{},
 			top: map[string]int64{}, blocks: map[int64]block{}, waiting: map[string]int64{}, counted: map[string]int64{}}
 		if err := v.vendor(); err != nil {
 			return err
@@ -119,7 +119,7 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 			started = true
 			start(v.auditKey)
 		}
-		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.orders, v.losses, v.blockList} {
+		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.orders, v.losses, v.blockList, v.signatures} {
 			if err := pass(); err != nil {
 				return err
 			}
@@ -155,9 +155,13 @@ type run struct {
 	scope    scope
 	root     ed25519.PublicKey
 	issuing  map[[16]byte]issuer
+	made     map[[16]byte]int64 // signatures of issuing keys that the record holds
 	epoch    int64
 	created  int64
+	stop     string // why nothing is issued; empty where it is
 	auditKey note.Verifier
+
+	uncertified []store.RawKey
 
 	accepted map[string][]int64 // containers that staff accepted, and at which steps
 	proofs   map[string]proof   // of the flags, by id
@@ -171,6 +175,9 @@ type run struct {
 type issuer struct {
 	public       ed25519.PublicKey
 	certificates []certificate
+	row          string // of keys; empty for one that the trust bundle alone has
+	counted      int64  // signatures, by its row
+	revoked      int64  // since when; 0 while it is not
 }
 
 type proof struct {
