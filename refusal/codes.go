@@ -51,6 +51,8 @@ const (
 	OtherMachine       Code = "other_machine"
 	RepairNotAllowed   Code = "repair_not_allowed"
 	BlockListGap       Code = "block_list_gap"
+	IssuingStopped     Code = "issuing_stopped"
+	SignerUnavailable  Code = "signer_unavailable"
 	KeyRevoked         Code = "key_revoked"
 	TrustEnded         Code = "trust_ended"
 
@@ -148,6 +150,8 @@ var Codes = []Entry{
 	{ContainerDamaged, "The container's files cannot be read.", "Keep the folder and ask the vendor to restore the licenses.", 409},
 	{OtherMachine, "The container is bound to another machine, or this machine changed too much.", "Undo the change, or ask the vendor to restore the licenses.", 409},
 	{RepairNotAllowed, "The vendor does not allow this binding to be repaired by the user.", "Ask the vendor.", 403},
+	{IssuingStopped, "The vendor has stopped issuing for a while. Nothing was lost, and what is on the machine stays usable.", "Try again later.", 503},
+	{SignerUnavailable, "The vendor's signing key cannot be reached at this moment. Nothing was lost.", "Try again in a moment.", 503},
 	{KeyRevoked, "It was signed with a key that the vendor has revoked, because it may be in wrong hands.", "Run licet update, or licet request and licet import without a network: what the vendor's record has comes again under a good key.", 409},
 	{TrustEnded, "What this machine knows of the vendor's keys is too old for anything new. What it has stays usable.", "Fetch the vendor's current trust file: licet trust add.", 409},
 	{BlockListGap, "The news of the vendor's block list continue another list than the one here. Nothing was changed.", "Import the vendor's whole block list, or run licet update.", 409},

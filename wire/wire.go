@@ -56,6 +56,14 @@ type WellKnown struct {
 	Trust       string `json:"trust"` // the trust bundle, as in vendor.trust
 }
 
+// Ready is what a server says that can do its work.
+type Ready struct {
+	Status string `json:"status"`
+	// IssuingStopped is since when the vendor has stopped issuing; absent while he has
+	// not.
+	IssuingStopped license.Time `json:"issuing_stopped,omitzero"`
+}
+
 // List is a page of things. Next is the cursor of the following page, empty at
 // the end.
 type List[T any] struct {

@@ -173,7 +173,10 @@ func (f folder) open(ctx context.Context, log *slog.Logger) (reg *registry.Regis
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return reg, db.Close, nil
+	done = func() error {
+		return errors.Join(reg.Close(context.WithoutCancel(ctx)), db.Close())
+	}
+	return reg, done, nil
 }
 
 func (f folder) secret() ([]byte, error) {

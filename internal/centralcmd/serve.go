@@ -29,7 +29,7 @@ import (
 	"licet/wire"
 )
 
-// sequenceEvery is how often events are taken into the audit log.
+// sequenceEvery is how often events are taken into the audit log, and the keys looked at.
 const sequenceEvery = time.Second
 
 func serveCommand(env Env) *cobra.Command {
@@ -190,12 +190,19 @@ func Handler(reg *registry.Registry, site *look.Site, m *meter.Meter, log *slog.
 	return tracing.Handler(web.ObserveAnd(log, answered, web.Mux(mux)))
 }
 
-// sequenceUntil takes events into the audit log until ctx ends; the function it
+// sequenceUntil takes events into the audit log, and goes by keys that another server
+// has changed, until ctx ends; the function it
 // returns waits for that, and takes in the rest.
 func sequenceUntil(ctx context.Context, reg *registry.Registry, log *slog.Logger) (stopped func()) {
 	once := func(ctx context.Context) {
 		if _, err := reg.Sequence(ctx); err != nil && ctx.Err() == nil {
 			log.Error("taking events into the audit log; it is tried again", "fault", err)
+		}
+		switch changed, err := reg.RefreshKeys(ctx); {
+		case err != nil && ctx.Err() == nil:
+			log.Error("looking whether the keys were changed; it is tried again", "fault", err)
+		case changed:
+			log.Warn("the keys were changed, or issuing was stopped or resumed", "stopped", reg.Stopped() != nil)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -2,10 +2,8 @@ package centralcmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -40,17 +38,8 @@ func staffCommand(env Env) *cobra.Command {
 }
 
 // withBook runs fn with the book of the data folder; central may be running.
-func withBook(cmd *cobra.Command, env Env, fn func(*registry.Registry) error) (err error) {
-	f, err := folderOf(cmd, env)
-	if err != nil {
-		return err
-	}
-	reg, done, err := f.open(cmd.Context(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return fn(reg)
+func withBook(cmd *cobra.Command, env Env, fn func(*registry.Registry) error) error {
+	return withFolder(cmd, env, func(_ folder, reg *registry.Registry) error { return fn(reg) })
 }
 
 func staffAddCommand(env Env) *cobra.Command {

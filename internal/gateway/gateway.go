@@ -215,7 +215,11 @@ func (g *gateway) ready(w http.ResponseWriter, r *http.Request) error {
 		return refusal.New(refusal.CentralUnreachable, "The server runs, but cannot use its database.").
 			Hinted("The server's log says why.")
 	}
-	status(w, "ready")
+	answer := wire.Ready{Status: "ready"}
+	if s := g.registry.Stopped(); s != nil {
+		answer.IssuingStopped = s.Since // the reason is for staff
+	}
+	web.JSON(w, http.StatusOK, answer)
 	return nil
 }
 

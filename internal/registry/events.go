@@ -65,6 +65,12 @@ const (
 	evTokenRevoked       = "token_revoked"
 	evRootExported       = "root_exported"
 	evRootRemoved        = "root_removed"
+	evKeyMade            = "key_made"
+	evRevocationAsked    = "key_revocation_asked"
+	evKeyRevoked         = "key_revoked"
+	evTrustPublished     = "trust_published"
+	evIssuingStopped     = "issuing_stopped"
+	evIssuingResumed     = "issuing_resumed"
 	evStaffAdded         = "staff_added"
 	evStaffDisabled      = "staff_disabled"
 	evStaffPassword      = "staff_password_set"
@@ -138,6 +144,12 @@ var sentences = map[string]string{
 	evTokenRevoked:       "The API token {name} was revoked.",
 	evRootExported:       "The root key was exported.",
 	evRootRemoved:        "The root key was removed from the server.",
+	evKeyMade:            "The {use} key {key} was made; it counts when the root has certified it.",
+	evRevocationAsked:    "The revocation of the key {key} was asked of the root.",
+	evKeyRevoked:         "The key {key} was revoked: nothing that it ever signed counts.",
+	evTrustPublished:     "Trust bundle {number} was published; the key {signs} signs by it.",
+	evIssuingStopped:     "Issuing was stopped: no step is signed until it is resumed.",
+	evIssuingResumed:     "Issuing was resumed.",
 	evStaffAdded:         "The account {name} of the vendor's staff was made; scopes: {scopes}.",
 	evStaffDisabled:      "The account {name} was disabled; its sessions ended.",
 	evStaffPassword:      "A new password was set for the account {name}; its sessions ended.",

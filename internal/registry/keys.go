@@ -230,20 +230,24 @@ func (r *Registry) readKeys(tx *store.Tx, v store.Vendor) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	var signs store.Key // the last one that the root has certified
 	for _, row := range rows {
-		if err := r.take(k, row); err != nil {
+		if err := k.take(row); err != nil {
 			return nil, err
 		}
+		if k.certified[seal.KeyIDOf(row.Public)] != nil {
+			signs = row
+		}
 	}
-	if k.issuing == nil || len(k.sealing) == 0 || k.signer == nil {
+	if signs.ID == "" || len(k.sealing) == 0 || k.signer == nil {
 		return nil, errors.New("registry: the database lacks keys")
 	}
-	return k, nil
+	k.issuing, err = r.signingKey(k, signs)
+	return k, err
 }
 
-// take adds one key to the ring. Rows come in the order in which keys were made: the
-// last that the root has certified is the one that signs.
-func (r *Registry) take(k *keyring, row store.Key) error {
+// take adds one key to the ring.
+func (k *keyring) take(row store.Key) error {
 	use := seal.Use(row.Use)
 	switch {
 	case row.Revoked != 0:
@@ -251,6 +255,9 @@ func (r *Registry) take(k *keyring, row store.Key) error {
 		return nil
 	case row.Certificate == nil && (use == seal.Issuing || use == seal.Sealing):
 		return nil // it waits for the root's signature
+	case use == seal.Issuing:
+		k.certified[seal.KeyIDOf(row.Public)] = row.Certificate
+		return nil
 	}
 	private, err := k.open(row)
 	if err != nil {
@@ -262,9 +269,6 @@ func (r *Registry) take(k *keyring, row store.Key) error {
 		if private != nil {
 			k.root, err = seal.ParseSigningKey(seal.Root, private)
 		}
-	case seal.Issuing:
-		k.certified[seal.KeyIDOf(row.Public)] = row.Certificate
-		k.issuing, err = r.signingKey(row, private)
 	case seal.Sealing:
 		var s *seal.SealingKey
 		s, err = seal.ParseSealingKey(private)

@@ -20,6 +20,12 @@ func (x *exchange) step() ([]byte, error) {
 	}
 	ops, outcomes := container.Plan(s)
 	lock := x.lockNeeded()
+	if no := x.keys.stopped(); no != nil {
+		if len(container.Ordered(ops)) < len(ops) {
+			outcomes = container.RefuseAll(x.in.report.Wishes, no)
+		}
+		ops, lock = nil, container.Unchanged // what the vendor has ordered waits
+	}
 	if x.first != nil {
 		// What was granted once and undone since, a repetition does not grant anew;
 		// what the vendor has ordered since comes along (docs/protocol.md R2, R10, R16).

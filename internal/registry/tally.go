@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -94,9 +95,13 @@ func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) 
 }
 
 // signingKey makes the key of a row sign.
-func (r *Registry) signingKey(row store.Key, private []byte) (*seal.SigningKey, error) {
-	if _, err := seal.ParseSigningKey(seal.Issuing, private); err != nil {
+func (r *Registry) signingKey(k *keyring, row store.Key) (*seal.SigningKey, error) {
+	private, err := k.open(row)
+	if err != nil {
 		return nil, err
+	}
+	if len(private) != ed25519.SeedSize {
+		return nil, errors.New("registry: the private part of the key that signs is missing")
 	}
 	id := seal.KeyIDOf(row.Public)
 	return seal.KeptBy(seal.Issuing, tallied{ed25519.NewKeyFromSeed(private), r.tally.of(id)})

@@ -594,6 +594,9 @@ func (x *exchange) push() ([]byte, error) {
 	}
 	ops, _ := container.Plan(s)
 	lock, before := x.lockNeeded(), x.c.Issued
+	if x.keys.stopped() != nil {
+		ops, lock = nil, container.Unchanged
+	}
 	if len(ops) > 0 || lock != container.Unchanged {
 		if err := x.issue(ops, lock); err != nil {
 			return nil, err

@@ -1,0 +1,125 @@
+package registry
+
+import (
+	"context"
+
+	"licet/internal/store"
+	"licet/license"
+	"licet/seal"
+)
+
+// KeyState is what a key is good for at this moment.
+type KeyState string
+
+// The states of keys.
+const (
+	KeyWaits   KeyState = "waits"   // for the root's signature; it has signed nothing
+	KeySigns   KeyState = "signs"   // steps, updates and what else the vendor says
+	KeyOverlap KeyState = "overlap" // another one signs; a server that does not know yet still may
+	KeyRetired KeyState = "retired" // what it signed counts; it signs no more
+	KeyRevoked KeyState = "revoked" // nothing that it signed counts
+	KeyHere    KeyState = "here"    // the root, on this server
+	KeyOffline KeyState = "offline" // the root, elsewhere
+	KeyOpens   KeyState = "opens"   // what containers send; or the audit log's key
+)
+
+// KeyInfo tells of one key.
+type KeyInfo struct {
+	ID         string       `json:"id"`
+	Use        string       `json:"use"`
+	State      KeyState     `json:"state"`
+	Place      string       `json:"place"` // database, offline, none, or a token's name
+	Created    license.Time `json:"created"`
+	NotBefore  license.Time `json:"valid_from,omitzero"`
+	NotAfter   license.Time `json:"valid_until,omitzero"`
+	Revoked    license.Time `json:"revoked,omitzero"`
+	Reason     string       `json:"reason,omitempty"`
+	Signatures int64        `json:"signatures"` // at most; exact once the servers are stopped
+}
+
+// KeyList is the vendor's keys and what is published of them.
+type KeyList struct {
+	VendorID string       `json:"vendor_id"`
+	Number   uint64       `json:"trust_number"`
+	Format   uint64       `json:"trust_format"`
+	Time     license.Time `json:"trust_time"`
+	Until    license.Time `json:"trust_until,omitzero"`
+	NextRoot bool         `json:"next_root"`
+	Stopped  *Stopped     `json:"stopped,omitempty"`
+	Keys     []KeyInfo    `json:"keys"`
+}
+
+// Stopped says since when nothing is issued, and why.
+type Stopped struct {
+	Since  license.Time `json:"since"`
+	Actor  string       `json:"actor"`
+	Reason string       `json:"reason"`
+}
+
+// Stopped is the state of issuing; nil while steps are signed.
+func (r *Registry) Stopped() *Stopped {
+	s := r.keys().vendor.Stop
+	if s.Since == 0 {
+		return nil
+	}
+	return &Stopped{s.Since, s.Actor, s.Reason}
+}
+
+// Keys tells of every key, oldest first.
+func (r *Registry) Keys(ctx context.Context, a Actor) (list KeyList, err error) {
+	if err := a.may(ScopeAdmin); err != nil {
+		return list, err
+	}
+	if _, err := r.RefreshKeys(ctx); err != nil {
+		return list, err
+	}
+	rows, err := r.keyRows(ctx)
+	if err != nil {
+		return list, err
+	}
+	k, now := r.keys(), license.At(r.cfg.Now())
+	list = KeyList{VendorID: k.vendor.ID, Number: k.trust.Number, Format: k.trust.Format, Time: k.trust.Time, Until: k.trust.Until,
+		NextRoot: len(k.trust.NextRoot) > 0, Stopped: r.Stopped(), Keys: []KeyInfo{}}
+	for _, row := range rows {
+		list.Keys = append(list.Keys, KeyInfo{
+			ID: row.ID, Use: row.Use, State: k.state(row, now), Place: placeOf(row), Created: row.Created,
+			NotBefore: row.NotBefore, NotAfter: row.NotAfter, Revoked: row.Revoked, Reason: row.Reason, Signatures: row.Signatures,
+		})
+	}
+	return list, nil
+}
+
+func (k *keyring) state(row store.Key, now license.Time) KeyState {
+	switch use := seal.Use(row.Use); {
+	case row.Revoked != 0:
+		return KeyRevoked
+	case use == seal.Root && row.Private != nil:
+		return KeyHere
+	case use == seal.Root && row.ID != k.rootID:
+		return KeyRetired
+	case use == seal.Root:
+		return KeyOffline
+	case use != seal.Issuing:
+		return KeyOpens
+	case row.Certificate == nil:
+		return KeyWaits
+	case row.ID == k.issuing.ID().String():
+		return KeySigns
+	case row.NotAfter == 0 || now < row.NotAfter:
+		return KeyOverlap
+	}
+	return KeyRetired
+}
+
+// placeOf says where the private part of a key is.
+func placeOf(row store.Key) string {
+	switch {
+	case row.Token != "":
+		return row.Token
+	case row.Private != nil:
+		return "database"
+	case row.Use == string(seal.Root):
+		return "offline"
+	}
+	return "none"
+}
