@@ -236,6 +236,7 @@ type Trust struct {
 	Vendor      string `json:"vendor,omitempty"`
 	Environment string `json:"environment"`
 	Address     string `json:"address,omitempty"`
+	Number      uint64 `json:"number"`              // of the trust file; a newer one has a higher
 	BlockList   uint64 `json:"block_list,omitzero"` // number of the block list that is known here
 	Change      string `json:"change,omitempty"`    // added, refreshed or unchanged, in the answer to trust add
 }

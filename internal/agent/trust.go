@@ -228,7 +228,7 @@ func (a *Agent) keepAddress(id, address string) error {
 }
 
 func (a *Agent) describeTrust(v vendor) Trust {
-	t := Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address}
+	t := Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address, Number: v.trust.Number}
 	if kept, err := a.keptBlocks(v.scope()); err == nil && kept != nil { // a list that cannot be read is told by what needs it
 		t.BlockList = kept.Number
 		kept.Close()

@@ -140,6 +140,7 @@ type member struct {
 	pass    registry.Pass
 	waits   wire.Waits
 	done    string // what was just done, to be said once
+	stopped *registry.Stopped
 }
 
 // shell is the frame of a page.
@@ -148,6 +149,9 @@ func (m member) shell(title string, section look.Section, exact bool) look.Staff
 		Waiting: map[look.Section]int{look.Recoveries: m.waits.Recoveries, look.Containers: m.waits.Containers, look.Webhooks: m.waits.Webhooks}}
 	if !m.Can(registry.ScopeWebhooks) {
 		s.Without = []look.Section{look.Webhooks}
+	}
+	if m.stopped != nil && m.account.Name != "" {
+		s.Banner = stoppedNotice(*m.stopped)
 	}
 	return s
 }

@@ -250,6 +250,21 @@ func TestLooking(t *testing.T) {
 	r.post(lic+"/withdraw", "reason", "x").is(t, http.StatusForbidden, "signed in no longer")
 }
 
+// TestStopped: while nothing is issued, every page of who is signed in says so.
+func TestStopped(t *testing.T) {
+	s := newStage(t, sqlite(t))
+	s.account("lena")
+	s.must(s.StopIssuing(t.Context(), s.admin, "key in wrong hands?"))
+	l := s.as("lena")
+	for _, p := range []string{"/console/recoveries", "/console/licenses", "/console/containers", "/console/search"} {
+		l.get(p).is(t, http.StatusOK, "Issuing is stopped.", "key in wrong hands?", s.admin.String())
+	}
+	anybody := s.reader()
+	anybody.get("/console/sign-in").is(t, http.StatusOK).lacks(t, "wrong hands")
+	s.must(s.ResumeIssuing(t.Context(), s.admin, "false alarm"))
+	l.get("/console/licenses").is(t, http.StatusOK).lacks(t, "Issuing is stopped.")
+}
+
 // TestActions: what staff order happens, and is said.
 func TestActions(t *testing.T) {
 	s := newStage(t, sqlite(t))

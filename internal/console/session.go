@@ -85,6 +85,7 @@ func (c *console) member(r *http.Request) (m member, err error) {
 	if r.Method == http.MethodGet {
 		m.done = c.sessions.PopString(ctx, "done")
 	}
+	m.stopped = c.registry.Stopped()
 	m.waits, err = c.registry.Waits(ctx, m.Actor)
 	return m, err
 }

@@ -230,20 +230,31 @@ func (r *Registry) readKeys(tx *store.Tx, v store.Vendor) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	var signs store.Key // the last one that the root has certified
 	for _, row := range rows {
 		if err := k.take(row); err != nil {
 			return nil, err
 		}
-		if k.certified[seal.KeyIDOf(row.Public)] != nil {
-			signs = row
-		}
 	}
-	if signs.ID == "" || len(k.sealing) == 0 || k.signer == nil {
+	signs, found := signer(rows)
+	if !found || len(k.sealing) == 0 || k.signer == nil {
 		return nil, errors.New("registry: the database lacks keys")
 	}
 	k.issuing, err = r.signingKey(k, signs)
 	return k, err
+}
+
+// signer is the issuing key that signs: of those that the root has certified and not
+// revoked, the one that is valid longest.
+func signer(rows []store.Key) (key store.Key, found bool) {
+	for _, row := range rows {
+		if row.Use != string(seal.Issuing) || row.Certificate == nil || row.Revoked != 0 {
+			continue
+		}
+		if !found || key.NotAfter != 0 && (row.NotAfter == 0 || row.NotAfter > key.NotAfter) {
+			key, found = row, true
+		}
+	}
+	return key, found
 }
 
 // take adds one key to the ring.

@@ -246,6 +246,9 @@ func (x *exchange) open() error {
 	var err error
 	x.c, err = x.tx.LockContainer(x.in.serial)
 	x.known = err == nil
+	if x.known && x.c.Keys != x.keys.vendor.Keys {
+		return errOldKeys
+	}
 	x.now = x.cfg.Now() // under the lock, so that what happened earlier is dated earlier
 	x.log.now = x.now
 	switch {

@@ -82,6 +82,10 @@ func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) 
 // same row at the same time.
 const tries = 20
 
+// errOldKeys says that another server has changed the keys, or stopped or resumed
+// issuing, since they were read here.
+var errOldKeys = errors.New("registry: the keys were changed")
+
 // errAgain says that a transaction decided on what another one has changed
 // since; it is run again.
 var errAgain = errors.New("registry: decided on an old view")
@@ -96,10 +100,13 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 		switch {
 		case errors.Is(err, store.ErrConflict), errors.Is(err, errAgain):
 			continue
-		case errors.Is(err, store.ErrMissed):
-			// Another server may have changed the keys: what was signed with the old
-			// ones was not stored.
+		case errors.Is(err, errOldKeys), errors.Is(err, store.ErrMissed):
+			// What was signed with the old keys was not stored.
 			if _, failed := r.RefreshKeys(ctx); failed == nil && r.keys() != known {
+				continue
+			}
+		case errors.Is(err, errUncounted):
+			if _, failed := r.toSign(ctx); failed == nil {
 				continue
 			}
 		}

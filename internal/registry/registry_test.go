@@ -100,13 +100,14 @@ type box struct {
 	state container.State
 
 	bodies map[license.ID][]byte
-	says   string // what program it says to be
+	says   string      // what program it says to be
+	trust  *seal.Trust // the newest it was told of
 }
 
 func (b *book) box() *box {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(b.t, err)
-	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID][]byte{}}
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID][]byte{}, trust: b.trust}
 }
 
 func nonce() (n container.Nonce) { rand.Read(n[:]); return n }
@@ -116,7 +117,7 @@ func (x *box) report(w container.Wishes) []byte {
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
 	r.Wishes, r.Program = w, x.says
-	file, err := seal.SealReport(x.b.trust, x.keys, r)
+	file, err := seal.SealReport(x.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
 }
@@ -124,7 +125,7 @@ func (x *box) report(w container.Wishes) []byte {
 // opened is what an update file holds.
 func (x *box) opened(file []byte) container.Update {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.b.trust)
+	v, err := seal.NewVerifier(x.trust)
 	must(x.b.t, err)
 	u, err := v.OpenUpdate(file, x.keys)
 	must(x.b.t, err)
@@ -133,16 +134,13 @@ func (x *box) opened(file []byte) container.Update {
 
 func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *refusal.Refusal) {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.b.trust)
+	v, err := seal.NewVerifier(x.trust)
 	must(x.b.t, err)
 	u, err := v.OpenUpdate(file, x.keys)
 	must(x.b.t, err)
-	var steps []container.Incoming
-	for _, s := range u.Steps {
-		in, err := v.Incoming(s)
-		must(x.b.t, err)
-		steps = append(steps, in)
-	}
+	steps, err := v.Steps(u.Steps)
+	must(x.b.t, err)
+	x.trust = v.Trust()
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
 	x.state = next
 	for _, c := range changes {

@@ -450,9 +450,9 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 		revoked[x.Key.String()] = x.Since
 	}
 	now := license.At(s.now)
-	var signs string
 	known := map[string]bool{}
-	for _, row := range rows {
+	for i := range rows {
+		row := &rows[i]
 		use := seal.Use(row.Use)
 		if use != seal.Issuing && use != seal.Sealing {
 			continue
@@ -464,10 +464,11 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 		case row.Revoked != 0 && !gone:
 			return no("the key %s is revoked and would count again.", row.ID)
 		case gone && row.Revoked == 0:
+			row.Revoked = now
 			if err := s.tx.RevokeKey(row.ID, now, row.Reason); err != nil {
 				return err
 			}
-			if err := s.forget(row); err != nil {
+			if err := s.forget(*row); err != nil {
 				return err
 			}
 			revoking := s
@@ -481,15 +482,13 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 		case ok && c.Use != use:
 			return no("it gives the key %s another use.", row.ID)
 		case ok:
-			if err := s.tx.CertifyKey(row.ID, docs[row.ID], c.NotBefore, c.NotAfter); err != nil {
+			row.Certificate, row.NotBefore, row.NotAfter = docs[row.ID], c.NotBefore, c.NotAfter
+			if err := s.tx.CertifyKey(row.ID, row.Certificate, c.NotBefore, c.NotAfter); err != nil {
 				return err
 			}
-			if use == seal.Issuing {
-				signs = row.ID
-				if c.NotAfter != 0 && c.NotAfter <= now { // it signs no more
-					if err := s.forget(row); err != nil {
-						return err
-					}
+			if use == seal.Issuing && c.NotAfter != 0 && c.NotAfter <= now { // it signs no more
+				if err := s.forget(*row); err != nil {
+					return err
 				}
 			}
 		}
@@ -499,7 +498,8 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 			return no("it names the key %s, which this server does not have.", id)
 		}
 	}
-	if c, ok := certified[signs]; !ok || !c.Covers(now) {
+	signs, found := signer(rows)
+	if !found || !certified[signs.ID].Covers(now) {
 		return no("no key of this server could sign by it.")
 	}
 	if !bytes.Equal(t.Root, before.Root) {
@@ -510,7 +510,7 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 	if err := s.tx.SetTrust(t.Name, t.Address, file); err != nil {
 		return err
 	}
-	return s.note(evTrustPublished, map[string]any{"number": t.Number, "signs": signs, "revoked": len(t.Revoked), "until": t.Until}, about(ofVendor, v.ID))
+	return s.note(evTrustPublished, map[string]any{"number": t.Number, "signs": signs.ID, "revoked": len(t.Revoked), "until": t.Until}, about(ofVendor, v.ID))
 }
 
 // forget removes the private part of a key that signs no more.

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"licet/internal/store"
-	"licet/refusal"
 	"licet/seal"
 )
 
@@ -80,6 +79,10 @@ func (r *Registry) giveBackSignatures(ctx context.Context) error {
 	})
 }
 
+// errUncounted says that a signature was not counted before; write counts ahead and
+// tries again.
+var errUncounted = errors.New("registry: more signatures than were counted ahead")
+
 // tallied is a signer each of whose signatures was counted.
 type tallied struct {
 	crypto.Signer
@@ -89,7 +92,7 @@ type tallied struct {
 func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if c.left.Add(-1) < 0 {
 		c.left.Add(1)
-		return nil, refusal.New(refusal.RateLimited, "The server has too much to sign at once. Nothing was changed.").Hinted("Try again in a moment.")
+		return nil, errUncounted
 	}
 	return c.Signer.Sign(random, message, opts)
 }

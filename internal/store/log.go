@@ -25,6 +25,8 @@ type Container struct {
 	Blocked    Blocked
 	Hardware   []byte           // digests of 8 bytes each of the traits that survive a new installation
 	Lent       []container.Lent // seats of its licenses that are out, by its latest report
+
+	Keys uint64 // version of the vendor's keys as the container was locked; see Vendor
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -47,7 +49,8 @@ type Flag struct {
 const (
 	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent from containers `
 	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, (select keys from vendor)`
+	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, (select keys from vendor) from containers where serial = $1`
 	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
@@ -88,7 +91,11 @@ func (tx *Tx) InsertContainer(c Container) error {
 // LockContainer locks a container until the transaction ends and gives it as it
 // is then; ErrNotFound if it is not registered.
 func (tx *Tx) LockContainer(serial license.Serial) (Container, error) {
-	return scanContainer(tx.lock(containerLock, containerBySerial, serial).Scan)
+	row := tx.lock(containerLock, containerAlone, serial)
+	var keys uint64
+	c, err := scanContainer(func(dest ...any) error { return row.Scan(append(dest, &keys)...) })
+	c.Keys = keys
+	return c, err
 }
 
 // UpdateContainer stores everything of a container that can change.
