@@ -33,7 +33,7 @@ type Origins struct {
 
 // Bounds of a list of origins.
 const (
-	mostOrigins   = 32
+	MostOrigins   = 32
 	longestOrigin = 300
 )
 
@@ -93,7 +93,7 @@ func goodHost(host string) bool {
 }
 
 func (l originList) check() error {
-	if len(l.Origins) > mostOrigins || len(l.Certificates) > maxCertificates || l.Until <= l.Time {
+	if len(l.Origins) > MostOrigins || len(l.Certificates) > maxCertificates || l.Until <= l.Time {
 		return damaged("list of origins")
 	}
 	for i, o := range l.Origins {
@@ -115,7 +115,7 @@ func SignOrigins(s Scope, issuing *SigningKey, o Origins, certificates ...[]byte
 		Time: o.Time, Until: o.Until, Origins: o.List,
 	}
 	if l.check() != nil {
-		return nil, fault("a list of origins has at most %d of them, each once, rising, in the spelling of browsers, and ends after it begins", mostOrigins)
+		return nil, fault("a list of origins has at most %d of them, each once, rising, in the spelling of browsers, and ends after it begins", MostOrigins)
 	}
 	payload, err := encode("list of origins", MaxOrigins, l)
 	if err != nil {

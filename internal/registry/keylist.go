@@ -82,7 +82,7 @@ func (r *Registry) Keys(ctx context.Context, a Actor) (list KeyList, err error) 
 		NextRoot: len(k.trust.NextRoot) > 0, Stopped: r.Stopped(), Keys: []KeyInfo{}}
 	for _, row := range rows {
 		list.Keys = append(list.Keys, KeyInfo{
-			ID: row.ID, Use: row.Use, State: k.state(row, now), Place: placeOf(row), Created: row.Created,
+			ID: row.ID, Use: row.Use, State: k.state(row, now), Place: keyPlaceOf(row), Created: row.Created,
 			NotBefore: row.NotBefore, NotAfter: row.NotAfter, Revoked: row.Revoked, Reason: row.Reason, Signatures: row.Signatures,
 		})
 	}
@@ -111,8 +111,8 @@ func (k *keyring) state(row store.Key, now license.Time) KeyState {
 	return KeyRetired
 }
 
-// placeOf says where the private part of a key is.
-func placeOf(row store.Key) string {
+// keyPlaceOf says where the private part of a key is.
+func keyPlaceOf(row store.Key) string {
 	switch {
 	case row.Token != "":
 		return row.Token

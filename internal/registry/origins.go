@@ -24,10 +24,20 @@ func (r *Registry) AllowOrigins(list []string) error {
 		}
 	}
 	r.origins = slices.Clone(list)
-	if _, err := r.SignOrigins(context.Background()); err != nil {
-		return refusal.New(refusal.InvalidInput, "There are too many origins: %d.", len(list)).Hinted("Name at most 31.")
+	if n := len(r.allowedOrigins(r.keys())); n > seal.MostOrigins {
+		return refusal.New(refusal.InvalidInput, "There are too many origins: %d.", n).Hinted("Name at most %d.", seal.MostOrigins-1)
 	}
 	return nil
+}
+
+// allowedOrigins are those named and that of the server's own address, each once.
+func (r *Registry) allowedOrigins(k *keyring) []string {
+	list := slices.Clone(r.origins)
+	if own := originOf(k.vendor.Address); own != "" {
+		list = append(list, own)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // SignOrigins is the signed list of the origins whose pages may speak to users'
@@ -38,13 +48,8 @@ func (r *Registry) SignOrigins(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	now := license.At(r.cfg.Now())
-	list := slices.Clone(r.origins)
-	if own := originOf(k.vendor.Address); own != "" {
-		list = append(list, own)
-	}
-	slices.Sort(list)
 	return seal.SignOrigins(k.scope, k.issuing,
-		seal.Origins{Time: now, Until: now.Add(originsLast.Go()), List: slices.Compact(list)}, k.certificates()...)
+		seal.Origins{Time: now, Until: now.Add(originsLast.Go()), List: r.allowedOrigins(k)}, k.certificates()...)
 }
 
 // originOf is the origin of an address, as browsers write it; empty where none may

@@ -45,7 +45,7 @@ func (r *Registry) CreateWebhook(ctx context.Context, a Actor, req wire.WebhookR
 	now := r.cfg.Now()
 	err = r.write(ctx, func(tx *store.Tx) error {
 		return answerOnce(r, tx, a, onceOf(ctx), &out, func() error {
-			if err := tx.Touch("vendor", "id", r.vendor.ID); err != nil {
+			if err := tx.Touch("vendor", "id", r.keys().vendor.ID); err != nil {
 				return err
 			}
 			size, err := tx.AuditSize()
@@ -119,7 +119,7 @@ func (r *Registry) newHookKey(tx *store.Tx, id string, kind webhook.Kind, secret
 		return k, err
 	}
 	row := store.WebhookKey{ID: r.newID("whkey", now), Webhook: id, Kind: string(k.Kind()), Public: k.Public(), Created: license.At(now)}
-	if row.Secret, err = r.keys.vault.Seal(hookKeyPlace(row.ID), []byte(k.Secret())); err != nil {
+	if row.Secret, err = r.keys().vault.Seal(hookKeyPlace(row.ID), []byte(k.Secret())); err != nil {
 		return k, err
 	}
 	return k, tx.InsertWebhookKey(row)
@@ -137,7 +137,7 @@ func (r *Registry) hookKeys(tx *store.Tx, id string, now license.Time) (keys []w
 		if row.Ends != 0 && row.Ends <= now {
 			continue
 		}
-		secret, err := r.keys.vault.Open(hookKeyPlace(row.ID), row.Secret)
+		secret, err := r.keys().vault.Open(hookKeyPlace(row.ID), row.Secret)
 		if err != nil {
 			return nil, err
 		}
