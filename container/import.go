@@ -72,6 +72,7 @@ type Change struct {
 	Product string     `json:"product,omitempty"`
 	Phase   string     `json:"phase,omitempty"` // withdraw, return, assign, replace or activate
 	Cause   string     `json:"cause,omitempty"` // who wanted it: vendor or user
+	Again   bool       `json:"again,omitempty"` // of a put: the container had it already
 	Seats   int64      `json:"seats,omitempty"` // of a put, how many the license has; Import leaves it to who reads bodies
 	Body    []byte     `json:"-"`               // the license, of a put
 }
@@ -171,7 +172,12 @@ func (s *State) apply(in Incoming, nonce Nonce) ([]Change, *refusal.Refusal) {
 			}
 			change.Body = bodies[0]
 			bodies = bodies[1:]
-			s.Held[op.License] = Holding{Generation: op.Generation, Product: op.Product, Step: step.Number, Body: op.Body}
+			h := Holding{Generation: op.Generation, Product: op.Product, Step: step.Number, Body: op.Body}
+			if old, held := s.Held[op.License]; held && old.Generation == op.Generation {
+				h.Contact = old.Contact // that is no contact which renews it
+				change.Again = true
+			}
+			s.Held[op.License] = h
 			s.enter(op, in.Units)
 		case Drop:
 			h, ok := s.Held[op.License]

@@ -82,6 +82,7 @@ type Situation struct {
 	Pending  bool
 	NewPart  func() license.ID // draws the id of a part that is split off
 	TooOld   bool              // for counting units is the program that keeps the container
+	Restate  []license.ID      // held under a key that the vendor has revoked
 }
 
 // Plan decides one step: the vendor's orders first, then what the user asked
@@ -111,7 +112,7 @@ func Plan(s Situation) ([]Op, []Outcome) {
 	vendor = slices.DeleteFunc(vendor, func(o Op) bool {
 		return o.Kind == Put && slices.ContainsFunc(user, func(u Op) bool { return u.Kind == Drop && u.License == o.License })
 	})
-	ops := append(vendor, user...)
+	ops := p.restate(append(vendor, user...))
 	slices.SortStableFunc(ops, func(a, b Op) int { return int(a.Phase) - int(b.Phase) })
 	return ops, outcomes
 }
@@ -166,6 +167,17 @@ func (p *planner) vendorOps() []Op {
 	for _, e := range p.s.Earmarks {
 		if e.Again && p.held[e.License] {
 			ops = append(ops, p.op(Put, Replace, e.License))
+		}
+	}
+	return ops
+}
+
+// restate adds what the container holds and keeps under a revoked key: it is put again
+// as it is, so that a key that counts has signed it (docs/protocol.md, section 14).
+func (p *planner) restate(ops []Op) []Op {
+	for _, id := range p.s.Restate {
+		if p.held[id] && !slices.ContainsFunc(ops, func(o Op) bool { return o.License == id && o.Generation == p.s.Licenses[id].Generation }) {
+			ops = append(ops, p.op(Put, Replace, id))
 		}
 	}
 	return ops

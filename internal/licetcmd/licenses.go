@@ -288,6 +288,8 @@ func changeWord(c container.Change) string {
 		return "Sent again"
 	case c.Phase == container.Replace.String() && drop:
 		return "Replaced by the vendor:"
+	case c.Phase == container.Replace.String() && c.Again:
+		return "Sent again by the vendor:"
 	case c.Phase == container.Replace.String():
 		return "In its place:"
 	case c.Phase == container.Return.String() && !drop:

@@ -397,7 +397,7 @@ func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 		signed = append(signed, s.Signed)
 	}
 	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates(signed...)
-	if x.keys.trust.Format > 1 && x.in.file != nil && knowsTrust(x.in.report.Program) {
+	if x.tellsTrust(u) {
 		u.Trust = x.keys.trust.Signed
 	}
 	u.List, u.Refresh, u.News = x.in.heard.number, x.in.heard.refresh, x.in.heard.news

@@ -146,6 +146,7 @@ type exchange struct {
 	locked   map[license.ID]bool
 	products map[string]license.Product
 	orders   map[string]store.Order // some, by id
+	void     []license.ID           // what the container has, or is to get, under a revoked key
 	first    []byte                 // what the same request was answered before
 	same     bool                   // and nothing was issued since
 	told     []container.Outcome    // in the answer; nil if it is an earlier one
@@ -170,7 +171,7 @@ func (x *exchange) program() ([]byte, error) {
 	if x.known {
 		before, err := x.tx.Answer(x.in.serial, x.in.report.Nonce)
 		switch {
-		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued && !x.ordered():
+		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]) && before.Issued == x.c.Issued && !x.ordered() && !x.keys.voids(before.Answer):
 			return before.Answer, nil
 		case err == nil && bytes.Equal(before.Hash, x.in.hash[:]):
 			x.first, x.same = before.Answer, before.Issued == x.c.Issued
@@ -201,7 +202,9 @@ func (x *exchange) program() ([]byte, error) {
 
 // ordered reports whether the vendor has something for the container that no
 // step carries yet.
-func (x *exchange) ordered() bool { return x.c.Earmarks > 0 || x.lockNeeded() != container.Unchanged }
+func (x *exchange) ordered() bool {
+	return x.c.Earmarks > 0 || x.lockNeeded() != container.Unchanged || x.unrestated()
+}
 
 func (x *exchange) lockNeeded() container.Lock {
 	return container.NextLock(x.c.Closed, x.c.Blocked.Reason != "")
@@ -267,6 +270,7 @@ func (x *exchange) open() error {
 			Serial: x.in.serial, Identity: x.in.report.Identity, Binding: x.in.report.Binding,
 			IssuedPlan: container.PlanStart(x.in.serial), AckedLife: container.LifeStart(x.in.serial),
 			FirstSeen: license.At(x.now), LastSeen: license.At(x.now), Hardware: slices.Concat(x.in.report.Hardware...),
+			Restated: x.keys.vendor.Revoked,
 		}
 		return nil
 	default:

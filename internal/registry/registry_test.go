@@ -102,6 +102,8 @@ type box struct {
 	bodies map[license.ID][]byte
 	says   string      // what program it says to be
 	trust  *seal.Trust // the newest it was told of
+
+	certificates [][]byte
 }
 
 func (b *book) box() *box {
@@ -125,22 +127,27 @@ func (x *box) report(w container.Wishes) []byte {
 // opened is what an update file holds.
 func (x *box) opened(file []byte) container.Update {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.trust)
-	must(x.b.t, err)
-	u, err := v.OpenUpdate(file, x.keys)
+	u, err := x.verifier().OpenUpdate(file, x.keys)
 	must(x.b.t, err)
 	return u
 }
 
+// verifier checks what the vendor signs, by all that the container was told.
+func (x *box) verifier() *seal.Verifier {
+	x.b.t.Helper()
+	v, err := seal.NewVerifier(x.trust, x.certificates...)
+	must(x.b.t, err)
+	return v
+}
+
 func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *refusal.Refusal) {
 	x.b.t.Helper()
-	v, err := seal.NewVerifier(x.trust)
-	must(x.b.t, err)
+	v := x.verifier()
 	u, err := v.OpenUpdate(file, x.keys)
 	must(x.b.t, err)
 	steps, err := v.Steps(u.Steps)
 	must(x.b.t, err)
-	x.trust = v.Trust()
+	x.trust, x.certificates = v.Trust(), append(x.certificates, u.Keys...)
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
 	x.state = next
 	for _, c := range changes {

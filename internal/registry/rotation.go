@@ -468,6 +468,11 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 			if err := s.tx.RevokeKey(row.ID, now, row.Reason); err != nil {
 				return err
 			}
+			if use == seal.Issuing {
+				if err := s.tx.SetRevoked(t.Number); err != nil {
+					return err
+				}
+			}
 			if err := s.forget(*row); err != nil {
 				return err
 			}

@@ -19,18 +19,19 @@ func (x *exchange) step() ([]byte, error) {
 		return nil, err
 	}
 	ops, outcomes := container.Plan(s)
-	lock := x.lockNeeded()
+	lock, follow := x.lockNeeded(), x.endsVoid()
 	if no := x.keys.stopped(); no != nil {
 		if len(container.Ordered(ops)) < len(ops) {
 			outcomes = container.RefuseAll(x.in.report.Wishes, no)
 		}
-		ops, lock = nil, container.Unchanged // what the vendor has ordered waits
+		ops, lock, follow = nil, container.Unchanged, false // what the vendor has ordered waits
 	}
 	if x.first != nil {
 		// What was granted once and undone since, a repetition does not grant anew;
 		// what the vendor has ordered since comes along (docs/protocol.md R2, R10, R16).
 		ordered := container.Ordered(ops)
-		if (len(ops) > 0 || x.same) && len(ordered) == 0 && lock == container.Unchanged {
+		if (len(ops) > 0 || x.same) && len(ordered) == 0 && lock == container.Unchanged && !follow && !x.keys.voids(x.first) {
+			x.restated(ordered)
 			return x.first, x.tx.UpdateContainer(x.c)
 		}
 		if len(ordered) < len(ops) {
@@ -40,13 +41,14 @@ func (x *exchange) step() ([]byte, error) {
 		ops = ordered
 	}
 	before := x.c.Issued
-	if len(ops) > 0 || lock != container.Unchanged {
+	if len(ops) > 0 || lock != container.Unchanged || follow {
 		if err := x.issue(ops, lock); err != nil {
 			return nil, err
 		}
 	} else if err := x.stillUnknown(); err != nil {
 		return nil, err
 	}
+	x.restated(ops)
 	if err := x.noteRefusals(outcomes); err != nil {
 		return nil, err
 	}
@@ -194,9 +196,9 @@ func (x *exchange) loadOrders() (err error) {
 
 // situation is what planning needs; every license wished for is locked first, in
 // the order of ids.
-func (x *exchange) situation() (container.Situation, error) {
+func (x *exchange) situation() (s container.Situation, err error) {
 	w := x.in.report.Wishes
-	s := container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
+	s = container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
 		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending,
 		Amounts: w.Amounts, NewPart: func() license.ID { return license.ID(x.newID("lic", x.now)) },
 		TooOld: tooOldForUnits(x.in.report.Program)}
@@ -228,6 +230,10 @@ func (x *exchange) situation() (container.Situation, error) {
 		}
 		s.Licenses[id] = c
 	}
+	if x.void, err = x.toRestate(); err != nil {
+		return s, err
+	}
+	s.Restate = x.void[:min(len(x.void), container.MaxOfTicket)]
 	for _, e := range x.earmarks {
 		// What a step carries already is planned again only where the license may
 		// not come back meanwhile; a copy that is to go is not sent out twice, and

@@ -593,15 +593,16 @@ func (x *exchange) push() ([]byte, error) {
 		return nil, err
 	}
 	ops, _ := container.Plan(s)
-	lock, before := x.lockNeeded(), x.c.Issued
+	lock, follow, before := x.lockNeeded(), x.endsVoid(), x.c.Issued
 	if x.keys.stopped() != nil {
-		ops, lock = nil, container.Unchanged
+		ops, lock, follow = nil, container.Unchanged, false
 	}
-	if len(ops) > 0 || lock != container.Unchanged {
+	if len(ops) > 0 || lock != container.Unchanged || follow {
 		if err := x.issue(ops, lock); err != nil {
 			return nil, err
 		}
 	}
+	x.restated(ops)
 	u := container.Update{Acked: x.c.Acked}
 	if x.c.Flag.Reason == "" || x.c.Issued > before {
 		u.Steps = x.pending()

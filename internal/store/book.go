@@ -19,6 +19,7 @@ type Vendor struct {
 	Created                        license.Time
 	Keys                           uint64 // counts every change of the keys
 	Stop                           Stop
+	Revoked                        uint64 // number of the trust bundle that last revoked an issuing key; 0 for none
 }
 
 // Stop says that nothing is issued, since when and why. The zero value means that
@@ -30,9 +31,10 @@ type Stop struct {
 
 const (
 	vendorInsert = `insert into vendor (id, name, environment, address, epoch, trust, created) values ($1, $2, $3, $4, $5, $6, $7)`
-	vendorSelect = `select id, name, environment, address, epoch, trust, created, keys, stopped, stop_actor, stop_reason from vendor`
+	vendorSelect = `select id, name, environment, address, epoch, trust, created, keys, stopped, stop_actor, stop_reason, revoked from vendor`
 	vendorKeys   = `select keys from vendor`
 	vendorTrust  = `update vendor set name = $1, address = $2, trust = $3`
+	vendorRevoke = `update vendor set revoked = $1`
 	vendorStop   = `update vendor set stopped = $1, stop_actor = $2, stop_reason = $3`
 	vendorTouch  = `update vendor set version = version + 1, keys = keys + 1`
 )
@@ -47,7 +49,7 @@ func (tx *Tx) InsertVendor(v Vendor) error {
 func (tx *Tx) Vendor() (Vendor, error) {
 	var v Vendor
 	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Trust, &v.Created,
-		&v.Keys, &v.Stop.Since, &v.Stop.Actor, &v.Stop.Reason)
+		&v.Keys, &v.Stop.Since, &v.Stop.Actor, &v.Stop.Reason, &v.Revoked)
 	return v, err
 }
 
@@ -62,6 +64,9 @@ func (tx *Tx) ChangeKeys() error { return tx.one(vendorTouch) }
 func (tx *Tx) SetTrust(name, address string, trust []byte) error {
 	return tx.one(vendorTrust, name, address, trust)
 }
+
+// SetRevoked notes the number of a trust bundle that revokes an issuing key.
+func (tx *Tx) SetRevoked(bundle uint64) error { return tx.one(vendorRevoke, bundle) }
 
 // SetStop stops issuing, or with the zero value lets it go on.
 func (tx *Tx) SetStop(s Stop) error { return tx.one(vendorStop, s.Since, s.Actor, s.Reason) }

@@ -26,7 +26,10 @@ type Container struct {
 	Hardware   []byte           // digests of 8 bytes each of the traits that survive a new installation
 	Lent       []container.Lent // seats of its licenses that are out, by its latest report
 
-	Keys uint64 // version of the vendor's keys as the container was locked; see Vendor
+	// Restated is the number of the trust bundle such that what the container has, or
+	// is to get, counts with all keys revoked by then; see Vendor.Revoked.
+	Restated uint64
+	Keys     uint64 // version of the vendor's keys as the container was locked; see Vendor
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -47,11 +50,11 @@ type Flag struct {
 }
 
 const (
-	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent from containers `
-	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, (select keys from vendor)`
-	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, (select keys from vendor) from containers where serial = $1`
-	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18 where serial = $1`
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated from containers `
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware, restated) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10, $11)`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, (select keys from vendor)`
+	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, (select keys from vendor) from containers where serial = $1`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, restated = $19 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
@@ -64,7 +67,7 @@ func scanContainer(scan func(...any) error) (Container, error) {
 	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
-		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent)
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Restated)
 	if err == nil {
 		c.Lent, err = readLent(lent)
 	}
@@ -85,7 +88,7 @@ func readLent(text string) (lent []container.Lent, err error) {
 
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware)
+	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware, c.Restated)
 }
 
 // LockContainer locks a container until the transaction ends and gives it as it
@@ -114,7 +117,7 @@ func (tx *Tx) UpdateContainer(c Container) error {
 	}
 	return tx.later(containerUpdate, 1, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
 		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
-		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent)
+		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent, c.Restated)
 }
 
 // number is a truth value as a column holds it.
@@ -159,6 +162,7 @@ const (
 	stepPoint     = `select plan, life from steps where container = $1 and number = $2`
 	stepLife      = `update steps set life = $3 where container = $1 and number = $2`
 	stepsUnproven = `update steps set life = null where container = $1 and number > $2`
+	licenseStep   = `select s.signed from step_ops o join steps s on s.container = o.container and s.number = o.number where o.container = $1 and o.license = $2 and o.kind = 1 order by o.number desc limit 1`
 	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
 )
 
@@ -229,6 +233,11 @@ func (tx *Tx) ForgetLives(serial license.Serial, number uint64) error {
 // Body returns the newest body of a license that a container was given.
 func (tx *Tx) Body(serial license.Serial, id license.ID) (body []byte, err error) {
 	return body, tx.QueryRow(licenseBody, serial, id).Scan(&body)
+}
+
+// StepOf returns the signed step that put a license into a container last.
+func (tx *Tx) StepOf(serial license.Serial, id license.ID) (signed []byte, err error) {
+	return signed, tx.QueryRow(licenseStep, serial, id).Scan(&signed)
 }
 
 // Answer is a report that caused a step, and what it was answered.

@@ -18,3 +18,8 @@ alter table vendor add column keys bigint not null default 1;
 alter table vendor add column stopped bigint not null default 0;
 alter table vendor add column stop_actor text not null default '';
 alter table vendor add column stop_reason text not null default '';
+
+-- The trust bundle that last revoked an issuing key, and up to which one a container
+-- has everything under keys that count; the rest is put again at its next contact.
+alter table vendor add column revoked bigint not null default 0;
+alter table containers add column restated bigint not null default 0;
