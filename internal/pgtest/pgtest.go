@@ -50,6 +50,17 @@ func URL(t testing.TB) string {
 	return shared.server.URL(t)
 }
 
+// Copy gives the address of a copy of a database that URL gave, to which nobody is
+// connected. It is dropped when t ends.
+func Copy(t testing.TB, address string) string {
+	t.Helper()
+	of, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shared.server.fresh(t, " TEMPLATE "+strings.TrimPrefix(of.Path, "/"))
+}
+
 // Main runs the tests, stops the shared server and ends the process. Call it
 // from TestMain.
 func Main(m *testing.M) {
@@ -87,10 +98,15 @@ type Server struct {
 // dropped when t ends.
 func (s *Server) URL(t testing.TB) string {
 	t.Helper()
+	return s.fresh(t, "")
+}
+
+func (s *Server) fresh(t testing.TB, how string) string {
+	t.Helper()
 	s.mu.Lock()
 	s.databases++
 	name := fmt.Sprintf("test%d", s.databases)
-	err := s.exec("CREATE DATABASE " + name)
+	err := s.exec("CREATE DATABASE " + name + how)
 	s.mu.Unlock()
 	if err != nil {
 		t.Fatalf("pgtest: creating a database: %v", err)

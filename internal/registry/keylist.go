@@ -45,6 +45,7 @@ type KeyList struct {
 	Time     license.Time `json:"trust_time"`
 	Until    license.Time `json:"trust_until,omitzero"`
 	NextRoot bool         `json:"next_root"`
+	Signs    string       `json:"signs"` // id of the key
 	Stopped  *Stopped     `json:"stopped,omitempty"`
 	Keys     []KeyInfo    `json:"keys"`
 }
@@ -79,7 +80,7 @@ func (r *Registry) Keys(ctx context.Context, a Actor) (list KeyList, err error) 
 	}
 	k, now := r.keys(), license.At(r.cfg.Now())
 	list = KeyList{VendorID: k.vendor.ID, Number: k.trust.Number, Format: k.trust.Format, Time: k.trust.Time, Until: k.trust.Until,
-		NextRoot: len(k.trust.NextRoot) > 0, Stopped: r.Stopped(), Keys: []KeyInfo{}}
+		NextRoot: len(k.trust.NextRoot) > 0, Signs: k.issuing.ID().String(), Stopped: r.Stopped(), Keys: []KeyInfo{}}
 	for _, row := range rows {
 		list.Keys = append(list.Keys, KeyInfo{
 			ID: row.ID, Use: row.Use, State: k.state(row, now), Place: keyPlaceOf(row), Created: row.Created,

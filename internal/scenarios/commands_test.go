@@ -779,7 +779,12 @@ func vendorCommand(ts *testscript.TestScript, s *stage, args []string) error {
 	if len(args) < 1 {
 		return errUsage
 	}
-	v, err := s.found(args[0], args[1:]...)
+	found := func() (*vendor, error) { return s.found(args[0], args[1:]...) }
+	if args[0] == "-copy" && len(args) == 2 {
+		args = args[1:]
+		found = func() (*vendor, error) { return s.rob(args[0]) }
+	}
+	v, err := found()
 	if err != nil {
 		return err
 	}

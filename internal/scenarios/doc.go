@@ -55,6 +55,8 @@
 //	vendor NAME ARGS...            another vendor's server: $NAME is its address, $NAME_TRUST its
 //	                               trust file; central @NAME, sell @NAME and upload @NAME speak to
 //	                               it, and vendor -stop NAME ends it
+//	vendor -copy NAME              a server of somebody who has copied all that the vendor's has:
+//	                               database, folder, keys
 //	call METHOD PATH [-key K] [-token T] [FILE]
 //	                               calls the management interface itself
 //	receiver R                     a server that is told what happens: $R is its address

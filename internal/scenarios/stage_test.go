@@ -25,6 +25,7 @@ import (
 	"licet/internal/durable"
 	"licet/internal/licetcmd"
 	"licet/internal/machine"
+	"licet/internal/pgtest"
 	"licet/seats"
 	"licet/wire"
 )
@@ -115,7 +116,34 @@ func (s *stage) strike() {
 func (s *stage) found(name string, args ...string) (*vendor, error) {
 	v := &vendor{dir: filepath.Join(s.work, "central"+name), database: s.database(s.t)}
 	s.vendors[name] = v
-	serve := []string{"serve", "--data", v.dir, "--listen", "127.0.0.1:0", "--log-level", "error"}
+	if err := s.open(v, "127.0.0.1:0", args...); err != nil {
+		return nil, err
+	}
+	if status, _, errs := s.central(v, "apply", "-f", filepath.Join(s.work, "catalog.yaml")); status != 0 {
+		return nil, fmt.Errorf("the catalog: %s", errs)
+	}
+	return v, nil
+}
+
+// rob gives somebody a copy of all that the first vendor's server has, and a server
+// that runs on it.
+func (s *stage) rob(name string) (*vendor, error) {
+	v := s.vendors[""]
+	v.stop()
+	w := &vendor{dir: filepath.Join(s.work, "central"+name)}
+	s.vendors[name] = w
+	if err := os.CopyFS(w.dir, os.DirFS(v.dir)); err != nil {
+		return nil, err
+	}
+	if v.database != "" {
+		w.database = pgtest.Copy(s.t, v.database)
+	}
+	return w, errors.Join(s.open(v, strings.TrimPrefix(v.url, "http://")), s.open(w, "127.0.0.1:0"))
+}
+
+// open starts a vendor's server.
+func (s *stage) open(v *vendor, listen string, args ...string) error {
+	serve := []string{"serve", "--data", v.dir, "--listen", listen, "--log-level", "error"}
 	if v.database != "" {
 		serve = append(serve, "--database", v.database)
 	}
@@ -129,12 +157,9 @@ func (s *stage) found(name string, args ...string) (*vendor, error) {
 	case v.url = <-listening:
 	case status := <-ended:
 		v.stop = cancel
-		return nil, fmt.Errorf("the server ended with status %d: %s", status, errs)
+		return fmt.Errorf("the server ended with status %d: %s", status, errs)
 	}
-	if status, _, errs := s.central(v, "apply", "-f", filepath.Join(s.work, "catalog.yaml")); status != 0 {
-		return nil, fmt.Errorf("the catalog: %s", errs)
-	}
-	return v, nil
+	return nil
 }
 
 // environment is what commands of a vendor find around them.
