@@ -89,6 +89,9 @@ func (b *box) examineLoan(by judge, id seats.LeaseID, no *refusal.Refusal) candi
 	case refusal.Is(err, refusal.KeyRevoked):
 		c.no = refusal.New(refusal.KeyRevoked, "The loan %s in container %s is of a license that was signed with a key that the vendor has revoked.", id, b.serial()).
 			Hinted("Run %s when the license server has been in contact with the vendor.", again)
+		if l.Kind == seats.Transfer {
+			c.no.Hinted("When the license server has been in contact with the vendor, give it back and move it here again: licet return %s.", id)
+		}
 		return c
 	case err != nil:
 		return forged("its signature does not fit")
@@ -172,7 +175,9 @@ func (b *box) takeIn(l seats.Lease, body container.Body, document []byte, addres
 	}
 	old, had := b.Loans[l.ID]
 	kept, whole := b.bodies[bodyOf(l.ID)]
-	if had && whole && !kept.Reissue && old.Until >= l.Until {
+	// The same loan may come again in a newer document, under another key of the vendor.
+	same := old.Until == l.Until && old.From <= l.From && !bytes.Equal(kept.Data, document)
+	if had && whole && !kept.Reissue && old.Until >= l.Until && !same {
 		return false, nil
 	}
 	if address == "" {
