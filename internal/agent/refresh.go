@@ -189,7 +189,7 @@ func (a *Agent) refresh(ctx context.Context, vendor string) (reached bool) {
 // passing reports whether a failure is one that goes by.
 func passing(code refusal.Code) bool {
 	switch code {
-	case refusal.CentralUnreachable, refusal.RateLimited, refusal.Internal, refusal.StorageFull, refusal.Conflict:
+	case refusal.CentralUnreachable, refusal.RateLimited, refusal.Internal, refusal.StorageFull, refusal.Conflict, refusal.SignerUnavailable:
 		return true
 	}
 	return false

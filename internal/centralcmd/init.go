@@ -2,11 +2,14 @@ package centralcmd
 
 import (
 	"log/slog"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"licet/internal/cli"
 	"licet/internal/registry"
+	"licet/internal/signerlink"
 )
 
 // defaultListen is where the server listens, and defaultAddress how machines
@@ -54,6 +57,20 @@ func vendorFlags(cmd *cobra.Command) {
 	cmd.Flags().String("vendor", "Vendor", "your name, as customers see it")
 	cmd.Flags().String("environment", "production", "kind of instance; licenses of one are worth nothing in another")
 	cmd.Flags().String("address", "", "where users' machines reach the server, such as https://licenses.example.com (default: where it listens)")
+	cmd.Flags().String("signer", "", "where the key that signs is made and kept: a signer, such as unix:/run/licet-signer/signer.sock (default: in the database)")
+}
+
+// signerFlag is the address of a signer, whose path means the same wherever it is read.
+func signerFlag(cmd *cobra.Command) string {
+	address, _ := cmd.Flags().GetString("signer")
+	path, ok := strings.CutPrefix(address, signerlink.Scheme)
+	if !ok || path == "" {
+		return address
+	}
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	return signerlink.Scheme + path
 }
 
 func vendorOf(cmd *cobra.Command, address string) (req registry.InitRequest) {
@@ -62,5 +79,6 @@ func vendorOf(cmd *cobra.Command, address string) (req registry.InitRequest) {
 	if req.Address, _ = cmd.Flags().GetString("address"); req.Address == "" {
 		req.Address = address
 	}
+	req.Signer = signerFlag(cmd)
 	return req
 }

@@ -83,6 +83,9 @@ func showKeys(p *cli.Page, list registry.KeyList, now time.Time) {
 		rows = append(rows, []string{k.ID, k.Use, states[k.State], k.Place, signatures, k.Created.String(), k.NotBefore.String(), k.NotAfter.String()})
 	}
 	p.Table("There are no keys.", []string{"id", "use", "state", "where", "signatures", "made", "valid from", "valid until"}, rows)
+	for _, w := range list.Warnings {
+		p.Line("WARNING: %s", w)
+	}
 	for _, k := range list.Keys {
 		if k.Revoked != 0 {
 			p.Line("%s was revoked %s: %s", k.ID, k.Revoked, k.Reason)
@@ -201,6 +204,7 @@ func rotateCommand(env Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withFolder(cmd, env, func(f folder, reg *registry.Registry) error {
 				change := registry.KeyChange{Rotate: true}
+				change.Signer = signerFlag(cmd)
 				change.Overlap, _ = cmd.Flags().GetDuration("overlap")
 				if err := untilOf(cmd, env, &change); err != nil {
 					return err
@@ -242,6 +246,7 @@ func revokeCommand(env Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withFolder(cmd, env, func(f folder, reg *registry.Registry) error {
 				change := registry.KeyChange{}
+				change.Signer = signerFlag(cmd)
 				if len(args) > 0 {
 					change.Revoke = args[0]
 				}
@@ -262,6 +267,7 @@ func revokeCommand(env Env) *cobra.Command {
 func rootFlags(cmd *cobra.Command) {
 	cmd.Flags().String("request", "", "write what the root is to sign to `FILE`, where the root is not on this server")
 	cmd.Flags().String("accept", "", "publish the trust `FILE` that the root has signed")
+	cmd.Flags().String("signer", "", "where a new key is made: a signer, such as unix:/run/licet-signer/signer.sock, or database (default: where the present one is)")
 }
 
 // changeKeys carries a change of the keys out, or the half of it that is asked for.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 
 	"licet/internal/store"
 	"licet/license"
@@ -35,6 +36,7 @@ type KeyInfo struct {
 	Revoked    license.Time `json:"revoked,omitzero"`
 	Reason     string       `json:"reason,omitempty"`
 	Signatures int64        `json:"signatures"` // at most; exact once the servers are stopped
+	AtSigner   int64        `json:"signatures_at_signer,omitempty"`
 }
 
 // KeyList is the vendor's keys and what is published of them.
@@ -48,6 +50,7 @@ type KeyList struct {
 	Signs    string       `json:"signs"` // id of the key
 	Stopped  *Stopped     `json:"stopped,omitempty"`
 	Keys     []KeyInfo    `json:"keys"`
+	Warnings []string     `json:"warnings,omitempty"`
 }
 
 // Stopped says since when nothing is issued, and why.
@@ -87,7 +90,40 @@ func (r *Registry) Keys(ctx context.Context, a Actor) (list KeyList, err error) 
 			NotBefore: row.NotBefore, NotAfter: row.NotAfter, Revoked: row.Revoked, Reason: row.Reason, Signatures: row.Signatures,
 		})
 	}
+	r.askSigners(ctx, rows, &list)
 	return list, nil
+}
+
+// askSigners compares the counts of the signers with those here: what a signer signed
+// beyond them, somebody else has asked for.
+func (r *Registry) askSigners(ctx context.Context, rows []store.Key, list *KeyList) {
+	asked := map[string]map[string]int64{}
+	for i, row := range rows {
+		if row.Token == "" || row.Revoked != 0 {
+			continue
+		}
+		counts, done := asked[row.Token]
+		if !done {
+			link, err := r.signerAt(row.Token)
+			if err == nil {
+				counts, err = link.Counts(ctx)
+			}
+			if err != nil {
+				list.Warnings = append(list.Warnings, err.Error())
+			}
+			asked[row.Token] = counts
+		}
+		info := &list.Keys[i]
+		n, kept := counts[row.ID]
+		info.AtSigner = n
+		switch {
+		case counts == nil:
+		case !kept:
+			list.Warnings = append(list.Warnings, fmt.Sprintf("The signer at %s does not have the key %s.", row.Token, row.ID))
+		case n > info.Signatures:
+			list.Warnings = append(list.Warnings, fmt.Sprintf("The signer at %s has made %d signatures with the key %s, and at most %d were asked for here: somebody else asked. If no older database was put back, stop issuing and revoke the key.", row.Token, n, row.ID, info.Signatures))
+		}
+	}
 }
 
 func (k *keyring) state(row store.Key, now license.Time) KeyState {

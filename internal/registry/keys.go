@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"licet/container"
+	"licet/internal/signerlink"
 	"licet/internal/store"
 	"licet/license"
 	"licet/refusal"
@@ -28,6 +29,7 @@ type InitRequest struct {
 	Vendor      string
 	Environment string // production unless said otherwise
 	Address     string // where machines reach the server
+	Signer      string // address of the signer that keeps the issuing key; empty for the database
 }
 
 // InitResult is what a new vendor gets once.
@@ -84,7 +86,7 @@ func Init(ctx context.Context, cfg Config, req InitRequest) (InitResult, error) 
 		req.Environment = seal.Production
 	}
 	now := cfg.Now()
-	k, rows, trust, err := newKeys(cfg, req, now)
+	k, rows, trust, err := newKeys(ctx, cfg, req, now)
 	if err != nil {
 		return InitResult{}, err
 	}
@@ -124,7 +126,7 @@ func Init(ctx context.Context, cfg Config, req InitRequest) (InitResult, error) 
 
 // newKeys draws every key of a vendor: the root, one issuing and one sealing key
 // that it certifies, and the key of the audit log.
-func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key, []byte, error) {
+func newKeys(ctx context.Context, cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key, []byte, error) {
 	vault, err := seal.NewVault(cfg.Secret)
 	if err != nil {
 		return nil, nil, nil, err
@@ -134,7 +136,7 @@ func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	issuing, err := seal.NewSigningKey(seal.Issuing, random)
+	issuing, err := newIssuingKey(ctx, random, req.Signer)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -146,7 +148,7 @@ func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key,
 	if err := k.scope.Check(); err != nil {
 		return nil, nil, nil, err
 	}
-	issuingCert, err := seal.SignCertificate(k.scope, root, seal.Certificate{Use: seal.Issuing, Public: issuing.Public(), Number: 1})
+	issuingCert, err := seal.SignCertificate(k.scope, root, seal.Certificate{Use: seal.Issuing, Public: issuing.Public, Number: 1})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -164,17 +166,40 @@ func newKeys(cfg Config, req InitRequest, now time.Time) (*keyring, []store.Key,
 	auditPublic := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
 	rows := []store.Key{
 		{ID: root.ID().String(), Use: string(seal.Root), Public: root.Public(), Private: root.Bytes()},
-		{ID: issuing.ID().String(), Use: string(seal.Issuing), Public: issuing.Public(), Private: issuing.Bytes(), Certificate: issuingCert},
+		{ID: issuing.ID, Use: issuing.Use, Public: issuing.Public, Private: issuing.Private, Token: issuing.Token, Certificate: issuingCert},
 		{ID: sealing.ID().String(), Use: string(seal.Sealing), Public: sealing.Public(), Private: sealing.Bytes(), Certificate: sealingCert},
 		{ID: seal.KeyIDOf(auditPublic).String(), Use: auditKey, Public: auditPublic, Private: seed[:]},
 	}
 	for i := range rows {
 		rows[i].Created = license.At(now)
+		if rows[i].Private == nil {
+			continue
+		}
 		if rows[i].Private, err = vault.Seal(keyPlace(rows[i].ID), rows[i].Private); err != nil {
 			return nil, nil, nil, err
 		}
 	}
 	return k, rows, trust, nil
+}
+
+// newIssuingKey is a new key, with its private part in the clear, or kept by a signer.
+func newIssuingKey(ctx context.Context, random io.Reader, signer string) (store.Key, error) {
+	row := store.Key{Use: string(seal.Issuing), Token: signer}
+	if signer == "" {
+		key, err := seal.NewSigningKey(seal.Issuing, random)
+		if err != nil {
+			return row, err
+		}
+		row.ID, row.Public, row.Private = key.ID().String(), key.Public(), key.Bytes()
+		return row, nil
+	}
+	link, err := signerlink.To(signer)
+	if err != nil {
+		return row, err
+	}
+	public, err := link.NewKey(ctx)
+	row.ID, row.Public = seal.KeyIDOf(public).String(), public
+	return row, err
 }
 
 func keyPlace(id string) seal.Place { return seal.Place{Table: "keys", Row: id, Column: "private"} }

@@ -43,6 +43,7 @@ type Registry struct {
 	cfg    Config
 	ring   atomic.Pointer[keyring] // the newest known here
 	tally  tally
+	links  sync.Map // address → *signerlink.Link
 	blocks blockCache
 
 	origins  []string         // of pages that may speak to machines, beside its own; set before serving

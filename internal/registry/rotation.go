@@ -29,10 +29,12 @@ const clocks = time.Hour
 // KeyChange is what is to become of the vendor's keys.
 type KeyChange struct {
 	// Rotate replaces the key that signs by a new one. Overlap is how long the old one
-	// may go on, Token where the new one is made if not here.
+	// may go on.
 	Rotate  bool
 	Overlap time.Duration
-	Token   string
+	// Signer is the address of the signer that makes a new key, or Database; empty for
+	// where the key that signs is.
+	Signer string
 
 	// Revoke is the id of an issuing key that counts no more; if it is the one that
 	// signs, a new one takes its place. Reason says why.
@@ -273,7 +275,7 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 	}
 	signs := k.issuing.ID().String()
 	if c.Rotate || c.Revoke == signs {
-		if fresh, err = r.freshKey(ctx, a, rows, c.Token); err != nil {
+		if fresh, err = r.freshKey(ctx, a, rows, c.token(rows, signs)); err != nil {
 			return p, err
 		}
 	}
@@ -340,6 +342,20 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 	return p, nil
 }
 
+// Database is the word for keys that no signer keeps.
+const Database = "database"
+
+// token is where a new key is to be.
+func (c KeyChange) token(rows []store.Key, signs string) string {
+	switch at := slices.IndexFunc(rows, func(row store.Key) bool { return row.ID == signs }); {
+	case c.Signer == Database:
+		return ""
+	case c.Signer == "" && at >= 0:
+		return rows[at].Token
+	}
+	return c.Signer
+}
+
 func (r *Registry) keyRows(ctx context.Context) (rows []store.Key, err error) {
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err = tx.Keys()
@@ -359,14 +375,12 @@ func (r *Registry) freshKey(ctx context.Context, a Actor, rows []store.Key, toke
 		return rows[waits], nil
 	}
 	now := r.cfg.Now()
-	row = store.Key{Use: string(seal.Issuing), Created: license.At(now), Token: token}
-	if token == "" {
-		key, err := seal.NewSigningKey(seal.Issuing, reader(r.cfg.Random))
-		if err != nil {
-			return row, err
-		}
-		row.ID, row.Public = key.ID().String(), key.Public()
-		if row.Private, err = k.vault.Seal(keyPlace(row.ID), key.Bytes()); err != nil {
+	if row, err = newIssuingKey(ctx, reader(r.cfg.Random), token); err != nil {
+		return row, err
+	}
+	row.Created = license.At(now)
+	if row.Private != nil {
+		if row.Private, err = k.vault.Seal(keyPlace(row.ID), row.Private); err != nil {
 			return row, err
 		}
 	}

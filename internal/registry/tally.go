@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"licet/internal/signerlink"
 	"licet/internal/store"
 	"licet/seal"
 )
@@ -99,6 +100,23 @@ func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) 
 
 // signingKey makes the key of a row sign.
 func (r *Registry) signingKey(k *keyring, row store.Key) (*seal.SigningKey, error) {
+	signer, err := r.signerOf(k, row)
+	if err != nil {
+		return nil, err
+	}
+	return seal.KeptBy(seal.Issuing, tallied{signer, r.tally.of(seal.KeyIDOf(row.Public))})
+}
+
+// signerOf is the private part of a key: here, or with a signer, who is spoken to when
+// there is something to sign.
+func (r *Registry) signerOf(k *keyring, row store.Key) (crypto.Signer, error) {
+	if row.Token != "" {
+		link, err := r.signerAt(row.Token)
+		if err != nil {
+			return nil, err
+		}
+		return link.Key(row.Public), nil
+	}
 	private, err := k.open(row)
 	if err != nil {
 		return nil, err
@@ -106,6 +124,18 @@ func (r *Registry) signingKey(k *keyring, row store.Key) (*seal.SigningKey, erro
 	if len(private) != ed25519.SeedSize {
 		return nil, errors.New("registry: the private part of the key that signs is missing")
 	}
-	id := seal.KeyIDOf(row.Public)
-	return seal.KeptBy(seal.Issuing, tallied{ed25519.NewKeyFromSeed(private), r.tally.of(id)})
+	return ed25519.NewKeyFromSeed(private), nil
+}
+
+// signerAt is the link to a signer, once per address.
+func (r *Registry) signerAt(address string) (*signerlink.Link, error) {
+	if link, ok := r.links.Load(address); ok {
+		return link.(*signerlink.Link), nil
+	}
+	link, err := signerlink.To(address)
+	if err != nil {
+		return nil, err
+	}
+	kept, _ := r.links.LoadOrStore(address, link)
+	return kept.(*signerlink.Link), nil
 }
