@@ -2,20 +2,25 @@
 
 GO       ?= go
 PROGRAMS := ./cmd/licet ./cmd/licet-central
+SIGNER   := ./cmd/licet-signer
 PACKAGES ?= ./...
 
 # The race detector watches all Go code but the SQLite library, which is C turned
 # into Go: watching its memory takes most of the time and can find nothing of ours.
 RACE := -race -gcflags='modernc.org/...=-race=false'
 
-# The product is built without cgo. Only the race detector needs a C compiler.
+# The product is built without cgo. Only licet-signer, for tokens, and the race
+# detector need a C compiler.
 STATIC := CGO_ENABLED=0
 
 .DEFAULT_GOAL := build
-.PHONY: build demo image deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
+.PHONY: build signer demo image deps check fmt vet staticcheck cross test test-fast test-long bench generate look clean
 
 build: ## static programs in bin/
 	$(STATIC) $(GO) build -trimpath -ldflags "-s -w" -o bin/ $(PROGRAMS)
+
+signer: ## licet-signer in bin/; with a C compiler, for PKCS#11 tokens
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags "-s -w" -o bin/ $(SIGNER)
 
 demo: ## the main job from start to end, each step printed
 	$(GO) run ./cmd/licet-central demo
@@ -37,7 +42,8 @@ vet:
 staticcheck:
 	$(GO) tool -modfile=tools/go.mod staticcheck $(PACKAGES)
 
-cross: ## the machine program also builds for systems it is not tested on
+cross: ## the machine program also builds for systems it is not tested on, and the signer without cgo
+	$(STATIC) $(GO) build -o /dev/null $(SIGNER)
 	$(STATIC) GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/licet
 	$(STATIC) GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/licet
 	$(STATIC) GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/licet

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings what the tests need besides Go: the PostgreSQL server programs, for the
 # race detector a C compiler, to look at pages a browser with Node and two npm
-# packages, Python and Node for the libraries in their languages, and ip to make
-# networks of its own. Asks nothing. Where it cannot install, it says exactly what
+# packages, Python and Node for the libraries in their languages, ip to make
+# networks of its own, and SoftHSM in the place of a hardware token. Asks nothing. Where it cannot install, it says exactly what
 # is missing and exits 1.
 set -euo pipefail
 
@@ -47,6 +47,10 @@ if ! command -v go >/dev/null 2>&1; then
   exit 1
 fi
 
+softhsm() {
+  command -v softhsm2-util >/dev/null 2>&1
+}
+
 want=()
 postgres_bin || want+=(postgresql)
 c_compiler || want+=(gcc libc6-dev)
@@ -55,6 +59,7 @@ command -v node >/dev/null 2>&1 || want+=(nodejs)
 command -v npm >/dev/null 2>&1 || want+=(npm)
 command -v python3 >/dev/null 2>&1 || want+=(python3)
 command -v ip >/dev/null 2>&1 || [ -x /usr/sbin/ip ] || [ "$(uname)" != Linux ] || want+=(iproute2)
+softhsm || want+=(softhsm2)
 if [ "${#want[@]}" -eq 0 ]; then
   all_npm_packages
   exit 0
@@ -64,9 +69,9 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   {
     echo "The tests need these, which are not here: ${want[*]}"
     echo "  Debian, Ubuntu:  sudo apt-get install -y ${want[*]}"
-    echo "  Fedora:          sudo dnf install -y postgresql-server gcc chromium nodejs npm python3"
+    echo "  Fedora:          sudo dnf install -y postgresql-server gcc chromium nodejs npm python3 softhsm"
     echo "  others:          any PostgreSQL with initdb and postgres in one folder of PATH,"
-    echo "                   a C compiler, Chromium (LICET_CHROMIUM names it), Node 20 or newer, npm and Python 3"
+    echo "                   a C compiler, Chromium (LICET_CHROMIUM names it), Node 20 or newer, npm, Python 3 and SoftHSM 2"
     echo "No database has to be set up or running: the tests start their own in a temporary folder."
   } >&2
   exit 1
