@@ -19,6 +19,12 @@ import (
 // keyLabel is the label of our keys in a token.
 const keyLabel = "licet issuing"
 
+// Mechanisms of PKCS#11 3.0, which the binding does not name.
+const (
+	mechanismMake = 0x1055 // CKM_EC_EDWARDS_KEY_PAIR_GEN
+	mechanismSign = 0x1057 // CKM_EDDSA
+)
+
 // edwards25519 is the curve as PKCS#11 names it: a printable string.
 var edwards25519, _ = asn1.MarshalWithParams("edwards25519", "printable")
 
@@ -208,7 +214,7 @@ func (t *Token) Make() (public []byte, err error) {
 		return nil, err
 	}
 	err = t.with(func() error {
-		object, _, err := t.ctx.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EC_EDWARDS_KEY_PAIR_GEN, nil)},
+		object, _, err := t.ctx.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanismMake, nil)},
 			[]*pkcs11.Attribute{
 				pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_LABEL, keyLabel), pkcs11.NewAttribute(pkcs11.CKA_ID, id),
 				pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true), pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, edwards25519),
@@ -241,7 +247,7 @@ func (t *Token) Sign(public, message []byte) (signature []byte, err error) {
 		if !ok {
 			return refusal.New(refusal.SignerUnavailable, "The token %s does not have the key any more. Nothing was signed.", t.label)
 		}
-		if err := t.ctx.SignInit(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EDDSA, nil)}, handle); err != nil {
+		if err := t.ctx.SignInit(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanismSign, nil)}, handle); err != nil {
 			return err
 		}
 		signature, err = t.ctx.Sign(t.session, message)
