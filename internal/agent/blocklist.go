@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"licet/blocklist"
@@ -163,6 +164,26 @@ func (k *keptBlocks) load() (blocklist.List, error) {
 		return blocklist.List{}, errDamagedBlocks
 	}
 	return list, nil
+}
+
+// dropBlocks removes a vendor's list that was signed with a key which a trust bundle
+// revokes. It may be anybody's; the next contact brings the vendor's.
+func (a *Agent) dropBlocks(t *seal.Trust) error {
+	kept, err := a.keptBlocks(t.Scope)
+	if err != nil || kept == nil {
+		return err
+	}
+	defer kept.Close()
+	signer, _ := seal.SignerOf(kept.head)
+	if !slices.ContainsFunc(t.Revoked, func(r seal.Revoked) bool { return r.Key == signer }) {
+		return nil
+	}
+	dir, err := os.OpenRoot(a.home.blocklists())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return a.cfg.Disk.Remove(dir, string(t.Scope.Vendor)+blocksSuffix)
 }
 
 // revoked reports whether the list was signed with a key that is revoked since. Then

@@ -119,6 +119,7 @@ func (a *Agent) madeForAnother(v vendor, file []byte, madeFor license.Serial) er
 // checked, the log's rules decide, and one durable write makes it so
 // (docs/protocol.md R22, R4, R5, R6). On any error container and b are as before.
 func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.Programming, error) {
+	machine := v.trust.Number // what it knows
 	v = b.newest(v)
 	verifier, err := v.verifier(b.Certificates)
 	if err != nil {
@@ -177,7 +178,11 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 		refused := slices.DeleteFunc(slices.Clone(update.Outcomes), func(o container.Outcome) bool { return !o.Refused() })
 		result.Outcomes = append([]container.Outcome{{Wish: "import", Code: no.Code, Message: no.Message}}, refused...)
 		if update.Trust == nil {
-			// The program that wrote it may have died before it would outlast a power cut.
+			// The program that wrote it may have died before it would outlast a power cut,
+			// or before the machine knew what the container knows.
+			if trust.Number > machine {
+				a.hearTrust(v, trust)
+			}
 			return result, boxError(b.header.Serial, b.file.Settle(ctx))
 		}
 	} else {
@@ -187,7 +192,7 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 		return wire.Programming{}, err
 	}
 	*b = next
-	if update.Trust != nil {
+	if trust.Number > machine {
 		a.hearTrust(v, trust)
 	}
 	return result, nil

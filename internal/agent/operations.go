@@ -238,6 +238,7 @@ type Trust struct {
 	Address     string `json:"address,omitempty"`
 	Number      uint64 `json:"number"`              // of the trust file; a newer one has a higher
 	BlockList   uint64 `json:"block_list,omitzero"` // number of the block list that is known here
+	Revoked     int    `json:"revoked,omitempty"`   // keys that it says count no more
 	Change      string `json:"change,omitempty"`    // added, refreshed or unchanged, in the answer to trust add
 }
 

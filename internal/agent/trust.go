@@ -189,6 +189,9 @@ func (a *Agent) keepTrust(trust *seal.Trust, file []byte, address string) (Trust
 		change = "unchanged"
 	}
 	if change != "unchanged" {
+		if err := a.dropBlocks(trust); err != nil { // first: afterwards nobody would look
+			return Trust{}, err
+		}
 		if err := a.cfg.Disk.MkdirAll(a.home.trust(), durable.PrivateDir); err != nil {
 			return Trust{}, err
 		}
@@ -228,7 +231,7 @@ func (a *Agent) keepAddress(id, address string) error {
 }
 
 func (a *Agent) describeTrust(v vendor) Trust {
-	t := Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address, Number: v.trust.Number}
+	t := Trust{VendorID: v.id(), Vendor: v.trust.Name, Environment: v.scope().Environment, Address: v.address, Number: v.trust.Number, Revoked: len(v.trust.Revoked)}
 	if kept, err := a.keptBlocks(v.scope()); err == nil && kept != nil { // a list that cannot be read is told by what needs it
 		t.BlockList = kept.Number
 		kept.Close()

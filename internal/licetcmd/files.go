@@ -162,6 +162,9 @@ func (c *commands) trust() *cobra.Command {
 					if trust.Change == "added" {
 						p.Next("licet activate TICKET")
 					}
+					if trust.Change == "refreshed" && trust.Revoked > 0 {
+						p.Next("licet update  the vendor has revoked keys: what is here under one of them comes again with the next contact, and counts then")
+					}
 				})
 			},
 		},

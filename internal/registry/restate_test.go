@@ -190,7 +190,7 @@ func TestRevokeTellsNobodyTooEarly(t *testing.T) {
 		twin.state.Asked = flagged.state.Asked
 		twin.imports(answer)
 		flagged.receipt()
-		_, err = b.Block(t.Context(), b.admin, blocked.state.Serial, "stolen")
+		_, err = b.BlockContainer(t.Context(), b.admin, blocked.state.Serial, "stolen")
 		must(t, err)
 
 		b.revoke(b.signs())
@@ -217,7 +217,7 @@ func TestRevokeTellsNobodyTooEarly(t *testing.T) {
 		if stopped.trust.Number != b.trust.Number+1 {
 			t.Errorf("bundle %d", stopped.trust.Number)
 		}
-		_, err = b.Unblock(t.Context(), b.admin, blocked.state.Serial, "found")
+		_, err = b.UnblockContainer(t.Context(), b.admin, blocked.state.Serial, "found")
 		must(t, err)
 		blocked.program(container.Wishes{Pending: true})
 		blocked.program(container.Wishes{Pending: true})
@@ -236,7 +236,7 @@ func TestRestateMany(t *testing.T) {
 		b := newBook(t, open())
 		x := b.box()
 		for n := range 2 {
-			o := b.order(fmt.Sprint(n), wire.OrderItem{Product: "CAD", Quantity: container.MaxOfTicket - 100*n})
+			o := b.order(fmt.Sprint(n), wire.OrderItem{Product: "CAD", Quantity: int64(container.MaxOfTicket - 100*n)})
 			x.program(ticket(o.Ticket))
 		}
 		x.receipt()

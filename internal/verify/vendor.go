@@ -187,8 +187,8 @@ func (v *run) things() error {
 func (v *run) vendorEvents() error {
 	events := v.subjectEvents("vendor")
 	made := 0
-	keys := map[string]bool{} // that were made, by the events
-	var stop, last string     // why nothing is issued, by the newest event about it
+	keys := map[string]bool{}      // that were made, by the events
+	var stops []store.SubjectEvent // about issuing, by id
 	for e := events.next(); e != nil; e = events.next() {
 		var d struct{ Name, Environment, Key string }
 		switch e.Name {
@@ -202,10 +202,8 @@ func (v *run) vendorEvents() error {
 			if v.details(*e, &d) {
 				keys[d.Key] = true
 			}
-		case "issuing_stopped":
-			stop, last = e.Reason, e.ID
-		case "issuing_resumed":
-			stop, last = "", e.ID
+		case "issuing_stopped", "issuing_resumed":
+			stops = append(stops, *e)
 		}
 	}
 	if events.err != nil {
@@ -214,17 +212,35 @@ func (v *run) vendorEvents() error {
 	if made != 1 {
 		v.find("vendor", v.scope.vendor, "", "", "", "%d events say that it was created", made)
 	}
-	if last == "" {
-		v.same("vendor", v.scope.vendor, "stop_reason", v.stop, "", "no event says that issuing was stopped")
-	} else {
-		v.same("vendor", v.scope.vendor, "stop_reason", v.stop, stop, "event %s", last)
-	}
+	v.issuingStopped(stops)
 	for _, k := range v.uncertified {
 		if !keys[k.ID] || k.Revoked != 0 || k.Signatures != 0 {
 			v.find("keys", k.ID, "certificate", "", "", "the root did not certify it")
 		}
 	}
 	return nil
+}
+
+// issuingStopped checks why nothing is issued against the newest event about it. Of
+// those that clocks do not tell apart, any may be the newest.
+func (v *run) issuingStopped(stops []store.SubjectEvent) {
+	if len(stops) == 0 {
+		v.same("vendor", v.scope.vendor, "stop_reason", v.stop, "", "no event says that issuing was stopped")
+		return
+	}
+	last := stops[len(stops)-1]
+	reason := func(e store.SubjectEvent) string {
+		if e.Name == "issuing_stopped" {
+			return e.Reason
+		}
+		return ""
+	}
+	for _, e := range stops {
+		if last.Time-e.Time <= skew && v.stop == reason(e) {
+			return
+		}
+	}
+	v.same("vendor", v.scope.vendor, "stop_reason", v.stop, reason(last), "event %s", last.ID)
 }
 
 // catalog checks products, bundles and categories against the newest event about
