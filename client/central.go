@@ -115,6 +115,8 @@ const (
 	OrderHistory     = "orders"
 	LicenseHistory   = "licenses"
 	ContainerHistory = "containers"
+
+	SubscriptionHistory = "subscriptions"
 )
 
 // History lists what happened to one thing of a kind, oldest first.

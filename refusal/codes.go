@@ -24,6 +24,10 @@ const (
 	BreaksOtherLicense  Code = "breaks_other_license"
 	ContainerNotAllowed Code = "container_not_allowed"
 
+	// Subscriptions.
+	SubscriptionEnded Code = "subscription_ended"
+	SubscriptionLed   Code = "subscription_led_elsewhere"
+
 	// Lost licenses.
 	NotRestorable         Code = "not_restorable"
 	RestorePending        Code = "restore_pending"
@@ -125,6 +129,9 @@ var Codes = []Entry{
 	{PrerequisiteMissing, "The license needs another one in the same container first.", "Activate what it needs in the same container, then try again.", 409},
 	{BreaksOtherLicense, "Another license in the container needs this one.", "Return the licenses that depend on it together with it.", 409},
 	{ContainerNotAllowed, "The product may not be activated into this kind of container.", "Choose another kind of container.", 409},
+
+	{SubscriptionEnded, "The subscription was ended at once, and its licenses are withdrawn.", "Make another subscription.", 409},
+	{SubscriptionLed, "Somebody else says when the subscription is renewed.", "Leave it to whoever leads the subscription, or change who does.", 409},
 
 	{NotRestorable, "The license is not restored: it is not lost, or the vendor's policy does not allow it.", "Do as the message says, or ask the vendor.", 409},
 	{RestorePending, "The loss is reported, and the vendor has yet to decide.", "Wait for the vendor's answer; nothing changes until then.", 409},

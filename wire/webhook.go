@@ -1,6 +1,9 @@
 package wire
 
-import "licet/license"
+import (
+	"licet/license"
+	"licet/subscription"
+)
 
 // The states of a webhook.
 const (
@@ -133,4 +136,10 @@ type WebhookData struct {
 	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats now."`
 	Seats      int64              `json:"seats,omitempty" doc:"How many seats went from one part to the other."`
 	Units      *Units             `json:"units,omitempty" doc:"The counter of the license, after the event."`
+
+	Subscription      string             `json:"subscription,omitempty" doc:"Id of the subscription."`
+	SubscriptionState subscription.State `json:"subscription_state,omitempty" doc:"Of the subscription, after the event: active, ending, in_grace, lapsed or ended."`
+	Quantity          int64              `json:"quantity,omitempty" doc:"How many licenses the subscription is of, after the event."`
+	Ends              license.Time       `json:"ends_at,omitzero" doc:"The end of the subscription's last period."`
+	Usable            license.Time       `json:"usable_until,omitzero" doc:"Until when its licenses may be used, grace included, unless something is done."`
 }

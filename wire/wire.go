@@ -102,34 +102,35 @@ type Order struct {
 
 // License is one license as staff see it.
 type License struct {
-	ID         license.ID         `json:"id"`
-	Product    string             `json:"product"`
-	Name       string             `json:"name"`
-	State      license.State      `json:"state"`
-	Place      license.Place      `json:"place"`
-	Meaning    string             `json:"meaning"`
-	Generation license.Generation `json:"generation"`
-	Container  license.Serial     `json:"container,omitempty"`
-	Order      string             `json:"order"`
-	Number     string             `json:"number"`
-	Customer   string             `json:"customer"`
-	Features   []string           `json:"features"`
-	Terms      license.Terms      `json:"terms"`
-	Created    license.Time       `json:"created_at"`
-	Activated  license.Time       `json:"activated_at,omitzero"` // first activation
-	ExpiresAt  license.Time       `json:"expires_at,omitzero"`
-	Replaces   license.ID         `json:"replaces,omitempty"`
-	ReplacedBy license.ID         `json:"replaced_by,omitempty"`
-	KeptFor    license.Serial     `json:"kept_for,omitempty"`    // the container that is to get it
-	Origin     license.ID         `json:"part_of,omitempty"`     // the license that it was split from
-	MergedInto license.ID         `json:"merged_into,omitempty"` // the part that has its seats now
-	Parts      []Part             `json:"parts,omitempty"`       // of a license that was split: itself and all others, where one license is shown
-	Withdrawn  bool               `json:"withdrawn,omitempty"`
-	Blocked    *Blocked           `json:"blocked,omitempty"` // its container is blocked
-	Lent       *container.Lent    `json:"lent,omitempty"`    // seats of it that are out, as its container told last
-	Units      *Units             `json:"units,omitempty"`   // its counter, as its container told last
-	Pending    []string           `json:"pending"`           // vendor actions that wait for the container
-	Can        []string           `json:"can"`               // what can be done with it now, for people
+	ID           license.ID         `json:"id"`
+	Product      string             `json:"product"`
+	Name         string             `json:"name"`
+	State        license.State      `json:"state"`
+	Place        license.Place      `json:"place"`
+	Meaning      string             `json:"meaning"`
+	Generation   license.Generation `json:"generation"`
+	Container    license.Serial     `json:"container,omitempty"`
+	Order        string             `json:"order"`
+	Number       string             `json:"number"`
+	Customer     string             `json:"customer"`
+	Features     []string           `json:"features"`
+	Terms        license.Terms      `json:"terms"`
+	Created      license.Time       `json:"created_at"`
+	Activated    license.Time       `json:"activated_at,omitzero"` // first activation
+	ExpiresAt    license.Time       `json:"expires_at,omitzero"`
+	Replaces     license.ID         `json:"replaces,omitempty"`
+	ReplacedBy   license.ID         `json:"replaced_by,omitempty"`
+	KeptFor      license.Serial     `json:"kept_for,omitempty"`    // the container that is to get it
+	Origin       license.ID         `json:"part_of,omitempty"`     // the license that it was split from
+	MergedInto   license.ID         `json:"merged_into,omitempty"` // the part that has its seats now
+	Parts        []Part             `json:"parts,omitempty"`       // of a license that was split: itself and all others, where one license is shown
+	Withdrawn    bool               `json:"withdrawn,omitempty"`
+	Blocked      *Blocked           `json:"blocked,omitempty"`      // its container is blocked
+	Lent         *container.Lent    `json:"lent,omitempty"`         // seats of it that are out, as its container told last
+	Units        *Units             `json:"units,omitempty"`        // its counter, as its container told last
+	Subscription string             `json:"subscription,omitempty"` // that it belongs to
+	Pending      []string           `json:"pending"`                // vendor actions that wait for the container
+	Can          []string           `json:"can"`                    // what can be done with it now, for people
 }
 
 // Part is some of the seats of a license that was split.

@@ -158,6 +158,8 @@ func serve(cmd *cobra.Command, env Env) error {
 	handler := Handler(reg, site, meter.New(reg, version, env.Now, log), log)
 	hooked := hooksUntil(ctx, networks, reg, log)
 	defer hooked()
+	settled := settleUntil(ctx, reg, log)
+	defer settled()
 	stopped := sequenceUntil(ctx, reg, log)
 	err = web.Serve(ctx, listener, handler, log)
 	stopped()

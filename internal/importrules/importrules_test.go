@@ -37,7 +37,7 @@ var lockModules = []string{
 
 // pure packages decide and never act. They run in central, in the agent and in
 // customers' programs alike.
-var pure = []string{"refusal", "license", "container", "blocklist", "terms", "seats", "recovery", "wire"}
+var pure = []string{"refusal", "license", "container", "blocklist", "terms", "seats", "recovery", "subscription", "wire"}
 
 // hands is what a package without hands must not import: files, network,
 // databases, randomness, the operating system, memory tricks.

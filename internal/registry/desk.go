@@ -9,6 +9,7 @@ import (
 	"licet/internal/store"
 	"licet/license"
 	"licet/refusal"
+	"licet/subscription"
 )
 
 // desk is what staff decide about in one transaction: containers and licenses,
@@ -20,6 +21,9 @@ type desk struct {
 	containers map[license.Serial]store.Container
 	licenses   map[license.ID]store.License
 	products   map[string]license.Product
+
+	// The subscription that the transaction is about, as it is by now; nil for none.
+	subscription *subscription.Subscription
 }
 
 func (r *Registry) desk(tx *store.Tx, a Actor, reason string) *desk {
@@ -165,6 +169,21 @@ func (d *desk) candidate(l store.License) (container.Candidate, error) {
 	p, err := d.product(l.Product)
 	return container.Candidate{License: l.ID, Generation: l.Generation, Product: l.Product, State: l.State, Holder: l.Holder,
 		Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved}, err
+}
+
+// subscribed gives a license that comes in place of one of a subscription the end that
+// the others have. That one is locked, which is the lock on what its subscription says.
+func (d *desk) subscribed(l store.License, id string) (store.License, error) {
+	s := d.subscription
+	if s == nil {
+		row, err := d.tx.SubscriptionByID(id)
+		if err != nil {
+			return l, err
+		}
+		s = &row.Subscription
+	}
+	l.Subscription, l.Sold = id, subscribedTerms(l.Sold, *s)
+	return l.With(l.Terms.Seats), nil
 }
 
 // order stores an order for a container that is locked, with its event.

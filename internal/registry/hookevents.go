@@ -6,6 +6,7 @@ import (
 
 	"licet/internal/store"
 	"licet/license"
+	"licet/subscription"
 	"licet/wire"
 )
 
@@ -20,17 +21,22 @@ type hookType struct {
 
 // Fields of the data of a type.
 const (
-	fieldOrder      = "order"
-	fieldLicense    = "license"
-	fieldProduct    = "product"
-	fieldGeneration = "generation"
-	fieldState      = "state"
-	fieldContainer  = "container"
-	fieldRecovery   = "recovery"
-	fieldLicenses   = "licenses"
-	fieldPart       = "part"
-	fieldSeats      = "seats"
-	fieldUnits      = "units"
+	fieldOrder        = "order"
+	fieldLicense      = "license"
+	fieldProduct      = "product"
+	fieldGeneration   = "generation"
+	fieldState        = "state"
+	fieldContainer    = "container"
+	fieldRecovery     = "recovery"
+	fieldLicenses     = "licenses"
+	fieldPart         = "part"
+	fieldSeats        = "seats"
+	fieldUnits        = "units"
+	fieldSubscription = "subscription"
+	fieldStanding     = "subscription_state"
+	fieldQuantity     = "quantity"
+	fieldEnds         = "ends_at"
+	fieldUsable       = "usable_until"
 )
 
 var (
@@ -41,6 +47,7 @@ var (
 	boxed   = []string{fieldContainer}
 	lostOne = []string{fieldRecovery}
 	coded   = []string{fieldProduct}
+	agreed  = []string{fieldSubscription, fieldOrder, fieldProduct, fieldQuantity, fieldStanding, fieldEnds, fieldUsable}
 )
 
 // HookTest is the type of the message that staff send to try a receiver.
@@ -74,6 +81,17 @@ var hookTypes = []hookType{
 	{"license.units_added", []string{evUnitsAdded}, "The vendor added units to a license.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldOrder, fieldUnits}},
 	{"license.lost_units_counted", []string{evLostUnits}, "A lost copy that is gone had counted units that are not taken from the license.", asked},
 	{"license.lost_copy_found", []string{evTurnedUp}, "A container that had lost a license turned up, and is to have it again.", asked},
+
+	{"subscription.created", []string{evSubscriptionCreated}, "A subscription began.", agreed},
+	{"subscription.renewed", []string{evSubscriptionRenewed}, "A period was added: by itself, or because somebody told that it was paid.", agreed},
+	{"subscription.changed", []string{evSubscriptionChanged}, "Quantity, edition, period or rules of a subscription were changed, or will be with the end of the period.", agreed},
+	{"subscription.change_refused", []string{evSubscriptionStays}, "What was to change with the end of the period could not. The subscription goes on as it was.", agreed},
+	{"subscription.canceled", []string{evSubscriptionCanceled}, "A subscription was canceled: it ends with its last period.", agreed},
+	{"subscription.cancellation_taken_back", []string{evSubscriptionKept}, "A canceled subscription goes on.", agreed},
+	{"subscription.resumed", []string{evSubscriptionResumed}, "A subscription that had lapsed, or was in grace, has a new period.", agreed},
+	{"subscription.in_grace", []string{evSubscriptionGrace}, "The last period ended and was not renewed; the licenses go on for the grace.", agreed},
+	{"subscription.lapsed", []string{evSubscriptionLapsed}, "A subscription is over by date. It can be resumed.", agreed},
+	{"subscription.ended", []string{evSubscriptionEnded}, "A subscription was ended at once, and its licenses withdrawn.", agreed},
 
 	{"container.registered", []string{evContainerSeen}, "A container was seen for the first time.", boxed},
 	{"container.repaired", []string{evContainerRebound}, "A container was repaired after its machine changed.", boxed},
@@ -215,6 +233,13 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		Seats      json.RawMessage    `json:"seats"` // a number of events about one license
 		Units      int64              `json:"units"`
 		Used       int64              `json:"used"`
+
+		State subscription.State `json:"state"`
+		Ends  license.Time       `json:"ends"`
+		Until license.Time       `json:"until"`
+		Facts struct {
+			Quantity int64 `json:"quantity"`
+		} `json:"facts"`
 	}
 	if e.Details != nil {
 		if err := json.Unmarshal(e.Details, &details); err != nil {
@@ -276,6 +301,16 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			if err := json.Unmarshal(details.Number, &m.Data.Recovery); err != nil {
 				return m, err
 			}
+		case fieldSubscription:
+			m.Data.Subscription = first(ofSubscription)
+		case fieldStanding:
+			m.Data.SubscriptionState = details.State
+		case fieldQuantity:
+			m.Data.Quantity = details.Facts.Quantity
+		case fieldEnds:
+			m.Data.Ends = details.Ends
+		case fieldUsable:
+			m.Data.Usable = details.Until
 		case fieldUnits:
 			m.Data.Units = wire.UnitsOf(license.Terms{Units: details.Units}, details.Used)
 		case fieldLicenses:

@@ -186,11 +186,15 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 	} else if len(added) == 0 {
 		return t, nil, nil
 	}
-	// What the database could be made to say of a ticket shows by this hash; it
-	// says nothing of the ticket itself.
-	record := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
 	return t, added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": len(added),
-		"ticket_record": hex.EncodeToString(record[:])}, subjects...)
+		"ticket_record": ticketRecord(t)}, subjects...)
+}
+
+// ticketRecord is a hash by which what the database could be made to say of a ticket
+// shows; it says nothing of the ticket itself.
+func ticketRecord(t store.Ticket) string {
+	record := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
+	return hex.EncodeToString(record[:])
 }
 
 // ensureTicket returns the order's ticket and makes it if there is none.

@@ -68,9 +68,13 @@ func (x *exchange) split(op container.Op, step uint64) error {
 		return err
 	}
 	x.licenses[rest.ID], x.licenses[part.ID], x.locked[part.ID] = rest, part, true
-	return x.log.note(evSplit, map[string]any{"seats": op.Seats, "had": had, "left": rest.Terms.Seats, "of": rest.ID, "part": part.ID, "whole": part.Origin,
+	details := map[string]any{"seats": op.Seats, "had": had, "left": rest.Terms.Seats, "of": rest.ID, "part": part.ID, "whole": part.Origin,
 		"state": rest.State, "generation": rest.Generation, "container": rest.Holder, "step": rest.Step, "by_step": step, "activated": rest.Activated,
-		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": rest.Sold, "features": rest.Features},
+		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": rest.Sold, "features": rest.Features}
+	if part.Subscription != "" {
+		details["subscription"] = part.Subscription
+	}
+	return x.log.note(evSplit, details,
 		about(ofLicense, string(rest.ID)), about(ofLicense, string(part.ID)), about(ofOrder, rest.OrderID), x.self())
 }
 

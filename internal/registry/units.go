@@ -116,6 +116,11 @@ func (x *exchange) units() error {
 		if err := x.tx.CountUnits(l.ID, used); err != nil {
 			return err
 		}
+		if l.Subscription != "" {
+			if err := x.tx.AddUsage(l, store.DayOf(license.At(x.now)), used-was); err != nil {
+				return err
+			}
+		}
 		if err := x.log.note(evUnitsCounted, map[string]any{"used": used, "was": was, "units": l.Terms.Units, "generation": l.Generation, "product": l.Product},
 			about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID)); err != nil {
 			return err

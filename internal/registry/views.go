@@ -108,7 +108,7 @@ func licenseView(l store.License, o store.Order, p license.Product) wire.License
 		Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
 		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
 		Origin: l.Origin, MergedInto: l.MergedInto,
-		Units: wire.UnitsOf(l.Terms, l.Used),
+		Units: wire.UnitsOf(l.Terms, l.Used), Subscription: l.Subscription,
 	}
 	if w.Features == nil {
 		w.Features = []string{}
@@ -286,7 +286,7 @@ func (r *Registry) containerView(tx *store.Tx, c store.Container) (wire.Containe
 }
 
 // History returns what ever happened to one thing, oldest first. Kind is order
-// (by number or id), license, container or product.
+// or subscription (by number or id), license, container or product.
 func (r *Registry) History(ctx context.Context, a Actor, kind, id, cursor string, limit int) (wire.List[wire.Event], error) {
 	return page(ctx, r, a, limit, func(tx *store.Tx) ([]store.Event, error) {
 		subject, err := findSubject(tx, kind, id)
@@ -316,6 +316,11 @@ func findSubject(tx *store.Tx, kind, id string) (s store.Subject, err error) {
 		var o store.Order
 		o, err = findOrder(tx, id)
 		s.ID = o.ID
+		return s, err
+	case ofSubscription:
+		var one store.Subscription
+		one, err = findSubscription(tx, id)
+		s.ID = one.ID
 		return s, err
 	case ofLicense:
 		_, err = tx.License(license.ID(id))

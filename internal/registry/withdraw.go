@@ -302,6 +302,11 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 	}
 	l := store.License{ID: license.ID(d.newID("lic", d.log.now)), OrderID: old.OrderID, TicketID: old.TicketID, Product: p.Code,
 		Item: positionOf(item) + " for " + string(old.ID), Features: features, Terms: terms, Sold: terms, State: license.NotCollected, Generation: 1, Created: d.now(), Replaces: old.ID}
+	if old.Subscription != "" {
+		if l, err = d.subscribed(l, old.Subscription); err != nil {
+			return done, err
+		}
+	}
 	done = wire.OrderedLicense{License: old.ID, Product: old.Product, Container: old.Holder, With: l.ID, WithProduct: p.Code, When: wire.Now}
 	if old.State.Held() {
 		if err := d.mayReplace(old, l, p); err != nil {
@@ -321,7 +326,10 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 	if err := d.mark(l); err != nil {
 		return done, err
 	}
-	details := map[string]any{"with": l.ID, "with_product": p.Code, "with_position": l.Item, "terms": terms, "features": features, "ticket": old.TicketID}
+	details := map[string]any{"with": l.ID, "with_product": p.Code, "with_position": l.Item, "terms": l.Terms, "features": features, "ticket": old.TicketID}
+	if l.Subscription != "" {
+		details["subscription"] = l.Subscription
+	}
 	old.Withdrawn, old.ReplacedBy = true, l.ID
 	if err := d.mark(old); err != nil {
 		return done, err
@@ -470,6 +478,10 @@ func (d *desk) takeBack(l store.License) error {
 	orders = slices.DeleteFunc(orders, func(e store.Earmark) bool {
 		return e.License != l.ID || e.Kind == store.Kill || e.Kind == store.Change
 	})
+	if len(orders) == 0 && changes && l.Subscription != "" {
+		return refusal.New(refusal.Conflict, "What %s (%s) is by now was said by its subscription; that is not taken back here.", l.Product, l.ID).
+			Hinted("See licet-central subscription show %s.", l.Subscription)
+	}
 	if len(orders) == 0 && changes {
 		return refusal.New(refusal.Conflict, "Units that were added to %s (%s) are not taken back.", l.Product, l.ID).
 			Hinted("If the customer is to have fewer, replace the license: licet-central license replace %s --with %s,units=N.", l.ID, l.Product)

@@ -432,6 +432,8 @@ type License struct {
 	Used       int64          // units that are used, as the container which has it told last; never falls
 	Origin     license.ID     // the license that it was split from; empty for one that is no part
 	MergedInto license.ID     // the part that has its seats now; empty while it has them itself
+
+	Subscription string // that it belongs to; empty for none
 }
 
 // Whole is the license that l is, or was split from.
@@ -455,11 +457,11 @@ func (l License) Placement() container.Placement {
 }
 
 const (
-	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used from licenses `
-	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11)`
-	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used`
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription from licenses `
+	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats, subscription) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11, $12)`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription`
 	soldLock       = licenseLock + `, (select spec from products where code = product)`
-	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
+	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseCount   = `update licenses set used = $2 where id = $1`
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
@@ -480,7 +482,7 @@ func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	var holder sql.NullString
 	var withdrawn, seats int64
 	err := scan(append([]any{&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
-		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto, &l.Used}, behind...)...)
+		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription}, behind...)...)
 	if err != nil {
 		return l, err
 	}
@@ -509,7 +511,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 			}
 			features, terms = string(f), string(t)
 		}
-		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created, l.Terms.Seats)
+		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created, l.Terms.Seats, l.Subscription)
 		if n := i + 1; n%rowsAtOnce[0] == 0 || n == len(ls) {
 			if err := tx.manyLater(&insertLicenses, args); err != nil {
 				return err
@@ -520,7 +522,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 	return nil
 }
 
-var insertLicenses = newManyRows(licenseInsert, 11)
+var insertLicenses = newManyRows(licenseInsert, 12)
 
 // LockLicense locks a license until the transaction ends and gives it as it is
 // then; ErrNotFound if there is none.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	partInsert = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, activated, created, origin) select $1, order_id, ticket_id, product, item, features, terms, $3, 1, $4, $5, $6, $7, $8 from licenses where id = $2`
+	partInsert = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, activated, created, origin, subscription) select $1, order_id, ticket_id, product, item, features, terms, $3, 1, $4, $5, $6, $7, $8, subscription from licenses where id = $2`
 	// Both rows or the transaction fails: what one gets, the other loses.
 	seatsMove  = `update licenses set seats = case when id = $1 then seats - cast($3 as bigint) else seats + cast($3 as bigint) end where id = $1 or id = $2`
 	partMerge  = `update licenses set merged_into = $2 where id = $1`

@@ -88,7 +88,7 @@ type RawLicense struct {
 	Generation, Step, Withdrawn, Activated, Created, Used        int64
 	Reserved, Replaces, ReplacedBy                               string
 	Seats                                                        int64
-	Origin, MergedInto                                           string
+	Origin, MergedInto, Subscription                             string
 }
 
 // RawContainer is a row of containers.
@@ -254,7 +254,7 @@ func (e *SubjectEvent) Find(kind string) string {
 }
 
 const (
-	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription
   from licenses where id > $1 order by id limit $2`
 	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
   from containers where serial > $1 order by serial limit $2`
@@ -304,7 +304,7 @@ const (
 func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
 		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created,
-			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto, &l.Used)
+			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription)
 	}, rawLicenses, after, limit)
 }
 

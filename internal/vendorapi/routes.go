@@ -109,6 +109,7 @@ func routes(api huma.API, reg *registry.Registry) {
 		}) (wire.Container, error) {
 			return reg.AcceptContainer(ctx, a, license.Serial(in.Serial), in.Body.Reason)
 		})
+	subscriptionRoutes(api, reg)
 	withdrawRoutes(api, reg)
 	recoveryRoutes(api, reg)
 	blockListRoutes(api, reg)
@@ -225,7 +226,7 @@ func operation(r route) huma.Operation {
 	switch {
 	case r.path == "/catalog":
 		op.MaxBodyBytes = maxCatalog
-	case r.id == "createOrder" || r.id == "createToken" || r.id == "createWebhook":
+	case r.id == "createOrder" || r.id == "createToken" || r.id == "createSubscription" || r.id == "createWebhook":
 		op.DefaultStatus = http.StatusCreated
 	}
 	return op
