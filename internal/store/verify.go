@@ -481,3 +481,66 @@ func (tx *Tx) SubjectEvents(kind, subject, event string, limit int) ([]SubjectEv
 		return e, err
 	}, query, kind, subject, event, limit)
 }
+
+// RawSubscription is a row of subscriptions.
+type RawSubscription struct {
+	ID, OrderID, Product, Item     string
+	Quantity                       int64
+	NextItem                       string
+	NextQuantity                   int64
+	Lead, Period                   string
+	Notice, Grace, Anchor, Run     int64
+	Ends, Changes, Canceled, Ended int64
+	Told                           string
+	Due, Created                   int64
+}
+
+// RawLine is a row of subscription_lines.
+type RawLine struct {
+	Subscription         string
+	Number               int64
+	Kind                 string
+	Period, Starts, Ends int64
+	Product, Item        string
+	Quantity             int64
+	Reference            string
+	Made                 int64
+}
+
+// RawUsage is a row of subscription_usage.
+type RawUsage struct {
+	Subscription     string
+	Day              int64
+	License, Product string
+	Units            int64
+}
+
+const (
+	rawSubscriptions = `select id, order_id, product, item, quantity, next_item, next_quantity, lead, period, notice, grace, anchor, run, ends, changes, canceled, ended, told, due, created
+  from subscriptions where id > $1 order by id limit $2`
+	rawLines = `select subscription, number, kind, period, starts, ends, product, item, quantity, reference, made
+  from subscription_lines where (subscription, number) > ($1, $2) order by subscription, number limit $3`
+	rawUsage = `select subscription, day, license, product, units from subscription_usage where (subscription, day, license) > ($1, $2, $3) order by subscription, day, license limit $4`
+)
+
+// RawSubscriptions reads subscriptions by id.
+func (tx *Tx) RawSubscriptions(after string, limit int) ([]RawSubscription, error) {
+	return collect(tx, func(scan func(...any) error) (s RawSubscription, err error) {
+		return s, scan(&s.ID, &s.OrderID, &s.Product, &s.Item, &s.Quantity, &s.NextItem, &s.NextQuantity, &s.Lead, &s.Period, &s.Notice, &s.Grace, &s.Anchor, &s.Run,
+			&s.Ends, &s.Changes, &s.Canceled, &s.Ended, &s.Told, &s.Due, &s.Created)
+	}, rawSubscriptions, after, limit)
+}
+
+// RawLines reads the lines of subscriptions by subscription and number.
+func (tx *Tx) RawLines(after RawLine, limit int) ([]RawLine, error) {
+	return collect(tx, func(scan func(...any) error) (l RawLine, err error) {
+		return l, scan(&l.Subscription, &l.Number, &l.Kind, &l.Period, &l.Starts, &l.Ends, &l.Product, &l.Item, &l.Quantity, &l.Reference, &l.Made)
+	}, rawLines, after.Subscription, after.Number, limit)
+}
+
+// RawUsages reads what was used of subscriptions by subscription, day and license.
+func (tx *Tx) RawUsages(after RawUsage, limit int) ([]RawUsage, error) {
+	return collect(tx, func(scan func(...any) error) (u RawUsage, err error) {
+		return u, scan(&u.Subscription, &u.Day, &u.License, &u.Product, &u.Units)
+	}, rawUsage, after.Subscription, after.Day, after.License, limit)
+}

@@ -100,8 +100,11 @@ func (l *life) ordered(e store.SubjectEvent, d licenseDetails) bool {
 		mine := where == "" || where == l.holder && d.Kind == "change" && (l.state == "collecting" || l.state == "collected")
 		return mine && d.Added > 0 && number(d.Was) == l.units+l.added && d.Units == number(d.Was)+d.Added && l.withdrawn == 0 && l.state != "gone"
 	}
-	return false
+	return isAgreement(e.Name) && d.Facts != nil && l.state != "gone"
 }
+
+// isAgreement reports whether an event is about a subscription.
+func isAgreement(name string) bool { return strings.HasPrefix(name, "subscription_") }
 
 // number is a JSON number, -1 for anything else.
 func number(raw json.RawMessage) int64 {
@@ -116,7 +119,7 @@ func isOrder(name string) bool {
 	case "withdrawal_ordered", "replacement_ordered", "assignment_ordered", "order_taken_back", "license_free", "copy_gone", "copy_turned_up", "restore_enabled", "units_counted", "units_added":
 		return true
 	}
-	return false
+	return isAgreement(name)
 }
 
 func (l *life) order(e store.SubjectEvent, d licenseDetails) {
@@ -160,6 +163,9 @@ func (l *life) order(e store.SubjectEvent, d licenseDetails) {
 		}
 	case "restore_enabled":
 		l.allowed = append(l.allowed, allowed{event: e.ID, count: d.Count, actor: e.Actor, reason: e.Reason, created: e.Time})
+	}
+	if isAgreement(e.Name) && d.Facts != nil {
+		l.termed(e, *d.Facts)
 	}
 }
 

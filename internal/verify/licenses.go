@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"licet/internal/store"
 )
@@ -48,6 +49,7 @@ type making struct {
 	Number, Customer     string
 	Added                int64
 	TicketRecord         string `json:"ticket_record"`
+	Subscription         string
 	Items                []madeItem
 	ordering
 	replaces string  // the license in whose place it came
@@ -115,6 +117,18 @@ func (m *making) units(item string) int64 {
 	return 0
 }
 
+// end is until when a license of an item was sold.
+func (m *making) end(item string) (expires, grace int64) {
+	if m != nil {
+		for i, it := range m.Items {
+			if it.Position == item {
+				return m.terms[i].number("expires_at"), m.terms[i].number("grace")
+			}
+		}
+	}
+	return 0, 0
+}
+
 // life is what the events about a license come to.
 type life struct {
 	state, holder    string
@@ -132,10 +146,13 @@ type life struct {
 
 	units, added, used int64             // as sold and what was added; what is used
 	puts               map[string]counts // by operation issued
+
+	expires, grace int64 // of one that belongs to a subscription
 }
 
-// counts is what a license that is put somewhere says of its units.
-type counts struct{ units, used int64 }
+// counts is what a license that is put somewhere says of its units, and until when it
+// may be used.
+type counts struct{ units, used, expires, grace int64 }
 
 type licenseDetails struct {
 	From, To         string
@@ -143,6 +160,7 @@ type licenseDetails struct {
 	Product          string
 	splitting
 	ordering
+	Facts *agreement // of its subscription
 }
 
 // live folds the events about a license that already exists.
@@ -152,6 +170,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		l.reserved = m.Container // until it gets there, or does not have to
 	}
 	l.begins(m, item)
+	l.expires, l.grace = m.end(item)
 	parsed := map[string]licenseDetails{}
 	for _, e := range events {
 		var d licenseDetails
@@ -203,6 +222,9 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if e.Name == "copy_gone" {
 			l.removed(e.Find("container"), d, ops)
 		}
+		if e.Name == "units_counted" && m != nil && m.Subscription != "" {
+			v.subscribed.used[usageKey(m.Subscription, e.Time/86_400_000_000, id)] += d.Used - max(number(d.Was), 0)
+		}
 		if isOrder(e.Name) {
 			l.order(e, d)
 			return
@@ -226,7 +248,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			}
 			issued := fmt.Sprintf("%s %s/%d", kind, e.Find("container"), d.Step)
 			l.issued[issued] = true
-			l.puts[issued] = counts{l.units + l.added, l.used}
+			l.puts[issued] = counts{l.units + l.added, l.used, l.expires, l.grace}
 			if l.activated == 0 && e.Name == "put_issued" {
 				l.activated = e.Time
 			}
@@ -360,6 +382,7 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	}
 	v.logged(row, l, ops)
 	v.held(row, m, l, terms.part(row.Seats), features, ops)
+	v.belongs(row, m, l)
 }
 
 // place checks that the row puts the license in exactly one place.
@@ -383,8 +406,12 @@ func (v *run) bought(row store.RawLicense, m making, l life, t terms, features [
 		}
 		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
 		v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(it.Features, " "), "event %s", m.event)
-		if is, want := t.differs(m.terms[i].frozen(l.activated).with(l.units + l.added)); is != "" {
-			v.find("licenses", row.ID, "terms", is, want, "event %s, the first activation, and the units that were added", m.event)
+		sold := m.terms[i].frozen(l.activated).with(l.units + l.added)
+		if m.Subscription != "" {
+			sold = sold.until(l.expires, l.grace)
+		}
+		if is, want := t.differs(sold); is != "" {
+			v.find("licenses", row.ID, "terms", is, want, "event %s, the first activation, and what was added or renewed", m.event)
 		}
 		return
 	}
@@ -469,6 +496,13 @@ func (v *run) held(row store.RawLicense, m *making, l life, t terms, features []
 	v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(b.features, " "), from, key)
 	if put, told := l.puts[issuedKey(*last)]; told {
 		v.same("step_ops", key, "body", fmt.Sprintf("%d of %d units used", b.used, b.terms.number("units")), fmt.Sprintf("%d of %d units used", put.used, put.units), "the events before it")
+	}
+	if m != nil && m.Subscription != "" {
+		if put, told := l.puts[issuedKey(*last)]; told {
+			v.same("step_ops", key, "body", moment(b.terms.number("expires_at"))+" and "+time.Duration(b.terms.number("grace")).String(),
+				moment(put.expires)+" and "+time.Duration(put.grace).String(), "the events before it")
+		}
+		b.terms = b.terms.until(l.expires, l.grace)
 	}
 	// What is with the vendor may have another number of seats by now; and so may what
 	// was, until staff accepted an older copy of its container.

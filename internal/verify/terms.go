@@ -179,6 +179,15 @@ func (t terms) with(units int64) terms {
 	return out
 }
 
+// until gives the terms with another end, in µs, and grace, in ns.
+func (t terms) until(expires, grace int64) terms {
+	out := maps.Clone(t)
+	delete(out, "expires_at")
+	delete(out, "grace")
+	_, _ = out.put("expires_at", expires), out.put("grace", grace) // numbers
+	return out
+}
+
 // differs gives the terms that are not those wanted, as texts, "" if all are.
 func (t terms) differs(want terms) (is, expected string) {
 	var a, b []string

@@ -111,7 +111,8 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 	read = db.Read(ctx, func(tx *store.Tx) error {
 		v = &run{tx: tx, opt: opt, checked: map[string]int64{}, bad: map[string]map[string]bool{}, told: map[string]bool{},
 			issuing: map[[16]byte]issuer{}, made: map[[16]byte]int64{}, accepted: map[string][]int64{}, proofs: map[string]proof{},
-			top: map[string]int64{}, blocks: map[int64]block{}, waiting: map[string]int64{}, counted: map[string]int64{}}
+			top: map[string]int64{}, blocks: map[int64]block{}, waiting: map[string]int64{}, counted: map[string]int64{},
+			subscribed: agreements{map[string][]licenseEnd{}, map[string]int64{}}}
 		if err := v.vendor(); err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func Run(ctx context.Context, db *store.DB, opt Options) (Report, error) {
 			started = true
 			start(v.auditKey)
 		}
-		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.orders, v.losses, v.blockList, v.signatures} {
+		for _, pass := range []func() error{v.things, v.containers, v.proven, v.licenses, v.subscriptions, v.orders, v.losses, v.blockList, v.signatures} {
 			if err := pass(); err != nil {
 				return err
 			}
@@ -170,6 +171,8 @@ type run struct {
 	blocks  map[int64]block  // the block list by the events, by the numbers with which entries came
 	waiting map[string]int64 // orders that are not carried out, by container
 	counted map[string]int64 // the same by the containers' rows
+
+	subscribed agreements
 }
 
 type issuer struct {
