@@ -13,6 +13,7 @@ import (
 	"licet/license"
 	"licet/refusal"
 	"licet/seal"
+	"licet/subscription"
 	"licet/wire"
 )
 
@@ -316,6 +317,62 @@ func (b *book) counters(name map[string]string) {
 	name["counter"] = string(x.state.Serial)
 }
 
+// rented makes subscriptions: one that renews by itself, was changed and will be; one
+// that a shop leads, whose renewal waits for its container and of which units are used;
+// one that is canceled, one that has lapsed, one that was resumed, one that was ended
+// at once.
+func (b *book) rented(name map[string]string) {
+	b.t.Helper()
+	ctx := context.Background()
+	begin := license.At(b.now)
+	make := func(key, product string, n int64, lead subscription.Lead) wire.Subscription {
+		b.t.Helper()
+		b.tick()
+		done, err := b.CreateSubscription(ctx, b.admin, wire.SubscriptionRequest{Number: "abo-" + key, Customer: "Buyer", Product: product, Quantity: n, Period: "monthly", Lead: lead, Start: begin}, registry.Once{})
+		must(b.t, err)
+		name[key], name[key+"-order"], name[key+"-license"] = done.Subscription.ID, b.license(done.Subscription.Licenses[0].ID).Order, string(done.Subscription.Licenses[0].ID)
+		return done.Subscription
+	}
+	did := func(_ wire.SubscriptionDone, err error) {
+		b.t.Helper()
+		must(b.t, err)
+		b.tick()
+	}
+	monthly := make("monthly", "CAD", 2, subscription.Licet)
+	paid := make("paid", "PREPAID", 1, subscription.Outside)
+	team := make("team-abo", "TEAM", 1, subscription.Licet)
+	notice := make("notice", "CAD", 1, subscription.Licet)
+	lapsed := make("lapsed", "CAD", 1, subscription.Outside)
+	back := make("back", "CAD", 1, subscription.Outside)
+	ended := make("ended", "CAD", 2, subscription.Licet)
+	x := b.box()
+	for _, s := range []wire.Subscription{monthly, paid, lapsed, back, ended} {
+		want(b.t, x.program(ticket(s.Ticket))[0].Code, refusal.Done)
+	}
+	want(b.t, x.receipt(), refusal.Done)
+	x.use(license.ID(name["paid-license"]), 25)
+	y := b.box()
+	want(b.t, y.program(some(team.Ticket, team.Licenses[0].ID, 2))[0].Code, refusal.Done)
+	b.tick()
+	did(b.ChangeSubscription(ctx, b.admin, monthly.ID, wire.SubscriptionChange{Quantity: 4, Reason: "more"}))
+	did(b.ChangeSubscription(ctx, b.admin, monthly.ID, wire.SubscriptionChange{Product: "AUTO", Reason: "another edition"}))
+	did(b.CancelSubscription(ctx, b.admin, notice.ID, wire.SubscriptionCancellation{Reason: "too soon"}))
+	did(b.ResumeSubscription(ctx, b.admin, notice.ID, wire.SubscriptionResumption{Reason: "not after all"}))
+	did(b.CancelSubscription(ctx, b.admin, ended.ID, wire.SubscriptionCancellation{Now: true, Reason: "refunded"}))
+	did(b.RenewSubscription(ctx, b.admin, paid.ID, wire.SubscriptionRenewal{Reference: "INV-1", Periods: 2}))
+	x.program(container.Wishes{Pending: true})
+	b.now = b.now.AddDate(0, 1, 10) // over, and so is the grace
+	_, err := b.SettleSubscriptions(ctx, time.Minute)
+	must(b.t, err)
+	want(b.t, x.receipt(), refusal.Done)
+	did(b.ResumeSubscription(ctx, b.admin, back.ID, wire.SubscriptionResumption{Reason: "paid late", Reference: "INV-2"}))
+	did(b.ChangeSubscription(ctx, b.admin, monthly.ID, wire.SubscriptionChange{Quantity: 2, Period: "30d", Reason: "fewer"}))
+	did(b.ChangeSubscription(ctx, b.admin, paid.ID, wire.SubscriptionChange{Quantity: 2, Reason: "one more"}))
+	did(b.ChangeSubscription(ctx, b.admin, paid.ID, wire.SubscriptionChange{Quantity: 1, Grace: new(20 * license.Day), Reason: "not after all"}))
+	b.tick()
+	did(b.CancelSubscription(ctx, b.admin, notice.ID, wire.SubscriptionCancellation{Reason: "notice"}))
+}
+
 // story makes a history with everything in it that can happen, and names what
 // tests speak of.
 func story(t testing.TB, db *store.DB) (*book, map[string]string) {
@@ -398,6 +455,7 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 	b.losses(name)
 	b.parts(name)
 	b.counters(name)
+	b.rented(name)
 
 	// Tokens and a product that changed.
 	for _, n := range []string{"shop", "gone"} {
@@ -448,6 +506,7 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 			"proof":          "select id from proofs where container = '" + name["flagged"] + "'",
 			"admin":          "select id from tokens where name = 'admin'",
 			"count-event":    "select max(e.id) from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["counted"] + "' and e.name = 'units_counted'",
+			"renewal":        "select max(e.id) from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["paid"] + "' and e.name = 'subscription_renewed'",
 			"add-event":      "select min(e.id) from events e join event_subjects s on s.event_id = e.id where s.subject_id = '" + name["counted"] + "' and e.name = 'units_added'",
 			"accepted-event": "select e.id from events e where e.name = 'license_reopened'",
 		} {

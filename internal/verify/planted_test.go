@@ -12,6 +12,7 @@ import (
 	"licet/internal/store"
 	"licet/internal/store/storetest"
 	"licet/internal/verify"
+	"licet/license"
 )
 
 // planted are changes that somebody makes behind the product's back. A name in
@@ -79,6 +80,34 @@ var planted = []struct {
 	{name: "an event about units deleted", sql: `delete from event_subjects where event_id = '{count-event}'; delete from events where id = '{count-event}'`, want: "licenses {counted} used"},
 	{name: "an addition of units deleted", sql: `delete from event_subjects where event_id = '{add-event}'; delete from events where id = '{add-event}'`, want: "licenses {counted} terms"},
 	{name: "added units that never reach their container", sql: `delete from earmarks where license = '{counted}'`, want: "earmarks {counted}/*"},
+
+	// Subscriptions.
+	{name: "a subscription that lasts longer", sql: `update subscriptions set ends = ends + 86400000000 where id = '{paid}'`, want: "subscriptions {paid} ends"},
+	{name: "a cancellation taken away", sql: `update subscriptions set canceled = 0, told = 'active' where id = '{notice}'`, want: "subscriptions {notice} canceled"},
+	{name: "a subscription that is never due", sql: `update subscriptions set due = 0 where id = '{monthly}'`, want: "subscriptions {monthly} due"},
+	{name: "a subscription of fewer licenses", sql: `update subscriptions set quantity = 1 where id = '{monthly}'`, want: "subscriptions {monthly} quantity"},
+	{name: "a subscription of another product", sql: `update subscriptions set product = 'CAD' where id = '{monthly}'`, want: "subscriptions {monthly} product"},
+	{name: "a change that waits, taken away", sql: `update subscriptions set changes = 0 where id = '{monthly}'`, want: "subscriptions {monthly} changes"},
+	{name: "a longer grace", sql: `update subscriptions set grace = grace * 4 where id = '{paid}'`, want: "subscriptions {paid} grace"},
+	{name: "a subscription of another order", sql: `update subscriptions set order_id = '{order}' where id = '{paid}'`, want: "subscriptions {paid} order_id"},
+	{name: "one that lapsed revived", sql: `update subscriptions set told = 'active' where id = '{lapsed}'`, want: "subscriptions {lapsed} told"},
+	{name: "a subscription deleted", sql: `delete from subscription_lines where subscription = '{paid}'; delete from subscriptions where id = '{paid}'`, want: "subscriptions {paid}"},
+	{name: "a subscription invented", sql: `insert into subscriptions (id, order_id, product, item, quantity, lead, period, notice, grace, anchor, run, ends, told, due, created) select 'sub_zz', '{other-order}', product, item, quantity, lead, period, notice, grace, anchor, run, ends, told, due, created from subscriptions where id = '{paid}'`, want: "subscriptions sub_zz"},
+	{name: "a period deleted", sql: `delete from subscription_lines where subscription = '{monthly}' and number = 2`, want: "subscription_lines {monthly}/2"},
+	{name: "a period inserted", sql: `insert into subscription_lines (subscription, number, kind, period, starts, ends, product, item, quantity, made) select subscription, 99, kind, 99, starts, ends, product, item, quantity, made from subscription_lines where subscription = '{monthly}' and number = 1`, want: "subscription_lines {monthly}/99"},
+	{name: "fewer licenses billed", sql: `update subscription_lines set quantity = quantity - 1 where subscription = '{monthly}' and number = 1`, want: "subscription_lines {monthly}/1 quantity"},
+	{name: "a payment under another reference", sql: `update subscription_lines set reference = 'INV-9' where subscription = '{paid}' and reference = 'INV-1'`, want: "subscription_lines {paid}/2 reference"},
+	{name: "a shorter period billed", sql: `update subscription_lines set ends = ends - 86400000000 where subscription = '{paid}' and number = 1`, want: "subscription_lines {paid}/1 ends"},
+	{name: "units used of a subscription forgotten", sql: `update subscription_usage set units = units - 1 where subscription = '{paid}'`, want: "subscription_usage * units"},
+	{name: "units used of a subscription invented", sql: `insert into subscription_usage (subscription, day, license, product, units) values ('{paid}', 1, '{paid-license}', 'PREPAID', 5)`, want: "subscription_usage {paid}/1/{paid-license} units"},
+	{name: "a license taken out of its subscription", sql: `update licenses set subscription = '' where id = '{paid-license}'`, want: "licenses {paid-license} subscription"},
+	{name: "a license put into a subscription", sql: `update licenses set subscription = '{paid}' where id = '{never}'`, want: "licenses {never} subscription"},
+	{name: "a license that outlasts its subscription", sql: `update licenses set terms = replace(terms, '"expires_at":"202', '"expires_at":"203') where id = '{paid-license}'`, want: "licenses {paid-license} terms"},
+	{name: "a license of a lapsed subscription prolonged", sql: `update licenses set terms = replace(terms, '"expires_at":"202', '"expires_at":"203') where subscription = '{lapsed}'`, want: "licenses * terms"},
+	{name: "a renewal that never reaches its container", sql: `delete from earmarks where license = '{paid-license}'`, want: "earmarks {paid-license}/*"},
+	{name: "a renewal deleted", sql: `delete from event_subjects where event_id = '{renewal}'; delete from events where id = '{renewal}'`, want: "subscription_lines {paid}/3"},
+	{name: "a period renewed twice, with event and rows", do: renewedTwice, want: "events evt_zz"},
+	{name: "a period left out, with event and rows", do: renewedLate, want: "events evt_zz"},
 
 	// What the vendor has ordered, and what was lost.
 	{name: "an order deleted", sql: `delete from earmarks where license = '{waiting}'`, want: "earmarks {waiting}/*"},
@@ -346,6 +375,33 @@ func addition(h *planting) {
 		store.Subject{Kind: "license", ID: h.name["counted-again"]})
 }
 
+// renewedTwice adds a period over the one that there is, with everything that belongs
+// to it.
+func renewedTwice(h *planting) { renewedBy(h, 0) }
+
+// renewedLate adds a period that does not follow the last one.
+func renewedLate(h *planting) { renewedBy(h, 86_400_000_000) }
+
+func renewedBy(h *planting, late int64) {
+	var starts, ends, last int64
+	must(h.t, h.tx.QueryRow(fill(`select starts, ends, number from subscription_lines where subscription = '{paid}' order by number desc limit 1`, h.name)).Scan(&starts, &ends, &last))
+	if late > 0 {
+		starts, ends = ends+late, ends+ends-starts+late
+	}
+	h.exec(fmt.Sprintf(`insert into subscription_lines (subscription, number, kind, period, starts, ends, product, item, quantity, made) select '{paid}', %d, 'period', %d, %d, %d, product, item, quantity, %d from subscription_lines where subscription = '{paid}' and number = 1`,
+		last+1, last+1, starts, ends, h.last()))
+	h.exec(fmt.Sprintf(`update subscriptions set ends = %d, run = run + 1, due = %[1]d where id = '{paid}'`, ends))
+	var details map[string]any
+	var text string
+	must(h.t, h.tx.QueryRow(fill(`select details from events where id = '{renewal}'`, h.name)).Scan(&text))
+	must(h.t, json.Unmarshal([]byte(text), &details))
+	facts := details["facts"].(map[string]any)
+	facts["ends"], facts["run"] = license.Time(ends), facts["run"].(float64)+1
+	details["lines"] = []map[string]any{{"number": last + 1, "kind": "period", "period": last + 1, "starts": license.Time(starts), "ends": license.Time(ends), "product": "PREPAID", "item": facts["item"], "quantity": 1}}
+	h.event("subscription_renewed", "", details, store.Subject{Kind: "subscription", ID: h.name["paid"]}, store.Subject{Kind: "order", ID: h.name["paid-order"]},
+		store.Subject{Kind: "license", ID: h.name["paid-license"]})
+}
+
 // reissue issues a withdrawn license as the product never would.
 func reissue(h *planting) {
 	h.exec(`update licenses set state = 'collecting', holder = '{c}', step = 99 where id = '{withdrawn}'`)
@@ -406,7 +462,7 @@ func matches(f verify.Finding, want string) bool {
 // kept are the tables in an order in which rows can be put in.
 var kept = []string{"vendor", "keys", "categories", "products", "bundles", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
 	"earmarks", "restores", "restore_grants", "recoveries", "recovery_licenses", "recovery_notes", "blocks", "order_words",
-	"tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints"}
+	"subscriptions", "subscription_lines", "subscription_usage", "tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints"}
 
 func TestPlantedCorruptionsAreNamed(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
