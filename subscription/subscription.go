@@ -148,8 +148,9 @@ func (s Subscription) Due() (at license.Time, what Event) {
 // Span is one period, its end exclusive.
 type Span struct{ Starts, Ends license.Time }
 
-// Begin begins a run of periods with its first.
+// Begin begins a run of periods with its first, at a whole second.
 func (s Subscription) Begin(at license.Time) (Subscription, Span) {
+	at -= at % 1_000_000
 	s.Anchor, s.Run, s.Changes, s.Canceled, s.Told = at, 1, 0, 0, Active
 	s.Ends = s.Period.After(at, 1)
 	return s, Span{at, s.Ends}

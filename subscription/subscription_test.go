@@ -187,7 +187,7 @@ func TestAnyLife(t *testing.T) {
 		if s.Lead == subscription.Licet && s.Period.Days != 1 {
 			s.Notice = license.Duration(rapid.Int64Range(0, 20).Draw(t, "notice")) * license.Day
 		}
-		now := at("2027-01-01") + license.Time(rapid.Int64Range(0, 400*86_400_000_000).Draw(t, "start"))
+		now := at("2027-01-01") + license.Time(rapid.Int64Range(0, 400*86_400).Draw(t, "start"))*1_000_000
 		s, first := s.Begin(now)
 		spans := []subscription.Span{first}
 		lapsed := false // since the last period

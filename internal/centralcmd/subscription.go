@@ -22,7 +22,7 @@ import (
 
 const (
 	// settleEvery is how often the server looks whether something is due.
-	settleEvery = 5 * time.Second
+	settleEvery = 2 * time.Second
 	// settleLease is how long one server has that to itself; it takes less.
 	settleLease = 5 * time.Minute
 )
@@ -224,7 +224,7 @@ func subscriptionPage(p *cli.Page, env Env, s wire.Subscription) {
 		rows = append(rows, []string{string(l.ID), l.Product, string(l.State), string(l.Container), waiting})
 	}
 	p.Title("Licenses")
-	p.Table("None is left.", []string{"ID", "PRODUCT", "STATE", "CONTAINER", "COMES AS IT IS NOW"}, rows)
+	p.Table("None is left.", []string{"ID", "PRODUCT", "STATE", "CONTAINER", "CHANGES REACH IT"}, rows)
 	p.Title("What there is to bill")
 	linesTable(p, s.Lines)
 }
@@ -251,7 +251,7 @@ func subscriptionDone(cmd *cobra.Command, done wire.SubscriptionDone) error {
 		}
 		p.Line("%d × %s for %s: %s", s.Quantity, s.Item, s.Customer, s.Meaning)
 		if done.Renewed > 0 {
-			p.Line("Licenses that %s another end now: %d. Machines that hold them get it at their next contact.", either(done.DryRun, "would have", "have"), done.Renewed)
+			p.Line("Licenses whose end or grace %s: %d. Machines that hold them get that at their next contact.", either(done.DryRun, "would change", "changed"), done.Renewed)
 		}
 		if len(done.Lines) > 0 {
 			p.Title("What this adds to the bill")
@@ -261,7 +261,7 @@ func subscriptionDone(cmd *cobra.Command, done wire.SubscriptionDone) error {
 		for _, l := range done.Licenses {
 			what := withdrawn(l, done.DryRun)
 			if l.With != "" {
-				what = either(done.DryRun, "would be replaced by a ", "is replaced by a ") + l.WithProduct
+				what = either(done.DryRun, "would be replaced by ", "is replaced by ") + l.WithProduct
 				if l.When == wire.NextContact {
 					what += " at the next contact of container " + string(l.Container)
 				}
@@ -496,9 +496,8 @@ func billingCSV(cmd *cobra.Command, by string, rows [][]string) error {
 	w := csv.NewWriter(cmd.OutOrStdout())
 	for _, row := range append([][]string{billingHeadings(by)}, rows...) {
 		for i, cell := range row {
-			row[i] = cell
 			// A spreadsheet would take it for a formula.
-			if _, number := strconv.ParseInt(cell, 10, 64); number != nil && strings.ContainsAny(cell[:min(1, len(cell))], "=+-@\t\r") {
+			if _, err := strconv.ParseInt(cell, 10, 64); err != nil && strings.ContainsAny(cell[:min(1, len(cell))], "=+-@\t\r") {
 				row[i] = "'" + cell
 			}
 		}
