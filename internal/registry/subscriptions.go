@@ -456,7 +456,7 @@ func linesOf(lines []store.Line) []map[string]any {
 
 // reterm gives the licenses the end that the subscription has by now: those with the
 // vendor at once; the others' containers get them again at their next contact, with
-// no word of their users (docs/protocol.md, section 14).
+// no word of their users (docs/protocol.md, section 15).
 func (w *subscriber) reterm() (renewed []license.ID, err error) {
 	for i, l := range w.ls {
 		want := subscribedTerms(l.Sold, w.s.Subscription)
