@@ -179,6 +179,16 @@ func (v *Vendor) Answer(request []byte) (update []byte) {
 // Trust is the vendor's trust file, which a program embeds.
 func (v *Vendor) Trust() []byte { return v.trust }
 
+// RevokeKey has the vendor revoke the key that signs, as after a theft, and sign with
+// another. It returns the new trust file, which the next release of a program embeds.
+func (v *Vendor) RevokeKey() (trust []byte) {
+	v.t.Helper()
+	list, err := v.book.Keys(v.t.Context(), registry.System)
+	v.must(err)
+	v.must(v.book.ChangeKeys(v.t.Context(), registry.System, registry.KeyChange{Revoke: list.Signs, Reason: "a test"}))
+	return []byte(v.book.WellKnown().Trust)
+}
+
 // Program is what a program of this vendor says of itself, to be filled in
 // further.
 func (v *Vendor) Program(product string) sdk.Product {

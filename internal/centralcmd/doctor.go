@@ -191,6 +191,17 @@ func (e *examination) record(ctx context.Context, f folder) {
 	} else {
 		e.add("root key", findingGood, "", "It is not on this server.")
 	}
+	keys, err := reg.Keys(ctx, registry.System)
+	if err != nil {
+		e.failed("keys", err)
+		return
+	}
+	if s := keys.Stopped; s != nil {
+		e.add("issuing", findingNote, "licet-central keys resume --data "+f.path+" --reason TEXT", "It is stopped since %s: nothing is activated or returned.", s.Since)
+	}
+	for _, w := range keys.Warnings {
+		e.add("signer", findingBad, "See docs/keys.md, section 7.", "%s", w)
+	}
 	figures, err := reg.Figures(ctx)
 	if err != nil {
 		e.failed("database", err)

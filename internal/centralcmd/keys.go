@@ -91,6 +91,9 @@ func showKeys(p *cli.Page, list registry.KeyList, now time.Time) {
 			p.Line("%s was revoked %s: %s", k.ID, k.Revoked, k.Reason)
 		}
 	}
+	if list.Behind > 0 {
+		p.Line("%d containers have, or may have, something under a revoked key: it comes again with their next contact or file.", list.Behind)
+	}
 	p.Field("trust bundle", "%d of %s", list.Number, list.Time)
 	if list.Until != 0 {
 		p.Field("counts until", "%s", cli.When(list.Until, now))
@@ -321,6 +324,9 @@ func changeKeys(cmd *cobra.Command, f folder, reg *registry.Registry, change reg
 	}
 	return cli.Print(cmd, list, func(p *cli.Page) {
 		p.Line("%s", done)
+		if change.Revoke != "" && reg.HasRoot() {
+			p.Line("WARNING: the root key is on this server. Whoever took the other from here took it too, and can undo this: docs/keys.md, section 6.")
+		}
 		p.Blank()
 		showKeys(p, list, f.env.Now())
 		p.Field("trust file", "%s (machines hear of it by themselves; give it to new ones, and build it into the next release)", f.file(fileTrust))

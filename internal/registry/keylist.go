@@ -50,7 +50,10 @@ type KeyList struct {
 	Signs    string       `json:"signs"` // id of the key
 	Stopped  *Stopped     `json:"stopped,omitempty"`
 	Keys     []KeyInfo    `json:"keys"`
-	Warnings []string     `json:"warnings,omitempty"`
+	// Behind are the containers that were not in contact since a key was revoked, or
+	// that wait for a person: they have, or may have, something under it.
+	Behind   int64    `json:"containers_behind"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Stopped says since when nothing is issued, and why.
@@ -81,9 +84,19 @@ func (r *Registry) Keys(ctx context.Context, a Actor) (list KeyList, err error) 
 	if err != nil {
 		return list, err
 	}
+	var behind int64
+	if revoked := r.keys().vendor.Revoked; revoked > 0 {
+		err := r.cfg.DB.ReadOne(ctx, func(tx *store.Tx) error {
+			behind, err = tx.ContainersBehind(revoked)
+			return err
+		})
+		if err != nil {
+			return list, err
+		}
+	}
 	k, now := r.keys(), license.At(r.cfg.Now())
 	list = KeyList{VendorID: k.vendor.ID, Number: k.trust.Number, Format: k.trust.Format, Time: k.trust.Time, Until: k.trust.Until,
-		NextRoot: len(k.trust.NextRoot) > 0, Signs: k.issuing.ID().String(), Stopped: r.Stopped(), Keys: []KeyInfo{}}
+		NextRoot: len(k.trust.NextRoot) > 0, Signs: k.issuing.ID().String(), Stopped: r.Stopped(), Keys: []KeyInfo{}, Behind: behind}
 	for _, row := range rows {
 		list.Keys = append(list.Keys, KeyInfo{
 			ID: row.ID, Use: row.Use, State: k.state(row, now), Place: keyPlaceOf(row), Created: row.Created,

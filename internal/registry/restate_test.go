@@ -61,7 +61,7 @@ func named(t license.Ticket, ids ...license.ID) container.Wishes {
 func TestRevoke(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
 		b := newBook(t, open())
-		o := b.order("1", wire.OrderItem{Product: "CAD", Quantity: 4}, wire.OrderItem{Product: "YEAR", Quantity: 2})
+		o := b.order("1", wire.OrderItem{Product: "CAD", Quantity: 4}, wire.OrderItem{Product: "YEAR", Quantity: 4})
 		var ids []license.ID
 		for _, l := range o.Licenses {
 			ids = append(ids, l.ID)
@@ -79,6 +79,21 @@ func TestRevoke(t *testing.T) {
 		back := empty.report(container.Wishes{Return: []license.ID{ids[3]}})
 		_, err = b.Program(t.Context(), back)
 		must(t, err)
+
+		// Two that have nothing any more, and everything is proven.
+		var gone []*box
+		var goneFiles [][]byte
+		for n := range 2 {
+			x := b.box()
+			x.program(named(o.Ticket, ids[6+n]))
+			x.receipt()
+			file := x.report(container.Wishes{Return: []license.ID{ids[6+n]}})
+			answer, err := b.Program(t.Context(), file)
+			must(t, err)
+			x.imports(answer)
+			x.receipt()
+			gone, goneFiles = append(gone, x), append(goneFiles, file)
+		}
 
 		thief := b.stolen()
 		first := b.signs()
@@ -135,6 +150,19 @@ func TestRevoke(t *testing.T) {
 		empty.receipt()
 		if l := b.license(ids[3]); l.State != license.Returned {
 			t.Errorf("%s", l.State)
+		}
+
+		// They come with an old request once more, one of them after another contact.
+		gone[0].program(container.Wishes{Pending: true})
+		for n, x := range gone {
+			file, err := b.Program(t.Context(), goneFiles[n])
+			must(t, err)
+			if id, _ := seal.SignerOf(file); id.String() != second {
+				t.Errorf("%d: a stored answer by %s", n, id)
+			}
+			if _, _, no := x.imports(file); no != nil && no.Code != refusal.AlreadyApplied && no.Code != refusal.OutOfDate {
+				t.Error(no)
+			}
 		}
 
 		// What the thief signs.

@@ -6,11 +6,13 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"licet/internal/signerlink"
 	"licet/internal/store"
+	"licet/refusal"
 	"licet/seal"
 )
 
@@ -88,6 +90,7 @@ var errUncounted = errors.New("registry: more signatures than were counted ahead
 type tallied struct {
 	crypto.Signer
 	left *atomic.Int64
+	log  *slog.Logger
 }
 
 func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
@@ -95,7 +98,13 @@ func (c tallied) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) 
 		c.left.Add(1)
 		return nil, errUncounted
 	}
-	return c.Signer.Sign(random, message, opts)
+	signature, err := c.Signer.Sign(random, message, opts)
+	if no, ok := refusal.As(err); ok {
+		// What is wrong with the signer is for staff to know.
+		c.log.Error("the signer does not sign", "fault", no.Message, "hint", no.NextStep())
+		return nil, refusal.New(refusal.SignerUnavailable, "The vendor's signing key cannot be reached at this moment. Nothing was changed.")
+	}
+	return signature, err
 }
 
 // signingKey makes the key of a row sign.
@@ -104,7 +113,7 @@ func (r *Registry) signingKey(k *keyring, row store.Key) (*seal.SigningKey, erro
 	if err != nil {
 		return nil, err
 	}
-	return seal.KeptBy(seal.Issuing, tallied{signer, r.tally.of(seal.KeyIDOf(row.Public))})
+	return seal.KeptBy(seal.Issuing, tallied{signer, r.tally.of(seal.KeyIDOf(row.Public)), r.cfg.Log})
 }
 
 // signerOf is the private part of a key: here, or with a signer, who is spoken to when

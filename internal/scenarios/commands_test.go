@@ -68,6 +68,7 @@ func init() {
 		"hides":     plain(hides),
 		"receiver":  plain(receiverCommand),
 		"received":  plain(received),
+		"signer":    signerCommand,
 		"until":     plain(until),
 	}
 }

@@ -59,6 +59,8 @@
 //	                               database, folder, keys
 //	call METHOD PATH [-key K] [-token T] [FILE]
 //	                               calls the management interface itself
+//	signer on|off                  a signer of the vendor's, with keys in a file: $SIGNER is its address
+//	signer ARGS...                 runs licet-signer on its folder
 //	receiver R                     a server that is told what happens: $R is its address
 //	receiver R knows SECRET        it verifies messages with this secret too
 //	receiver R answers STATUS      how it answers from now on; 204 to begin with

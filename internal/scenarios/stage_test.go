@@ -45,6 +45,7 @@ type stage struct {
 	orders   int
 
 	receivers map[string]*receiver
+	signer    signer
 }
 
 // vendor is a running server.
@@ -108,6 +109,9 @@ func (s *stage) strike() {
 	}
 	for _, r := range s.receivers {
 		r.server.Close()
+	}
+	if s.signer.stop != nil {
+		s.signer.stop()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -130,6 +131,9 @@ func (l *Link) Call(ctx context.Context, method, path string, in, out any) error
 }
 
 func (l *Link) silent(err error) error {
+	if call := new(url.Error); errors.As(err, &call) {
+		err = call.Err // the rest repeats the address
+	}
 	return refusal.New(refusal.SignerUnavailable, "The signer at %s does not answer: %v. Nothing was changed.", l.address, err).
 		Hinted("Start it: licet-signer serve.")
 }

@@ -56,6 +56,7 @@ const (
 	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, (select keys from vendor) from containers where serial = $1`
 	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, restated = $19 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
+	containersBehind  = `select count(*) from containers where restated < $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
 
@@ -131,6 +132,12 @@ func number(yes bool) int64 {
 // Container finds a container.
 func (tx *Tx) Container(serial license.Serial) (Container, error) {
 	return scanContainer(tx.QueryRow(containerBySerial, serial).Scan)
+}
+
+// ContainersBehind counts the containers that have, or may have, something under a key
+// that a trust bundle up to this one revokes.
+func (tx *Tx) ContainersBehind(bundle uint64) (n int64, err error) {
+	return n, tx.QueryRow(containersBehind, bundle).Scan(&n)
 }
 
 // Containers returns a page of containers after a serial.
