@@ -78,7 +78,9 @@ func showKeys(p *cli.Page, list registry.KeyList, now time.Time) {
 	for _, k := range list.Keys {
 		signatures := ""
 		if k.Use == string(seal.Issuing) {
-			signatures = strconv.FormatInt(k.Signatures, 10)
+			if signatures = strconv.FormatInt(k.Signatures, 10); k.Signatures < 0 {
+				signatures = "unknown"
+			}
 		}
 		rows = append(rows, []string{k.ID, k.Use, states[k.State], k.Place, signatures, k.Created.String(), k.NotBefore.String(), k.NotAfter.String()})
 	}
@@ -203,7 +205,8 @@ func rotateCommand(env Env) *cobra.Command {
 			"With the root key on the server that is one command. Without, --request writes a file; keys sign-root signs it where the root is; --accept takes the trust file that it gives.",
 		Example: `  licet-central keys rotate --data ./central
   licet-central keys rotate --data ./central --request next.json
-  licet-central keys rotate --data ./central --accept vendor.trust`,
+  licet-central keys rotate --data ./central --accept vendor.trust
+  licet-central keys rotate --data ./central --follows published.trust`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withFolder(cmd, env, func(f folder, reg *registry.Registry) error {
 				change := registry.KeyChange{Rotate: true}
@@ -212,11 +215,19 @@ func rotateCommand(env Env) *cobra.Command {
 				if err := untilOf(cmd, env, &change); err != nil {
 					return err
 				}
+				if path, _ := cmd.Flags().GetString("follows"); path != "" {
+					file, err := os.ReadFile(path)
+					if err != nil {
+						return err
+					}
+					change.Follows = file
+				}
 				return changeKeys(cmd, f, reg, change, "A new key signs from now on.")
 			})
 		},
 	}
 	cmd.Flags().Duration("overlap", registry.Overlap, "how long the old key may still sign, for servers that do not know yet")
+	cmd.Flags().String("follows", "", "newest trust `FILE` that was published, where the database is older because it came back from a back-up")
 	cmd.Flags().String("trust-until", "", "date from which on machines take in nothing new without a newer trust bundle, such as 2028-01-31; never is no date")
 	rootFlags(cmd)
 	databaseFlag(cmd)

@@ -203,7 +203,7 @@ func (x *exchange) program() ([]byte, error) {
 // ordered reports whether the vendor has something for the container that no
 // step carries yet.
 func (x *exchange) ordered() bool {
-	return x.c.Earmarks > 0 || x.lockNeeded() != container.Unchanged || x.unrestated()
+	return x.c.Earmarks > 0 || x.lockNeeded() != container.Unchanged
 }
 
 func (x *exchange) lockNeeded() container.Lock {

@@ -44,6 +44,11 @@ type KeyChange struct {
 	Until    time.Time // from when on machines take in nothing new without a newer trust bundle; zero leaves it
 	Endless  bool      // there is no such time any more
 	NextRoot []byte    // public key of the root that may come after this one; nil leaves it
+
+	// Follows is a trust file that is newer than the one in the database, as after the
+	// return from a back-up: the change follows on that. Keys of it that are not here
+	// sign no more.
+	Follows []byte
 }
 
 // Proposal is a trust bundle that waits for the root's signature, as a file that a
@@ -266,6 +271,17 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 	if err != nil {
 		return p, err
 	}
+	current, file := k.trust, k.vendor.Trust
+	if c.Follows != nil {
+		if current, err = seal.ParseTrust(c.Follows); err != nil {
+			return p, err
+		}
+		if !current.Follows(k.trust) {
+			return p, refusal.New(refusal.OutOfDate, "The trust file has the number %d and does not follow the one in the database, which has %d.", current.Number, k.trust.Number).
+				Hinted("Leave --follows out; the one in the database is newer, or another vendor's.")
+		}
+		file = c.Follows
+	}
 	at := slices.IndexFunc(rows, func(row store.Key) bool { return row.ID == c.Revoke && row.Use == string(seal.Issuing) })
 	switch {
 	case c.Revoke != "" && at < 0:
@@ -300,7 +316,7 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 	}
 	p = Proposal{
 		What: proposalIs, VendorID: k.scope.Vendor, Vendor: k.vendor.Name, Environment: k.scope.Environment, Address: k.vendor.Address,
-		Number: k.trust.Number + 1, Time: now, Until: k.trust.Until, NextRoot: k.trust.NextRoot, Current: string(k.vendor.Trust),
+		Number: current.Number + 1, Time: now, Until: current.Until, NextRoot: current.NextRoot, Current: string(file),
 	}
 	switch {
 	case c.Endless:
@@ -312,19 +328,27 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 		p.NextRoot = seal.RootHash(c.NextRoot)
 	}
 	var number uint64
-	for _, cert := range k.trust.Keys() {
+	here := func(id string) bool {
+		return slices.ContainsFunc(rows, func(row store.Key) bool { return row.ID == id })
+	}
+	lost := map[string]bool{} // keys that are not here
+	for _, cert := range current.Keys() {
 		number = max(number, cert.Number)
 		id := cert.KeyID().String()
 		if id == c.Revoke {
 			continue
 		}
+		lost[id] = cert.Use == seal.Issuing && !here(id)
 		proposed := ProposedKey{ID: id, Use: cert.Use, Public: cert.Public, Number: cert.Number, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
-		if id == signs && fresh.ID != "" {
+		switch {
+		case lost[id]:
+			proposed.NotAfter = now
+		case id == signs && fresh.ID != "":
 			proposed.NotAfter = now.Add(max(c.Overlap, clocks))
 		}
 		p.Keys = append(p.Keys, proposed)
 	}
-	for _, x := range k.trust.Revoked {
+	for _, x := range current.Revoked {
 		p.Revoked = append(p.Revoked, ProposedRevoked{ID: x.Key.String(), Since: x.Since})
 	}
 	if c.Revoke != "" {
@@ -334,9 +358,11 @@ func (r *Registry) ProposeKeys(ctx context.Context, a Actor, c KeyChange) (p Pro
 		p.Keys = append(p.Keys, ProposedKey{ID: fresh.ID, Use: seal.Issuing, Public: fresh.Public, Number: number + 1, NotBefore: now.Add(-clocks)})
 	}
 	// A changed certificate is another one.
+	number++
 	for i := range p.Keys {
-		if p.Keys[i].ID == signs && fresh.ID != "" {
-			p.Keys[i].Number = number + 2
+		if id := p.Keys[i].ID; id == signs && fresh.ID != "" || lost[id] {
+			number++
+			p.Keys[i].Number = number
 		}
 	}
 	return p, nil
@@ -512,8 +538,18 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 			}
 		}
 	}
-	for id := range certified {
-		if !known[id] {
+	for id, c := range certified {
+		switch {
+		case known[id]:
+		case c.Use == seal.Issuing && c.NotAfter != 0 && c.NotAfter <= now: // lost with a database
+			lost := store.Key{ID: id, Use: string(c.Use), Public: c.Public, Certificate: docs[id], Created: now, NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+			if err := s.tx.InsertKey(lost); err != nil {
+				return err
+			}
+			if err := s.tx.CountSignatures(id, -1); err != nil { // nobody knows how many
+				return err
+			}
+		default:
 			return no("it names the key %s, which this server does not have.", id)
 		}
 	}

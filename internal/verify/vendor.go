@@ -163,10 +163,11 @@ func (v *run) issuedBy(d document, purpose string, time int64) string {
 const revokedBeside = 60e6
 
 // signatures holds the signatures in the record against the count of each key, which
-// is kept ahead of them: more of them than were counted, nobody of ours made.
+// is kept ahead of them: more of them than were counted, nobody of ours made. Of a key
+// that was lost with a database nobody knows the count; it stands as -1.
 func (v *run) signatures() error {
 	for id, i := range v.issuing {
-		if made := v.made[id]; i.row != "" && made > i.counted {
+		if made := v.made[id]; i.row != "" && i.counted >= 0 && made > i.counted {
 			v.find("keys", i.row, "signatures", show(i.counted), fmt.Sprintf("%d or more", made), "so many of its signatures are in steps and answers")
 		}
 	}
