@@ -200,10 +200,10 @@ func TestRevoke(t *testing.T) {
 func TestRevokeTellsNobodyTooEarly(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
 		b := newBook(t, open())
-		o := b.order("1", wire.OrderItem{Product: "CAD", Quantity: 4})
+		o := b.order("1", wire.OrderItem{Product: "CAD", Quantity: 5})
 		id := func(n int) license.ID { return o.Licenses[n].ID }
-		blocked, flagged, old, stopped := b.box(), b.box(), b.box(), b.box()
-		for n, x := range []*box{blocked, flagged, old, stopped} {
+		blocked, flagged, old, stopped, leaving := b.box(), b.box(), b.box(), b.box(), b.box()
+		for n, x := range []*box{blocked, flagged, old, stopped, leaving} {
 			x.program(named(o.Ticket, id(n)))
 			x.receipt()
 		}
@@ -218,6 +218,9 @@ func TestRevokeTellsNobodyTooEarly(t *testing.T) {
 		twin.state.Asked = flagged.state.Asked
 		twin.imports(answer)
 		flagged.receipt()
+		// It has returned what it had, and the answer was lost.
+		_, err = b.Program(t.Context(), leaving.report(container.Wishes{Return: []license.ID{id(4)}}))
+		must(t, err)
 		_, err = b.BlockContainer(t.Context(), b.admin, blocked.state.Serial, "stolen")
 		must(t, err)
 
@@ -239,7 +242,18 @@ func TestRevokeTellsNobodyTooEarly(t *testing.T) {
 		if u := told("one whose licenses wait", stopped, container.Wishes{Pending: true}); len(u.Steps) != 0 || !u.Renews {
 			t.Errorf("%+v", u)
 		}
+		told("one that lacks a step of the revoked key", leaving, container.Wishes{Pending: true})
 		must(t, b.ResumeIssuing(t.Context(), registry.System, "known"))
+		leaving.program(container.Wishes{Pending: true})
+		if len(leaving.state.Held) != 0 || leaving.trust.Number != b.trust.Number+1 {
+			t.Errorf("%d licenses, bundle %d", len(leaving.state.Held), leaving.trust.Number)
+		}
+		// The older copy once more, now that the other is told.
+		old.program(container.Wishes{Pending: true})
+		if old.trust.Number != b.trust.Number+1 {
+			t.Errorf("bundle %d", old.trust.Number)
+		}
+		told("an older copy", earlier, container.Wishes{Pending: true})
 		stopped.program(container.Wishes{Pending: true})
 		stopped.usable()
 		if stopped.trust.Number != b.trust.Number+1 {
