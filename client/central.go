@@ -90,6 +90,11 @@ func (c *Central) Licenses(ctx context.Context, p Page) (wire.List[wire.License]
 	return get[wire.List[wire.License]](ctx, c, "/licenses", p.query())
 }
 
+// LicenseReport counts the licenses.
+func (c *Central) LicenseReport(ctx context.Context) (wire.LicenseReport, error) {
+	return get[wire.LicenseReport](ctx, c, "/reports/licenses", nil)
+}
+
 // License returns one license.
 func (c *Central) License(ctx context.Context, id license.ID) (wire.License, error) {
 	return get[wire.License](ctx, c, "/licenses/"+url.PathEscape(string(id)), nil)

@@ -68,7 +68,7 @@ func Root(env Env) *cobra.Command {
 		initCommand(env), serveCommand(env), keysCommand(env),
 		applyCommand(env), productCommand(env),
 		orderCommand(env), subscriptionCommand(env), importCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
-		pendingCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
+		pendingCommand(env), reportCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
 		webhookCommand(env), auditCommand(env), verifyCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
 		cli.VersionCommand("licet-central"),
 	)

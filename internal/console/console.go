@@ -95,6 +95,8 @@ func New(reg *registry.Registry, site *look.Site, limits web.Limits) http.Handle
 	get("/orders/{id}/ticket", c.orderAgain)
 	get("/blocklist", c.blockList)
 	get("/blocklist/file", c.blockListFile)
+	get("/report", c.report)
+	get("/report/{table}", c.reportFile)
 	get("/webhooks", c.webhooks)
 	get("/webhooks/{id}", c.webhook)
 	post("/webhooks/{id}/{action}", c.webhookDo)

@@ -38,6 +38,7 @@ const (
 	IconPerson   Icon = "person"
 	IconPlus     Icon = "plus"
 	IconRecovery Icon = "recovery"
+	IconReport   Icon = "report"
 	IconSearch   Icon = "search"
 	IconSun      Icon = "sun"
 	IconTicket   Icon = "ticket"
@@ -74,6 +75,7 @@ var drawings = map[Icon]string{
 	IconPerson:   `<circle cx="10" cy="7" r="3"/><path d="M4 16.500c.6-3 3-4.5 6-4.500s5.4 1.5 6 4.5"/>`,
 	IconPlus:     `<path d="M10 4v12M4 10h12"/>`,
 	IconRecovery: `<path d="M4.5 10a5.5 5.5 0 1 0 1.6-3.900L4 8m0-4v4h4"/><path d="M10 7v3l2 1.5"/>`,
+	IconReport:   `<path d="M3.5 16.500h13M6 16.500v-5m4 5V4m4 12.500V8"/>`,
 	IconSearch:   `<circle cx="9" cy="9" r="5"/><path d="m13 13 4 4"/>`,
 	IconSun:      `<circle cx="10" cy="10" r="3.2"/><path d="M10 2.500v1.800m0 11.400v1.800M2.5 10h1.800m11.4 0h1.800M4.7 4.7 6 6m8 8 1.3 1.300m0-10.600L14 6m-8 8-1.3 1.3"/>`,
 	IconTicket:   `<path d="M3 7a1.5 1.5 0 0 1 1.5-1.500h11A1.5 1.5 0 0 1 17 7v1.300a1.8 1.8 0 0 0 0 3.400V13a1.5 1.5 0 0 1-1.5 1.500h-11A1.5 1.5 0 0 1 3 13v-1.300a1.8 1.8 0 0 0 0-3.400z"/><path d="M12 6v1m0 2.500v1m0 2.500v1"/>`,

@@ -45,6 +45,7 @@ type Registry struct {
 	tally  tally
 	links  sync.Map // address → *signerlink.Link
 	blocks blockCache
+	report reportCache
 
 	origins  []string         // of pages that may speak to machines, beside its own; set before serving
 	networks webhook.Networks // internal ones that messages may go to; set before serving

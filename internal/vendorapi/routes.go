@@ -109,6 +109,11 @@ func routes(api huma.API, reg *registry.Registry) {
 		}) (wire.Container, error) {
 			return reg.AcceptContainer(ctx, a, license.Serial(in.Serial), in.Body.Reason)
 		})
+	add(api, route{"GET", "/reports/licenses", "read", "Licenses", "reportLicenses", "Count the licenses",
+		"By product and by month, with what somebody should look at. Every license is read for it, so it is kept for a minute."},
+		func(ctx context.Context, a registry.Actor, _ *struct{}) (wire.LicenseReport, error) {
+			return reg.LicenseReport(ctx, a)
+		})
 	subscriptionRoutes(api, reg)
 	withdrawRoutes(api, reg)
 	recoveryRoutes(api, reg)

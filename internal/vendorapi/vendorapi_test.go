@@ -143,6 +143,7 @@ var table = []struct {
 	{"POST /tickets/lookup", "read", "", `{"ticket":"TICKET"}`, 200},
 	{"GET /licenses", "read", "/licenses?limit=2", "", 200},
 	{"GET /licenses/{id}", "read", "/licenses/LICENSE", "", 200},
+	{"GET /reports/licenses", "read", "", "", 200},
 	{"GET /licenses/{id}/history", "read", "/licenses/LICENSE/history", "", 200},
 	{"GET /containers", "read", "", "", 200},
 	{"GET /containers/{serial}", "read", "/containers/none", "", 404},
