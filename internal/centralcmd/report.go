@@ -59,8 +59,11 @@ func reportPage(p *cli.Page, env Env, r wire.LicenseReport) {
 	if t.Units > 0 {
 		p.Field("units", "%d of %d used", t.UsedUnits, t.Units)
 	}
-	if t.Ended+t.EndSoon > 0 {
-		p.Field("ending", "%d active ones within 30 days; of %d the end has passed", t.EndSoon, t.Ended)
+	if t.EndSoon > 0 {
+		p.Field("end soon", "%d active ones within 30 days", t.EndSoon)
+	}
+	if t.Ended > 0 {
+		p.Field("ended", "%d that are in containers still", t.Ended)
 	}
 	a := r.Attention
 	if a.Flagged+a.Blocked > 0 {

@@ -123,7 +123,7 @@ func (w *town) pages() map[string]string {
 		"containers": "/console/containers", "containers-flagged": "/console/containers?status=flagged", "container": "/console/containers/" + string(w.holder), "container-flagged": "/console/containers/" + string(w.flagged),
 		"container-blocked": "/console/containers/" + string(w.blocked), "container-block": "/console/containers/" + string(w.holder) + "/block",
 		"orders": "/console/orders", "order": "/console/orders/" + w.order.Order, "order-cancel": "/console/orders/" + w.order.Order + "/cancel",
-		"blocklist": "/console/blocklist", "search": "/console/search", "search-found": "/console/search?q=hartmann", "search-nothing": "/console/search?q=zebra", "audit": "/console/audit",
+		"blocklist": "/console/blocklist", "report": "/console/report", "search": "/console/search", "search-found": "/console/search?q=hartmann", "search-nothing": "/console/search?q=zebra", "audit": "/console/audit",
 		"webhooks": "/console/webhooks", "webhook": "/console/webhooks/" + w.hooks.shop, "webhook-failing": "/console/webhooks/" + w.hooks.erp,
 		"webhook-disabled": "/console/webhooks/" + w.hooks.old, "webhook-gone": "/console/webhooks/" + w.hooks.gone,
 	}
@@ -240,6 +240,6 @@ func TestHostileText(t *testing.T) {
 				"/console/audit?actor="+escape(p)+"&event="+escape(p)+"&id="+escape(p)+"&since="+escape(p), "/console/sign-in?next="+escape(p), "/console/recoveries?state="+escape(p)+"&after=9"+"&customer="+escape(p))
 		}
 	}
-	add("/console/webhooks", "/console/recoveries", "/console/recoveries?state=all", "/console/licenses", "/console/containers", "/console/orders", "/console/blocklist", "/console/audit")
+	add("/console/report", "/console/webhooks", "/console/recoveries", "/console/recoveries?state=all", "/console/licenses", "/console/containers", "/console/orders", "/console/blocklist", "/console/audit")
 	browser.At(t, browser.Look{Walks: []browser.Walk{{Name: "hostile", File: "testdata/hostile.mjs", Base: s.server.URL, Data: map[string]any{"password": password, "paths": paths}}}})
 }

@@ -82,7 +82,7 @@ func TestHeaders(t *testing.T) {
 	calls := []call{{out, "GET", "/console/sign-in", 200, nil}, {out, "POST", "/console/sign-in", 401, nil}, {out, "PUT", "/console/sign-in", 403, nil}, {out, "POST", "/console/licenses/x/withdraw", 403, nil},
 		{out, "GET", "/console/licenses", 303, nil}, {in, "GET", "/console/nothing/at/all", 404, nil}, {in, "DELETE", "/console/licenses/x", 404, nil}, {in, "GET", "/console/recoveries?after=x", 422, nil},
 		{in, "POST", "/console/sign-out", 403, []string{"Sec-Fetch-Site", "cross-site"}}, {in, "GET", "/console/blocklist/file", 200, nil}, {in, "GET", "/console/../console/licenses", 0, nil}}
-	for _, p := range []string{"", "/recoveries", "/licenses", "/containers", "/orders", "/blocklist", "/search", "/audit"} {
+	for _, p := range []string{"", "/recoveries", "/licenses", "/containers", "/orders", "/blocklist", "/report", "/report/months.csv", "/search", "/audit"} {
 		calls = append(calls, call{in, "GET", "/console" + p, 0, nil})
 	}
 	for _, c := range calls {
