@@ -50,7 +50,7 @@ func (r *Registry) LicenseReport(ctx context.Context, a Actor) (wire.LicenseRepo
 }
 
 func (r *Registry) countLicenses(ctx context.Context, now license.Time) (wire.LicenseReport, error) {
-	t := newTally(now)
+	t := newLicenseTally(now)
 	err := r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
 		products, err := tx.Products()
 		if err != nil {
@@ -80,8 +80,8 @@ func attention(tx *store.Tx) (wire.ReportAttention, error) {
 	return wire.ReportAttention{Flagged: f.Flagged, Blocked: f.Blocked, Recoveries: f.Recoveries, Pending: f.Earmarks}, err
 }
 
-// tally is a report while it is counted.
-type tally struct {
+// licenseTally is a report while it is counted.
+type licenseTally struct {
 	now, soon, from license.Time
 	year, first     int // the first month
 	names           map[string]string
@@ -90,8 +90,8 @@ type tally struct {
 	report          wire.LicenseReport
 }
 
-func newTally(now license.Time) *tally {
-	t := &tally{now: now, soon: now.Add(reportSoon), names: map[string]string{}, lines: map[string]*wire.ReportLine{}}
+func newLicenseTally(now license.Time) *licenseTally {
+	t := &licenseTally{now: now, soon: now.Add(reportSoon), names: map[string]string{}, lines: map[string]*wire.ReportLine{}}
 	t.report.Time = now
 	day := now.Go()
 	for n := -reportMonths; n <= reportMonths+1; n++ {
@@ -106,7 +106,7 @@ func newTally(now license.Time) *tally {
 }
 
 // month counts what is at a moment in its month, if that is one of the report's.
-func (t *tally) month(at license.Time, count func(*wire.ReportMonth)) {
+func (t *licenseTally) month(at license.Time, count func(*wire.ReportMonth)) {
 	if at < t.starts[0] || at >= t.starts[len(t.starts)-1] {
 		return
 	}
@@ -117,7 +117,7 @@ func (t *tally) month(at license.Time, count func(*wire.ReportMonth)) {
 	count(&t.report.Months[n])
 }
 
-func (t *tally) add(c store.Counted) {
+func (t *licenseTally) add(c store.Counted) {
 	if c.Sold {
 		t.month(c.Created, func(m *wire.ReportMonth) { m.Issued++ })
 		t.month(c.Activated, func(m *wire.ReportMonth) { m.Activated++ })
@@ -160,7 +160,7 @@ func (t *tally) add(c store.Counted) {
 	}
 }
 
-func (t *tally) done() wire.LicenseReport {
+func (t *licenseTally) done() wire.LicenseReport {
 	t.report.Products = []wire.ReportLine{}
 	sum := &t.report.Total
 	for _, l := range slices.SortedFunc(maps.Values(t.lines), func(a, b *wire.ReportLine) int { return strings.Compare(a.Product, b.Product) }) {
