@@ -274,7 +274,7 @@ func (s State) Report(identity Identity, nonce Nonce, now license.Time) (State, 
 	r := Report{
 		Identity: identity, Number: s.Number, Plan: s.Plan, Life: s.Life,
 		Acked: s.Acked, Nonces: slices.Clone(s.Nonces), Epoch: s.Epoch,
-		Nonce: nonce, Challenge: bytes.Clone(s.Challenge), LocalTime: now, Units: s.counted(),
+		Nonce: nonce, Challenge: bytes.Clone(s.Challenge), LocalTime: now, Units: s.Counted(s.Acked),
 	}
 	for id, h := range s.Held {
 		r.Held = append(r.Held, HeldLicense{License: id, Generation: h.Generation})

@@ -167,6 +167,7 @@ type Body struct {
 	Activated    license.Time       `cbor:"12,keyasint"` // first activation, from which terms were frozen
 	Terms        license.Terms      `cbor:"13,keyasint"`
 	Used         int64              `cbor:"14,keyasint,omitempty"` // units used before it came into this container
+	Of           license.ID         `cbor:"15,keyasint,omitempty"` // the license that it is a part of; empty for one that is no part
 }
 
 // SignedStep is a step as it travels and is kept: the vendor's signed bytes and
@@ -258,6 +259,9 @@ type Report struct {
 	// Units is what was used of licenses with a counter: of those it holds, and of
 	// those it has given up and does not know to be heard of.
 	Units []Counted `cbor:"20,keyasint,omitempty"`
+	// Steps are those that the vendor's record seems to lack, oldest first, each with
+	// the bodies that are still held (docs/protocol.md R18).
+	Steps []SignedStep `cbor:"21,keyasint,omitempty"`
 }
 
 // Outcome says what became of one wish.

@@ -23,6 +23,7 @@ type Candidate struct {
 	Reserved     license.Serial // the vendor keeps it for this container; empty for nobody
 	Lent         Lent           // seats of it that are out; none if it has none
 	LentStays    bool           // its terms allow a return while seats are out
+	HeldBack     bool           // somebody may have got it in a gap of the record (docs/protocol.md R18)
 
 	Seats      int64      // what this license has of the seats that were sold
 	Split      bool       // some of them may go into another container
@@ -189,7 +190,7 @@ func (p *planner) fits(c Candidate) bool {
 	for id := range p.held {
 		held[id] = p.s.Licenses[id].Product
 	}
-	return c.State.Available() && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0 && !(p.s.TooOld && c.Used > 0)
+	return c.State.Available() && !c.HeldBack && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0 && !(p.s.TooOld && c.Used > 0)
 }
 
 // Ordered is the part of a step that the vendor has ordered.
@@ -480,6 +481,8 @@ func (p *planner) judge(w *wish) {
 		w.no = inUse(c)
 	case no != nil:
 		w.no = inUse(c)
+	case c.HeldBack:
+		w.no = refusal.New(refusal.LicenseHeldBack, "%s (%s) is held back: the vendor's server was restored from a back-up, and whether somebody got the license meanwhile is not known yet.", c.Product, c.License)
 	case c.Reserved != "" && c.Reserved != p.s.Serial:
 		w.no = refusal.New(refusal.LicenseAssigned, "%s (%s) is kept for container %s.", c.Product, c.License, c.Reserved).
 			With("container", string(c.Reserved))

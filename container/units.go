@@ -117,10 +117,11 @@ func (s State) Counts() bool {
 	return false
 }
 
-// counted is the counters as a report tells them, by license.
-func (s State) counted() (list []Counted) {
+// Counted is the counters as a report tells them, by license, to a vendor who has
+// proof of the steps up to a number.
+func (s State) Counted(acked uint64) (list []Counted) {
 	for id, c := range s.Counters {
-		if c.told(s.Acked) {
+		if c.told(acked) {
 			continue
 		}
 		list = append(list, Counted{License: id, Generation: c.Generation, Used: c.Used})

@@ -19,10 +19,15 @@ type ID string
 // on the machine that owns the container.
 type Serial string
 
-// Generation counts the lives of a license. It starts at 1 and grows by one
-// with each restore; only the newest generation may be used
+// Generation counts the lives of a license. It starts at 1 and grows with each
+// restore; only the newest generation may be used
 // (docs/protocol.md R14).
 type Generation uint64
+
+// After is the generation that follows g where the vendor's record is in an epoch
+// (docs/protocol.md R19): above every one that can have been made after a back-up
+// from which the record came back.
+func (g Generation) After(epoch uint64) Generation { return max(g, Generation(epoch)) + 1 }
 
 // Kind is a kind of container.
 type Kind string

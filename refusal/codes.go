@@ -15,6 +15,7 @@ const (
 	LicenseUnknown      Code = "license_unknown"
 	LicenseInUse        Code = "license_in_use"
 	LicenseWithdrawn    Code = "license_withdrawn"
+	LicenseHeldBack     Code = "license_held_back"
 	LicenseAssigned     Code = "license_assigned"
 	AlreadyIssued       Code = "already_issued"
 	TooFewSeats         Code = "too_few_seats"
@@ -96,6 +97,8 @@ const (
 	ProductUnknown     Code = "product_unknown"
 	AlreadyInitialized Code = "already_initialized"
 	AuditBroken        Code = "audit_broken"
+	BackupDamaged      Code = "backup_damaged"
+	ServerOutdated     Code = "server_outdated"
 	VerifyFailed       Code = "verify_failed"
 	NotInOrder         Code = "not_in_order"
 	AgentUnreachable   Code = "agent_unreachable"
@@ -122,6 +125,7 @@ var Codes = []Entry{
 	{LicenseInUse, "Nothing is left to activate: the license is with another container.", "Deactivate it there first, or ask the vendor to restore it if that machine is lost.", 409},
 	{LicenseWithdrawn, "The vendor has withdrawn the license.", "Ask the vendor.", 409},
 	{LicenseAssigned, "The vendor keeps the license for another container.", "Fetch it there with licet update, or ask the vendor to lift the assignment.", 409},
+	{LicenseHeldBack, "The vendor's server was restored from a back-up, and somebody may have got the license meanwhile; until that is known it is not given out.", "If the license is on another machine, run licet update there, or give it back there; otherwise ask the vendor to release it.", 409},
 	{AlreadyIssued, "The order cannot be taken back: an update that carries it was issued.", "Give the opposite order; it follows in the next update.", 409},
 	{TooFewSeats, "Fewer seats are there than were asked for.", "Ask for no more than the number named.", 409},
 	{NotSplittable, "The license is used as a whole: its seats cannot be in several containers.", "Ask for the whole license.", 409},
@@ -198,6 +202,8 @@ var Codes = []Entry{
 	{AuditBroken, "The audit trail does not prove whole.", "Keep the database as it is and look at the rows named.", 409},
 	{VerifyFailed, "Rows of the database are not what the signed steps and the events make of them.", "Keep a copy of the database as it is, and look at the rows named.", 409},
 	{NotInOrder, "Something about the server is not as it should be.", "Do what the report says.", 409},
+	{BackupDamaged, "The back-up cannot be used: it is cut short, altered, or belongs to another secret.key. Nothing was written.", "Use another copy of the back-up, and the secret.key of the server that it was made of.", 422},
+	{ServerOutdated, "The server's record is older than one that exists: it hands out nothing until that is settled.", "Its administrator is to run licet-central gap open, or to use the newer server.", 503},
 	{AgentUnreachable, "The agent of this machine does not answer.", "Start it with licet serve, or stop what holds its lock.", 503},
 	{Internal, "Something failed inside the program.", "Try again; if it stays, send the report of licet doctor or the server's log to support.", 500},
 }

@@ -47,6 +47,10 @@ type Waits struct {
 	Recoveries int `json:"recoveries"`
 	Containers int `json:"containers"`
 	Webhooks   int `json:"webhooks"` // failing, or stopped by the server
+
+	Restored bool   `json:"restored,omitempty"`  // from a back-up, and that is not settled
+	HeldBack int64  `json:"held_back,omitempty"` // licenses that are not given out since
+	Outdated string `json:"outdated,omitempty"`  // what shows that another record is newer
 }
 
 // Trail picks entries of the audit trail; the zero value picks all.

@@ -136,6 +136,7 @@ type WebhookData struct {
 	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats now."`
 	Seats      int64              `json:"seats,omitempty" doc:"How many seats went from one part to the other."`
 	Units      *Units             `json:"units,omitempty" doc:"The counter of the license, after the event."`
+	Since      license.Time       `json:"since,omitzero" doc:"Moment of the back-up; what came after it is lost."`
 
 	Subscription      string             `json:"subscription,omitempty" doc:"Id of the subscription."`
 	SubscriptionState subscription.State `json:"subscription_state,omitempty" doc:"Of the subscription, after the event: active, ending, in_grace, lapsed or ended."`

@@ -85,6 +85,7 @@ type OrderRequest struct {
 	Customer string      `json:"customer" minLength:"1" maxLength:"200" doc:"Name of the customer."`
 	Items    []OrderItem `json:"items" minItems:"1" maxItems:"1000"`
 	DryRun   bool        `json:"dry_run,omitempty" doc:"Say what would be added, and add nothing."`
+	Resent   bool        `json:"resent,omitempty" doc:"The order was taken before the server was restored from a back-up, and lost: what it adds is held back until a container brings it or staff release it."`
 }
 
 // Order is an order with its ticket and licenses.
@@ -124,6 +125,7 @@ type License struct {
 	Origin       license.ID         `json:"part_of,omitempty"`     // the license that it was split from
 	MergedInto   license.ID         `json:"merged_into,omitempty"` // the part that has its seats now
 	Parts        []Part             `json:"parts,omitempty"`       // of a license that was split: itself and all others, where one license is shown
+	HeldBack     string             `json:"held_back,omitempty"`   // why it is not given out since the server was restored from a back-up
 	Withdrawn    bool               `json:"withdrawn,omitempty"`
 	Blocked      *Blocked           `json:"blocked,omitempty"`      // its container is blocked
 	Lent         *container.Lent    `json:"lent,omitempty"`         // seats of it that are out, as its container told last
@@ -548,4 +550,50 @@ type Programming struct {
 	Applied   []container.Change  `json:"applied"`
 	Outcomes  []container.Outcome `json:"outcomes"`
 	Receipt   string              `json:"receipt,omitempty"` // delivered, or waiting for the next contact
+}
+
+// Gap is what the server does not know since it was restored from a back-up.
+type Gap struct {
+	Open        bool             `json:"open"`
+	Epoch       uint64           `json:"epoch"`                   // of the record; 1 if it never was restored
+	Since       license.Time     `json:"since,omitzero"`          // of the back-up
+	Opened      license.Time     `json:"opened_at,omitzero"`      // when the server came back
+	Closed      license.Time     `json:"closed_at,omitzero"`      // when staff closed the gap
+	HeldBack    int64            `json:"held_back"`               // licenses that are not given out
+	HeldBackFor map[string]int64 `json:"held_back_for,omitempty"` // the same by why
+	Silent      int64            `json:"silent"`                  // containers that have not been in contact since
+	Outdated    string           `json:"outdated,omitempty"`      // what shows that another record is newer; nothing is handed out then
+}
+
+// Release gives out licenses again that are held back.
+type Release struct {
+	Licenses []license.ID `json:"licenses,omitempty" maxItems:"500" doc:"Those to release."`
+	All      bool         `json:"all,omitempty" doc:"All that are held back, but for those that an order of the vendor had removed."`
+	Block    bool         `json:"block,omitempty" doc:"The block list names the generation that ends, which every machine hears of."`
+	Reason   string       `json:"reason" minLength:"1" maxLength:"1000" doc:"Why, for the histories."`
+}
+
+// Released is what became of it.
+type Released struct {
+	Released int              `json:"released"`
+	Refused  []RefusedLicense `json:"refused,omitempty"`
+}
+
+// Backup is a back-up and what it is of.
+type Backup struct {
+	File        string       `json:"file,omitempty"`
+	Bytes       int64        `json:"bytes,omitempty"`
+	Vendor      string       `json:"vendor"`
+	VendorID    string       `json:"vendor_id"`
+	Environment string       `json:"environment"`
+	Epoch       uint64       `json:"epoch"`
+	Time        license.Time `json:"time"`     // of the snapshot
+	Schema      int64        `json:"schema"`   // the last migration
+	Database    string       `json:"database"` // the kind of database that it was made of
+	Events      int64        `json:"events"`
+	Newest      license.Time `json:"newest_event,omitzero"`
+	Rows        int64        `json:"rows"`
+	Encrypted   bool         `json:"encrypted"`
+	WithSecret  bool         `json:"with_secret"`      // the secret of secret.key is in it
+	Proven      bool         `json:"proven,omitempty"` // it was read to its end, and was made with the server's own secret
 }

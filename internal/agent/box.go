@@ -60,6 +60,10 @@ type private struct {
 	// Trust is the newest trust bundle that an update has brought, as it was signed.
 	// It counts whatever trust file this machine has, unless that one is newer.
 	Trust []byte `cbor:"24,keyasint,omitempty"`
+	// Bring is one more than the last step that the vendor's record has proof of,
+	// where it lacks later ones that this container has: the next report brings them.
+	// 0 where it lacks none.
+	Bring uint64 `cbor:"25,keyasint,omitempty"`
 }
 
 // fact is what must be known of a license even while its body does not open.

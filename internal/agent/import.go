@@ -153,6 +153,14 @@ func (a *Agent) apply(ctx context.Context, b *box, v vendor, file []byte) (wire.
 	next := *b
 	next.bodies, next.Facts = maps.Clone(b.bodies), maps.Clone(b.Facts)
 	state, changes, no := b.State.Import(update, steps, a.nonce, a.now())
+	if no != nil && no.Code == refusal.OutOfDate && update.Epoch < b.State.Epoch && b.answeredBy(update) {
+		// A server that was left behind answers: the next report proves it to him.
+		next.Pending, next.Bring = nil, update.Acked+1
+		if err := a.save(ctx, &next); err != nil {
+			return wire.Programming{}, err
+		}
+		*b = next
+	}
 	if no != nil && no.Code != refusal.AlreadyApplied {
 		return wire.Programming{}, no
 	}
@@ -266,12 +274,19 @@ func (b *box) fill(reissued [][]byte) (filled []container.Change, err error) {
 	return filled, nil
 }
 
+// answeredBy reports whether an update answers the latest report.
+func (b *box) answeredBy(u container.Update) bool {
+	return b.State.Asked != container.Nonce{} && b.State.Asked == u.Answers
+}
+
 // settle notes what an update says besides its steps.
 func (b *box) settle(old *box, u container.Update) {
 	b.Certificates = addCertificates(old.Certificates, u.Keys)
-	answered := old.State.Asked != container.Nonce{} && old.State.Asked == u.Answers
-	if answered {
-		b.Pending, b.Rebound, b.Refresh = nil, false, u.Refresh
+	if old.answeredBy(u) {
+		b.Pending, b.Rebound, b.Refresh, b.Bring = nil, false, u.Refresh, 0
+		if old.State.Misses(u) {
+			b.Bring = u.Acked + 1
+		}
 	}
 	if b.waiting() == nil {
 		b.Pending = nil

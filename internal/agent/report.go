@@ -57,11 +57,39 @@ func (a *Agent) seal(b *box, v vendor, report container.Report) ([]byte, error) 
 	report.List = a.listNumber(v)
 	report.Lent = a.lentOf(b) // the vendor drops what is over, by his own time
 	report.Hardware = machine.Hardware(v.id(), b.traits)
+	if b.Bring > 0 {
+		report.Steps, report.Units = b.bring(maxBrought), b.State.Counted(b.Bring-1)
+	}
 	keys, err := b.keys()
 	if err != nil {
 		return nil, err
 	}
 	return seal.SealReport(b.newest(v).trust, keys, report)
+}
+
+// maxBrought bounds the steps that a report brings, in bytes: they share the file
+// with the rest, in base64.
+const maxBrought = 600 << 10
+
+// bring gives the steps that the vendor's record lacks, with the licenses that they
+// put and that are still held.
+func (b *box) bring(room int) (steps []container.SignedStep) {
+	for _, k := range b.State.After(b.Bring - 1) {
+		s := container.SignedStep{Signed: k.Signed, Bodies: [][]byte{}}
+		size := len(k.Signed)
+		for _, id := range b.held() {
+			body, ok := b.bodies[id]
+			if b.State.Held[id].Step == k.Number && ok && !body.Reissue {
+				s.Bodies = append(s.Bodies, body.Data)
+				size += len(body.Data)
+			}
+		}
+		if room -= size; room < 0 {
+			break
+		}
+		steps = append(steps, s)
+	}
+	return steps
 }
 
 // nonce draws 128 random bits.

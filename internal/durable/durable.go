@@ -4,7 +4,7 @@
 //
 // The system calls of one [Disk.WriteFile], in order:
 //
-//	openat(dir, ".NAME.RANDOM.tmp", O_WRONLY|O_CREAT|O_EXCL)
+//	openat(dir, ".NAME.RANDOM.tmp", O_RDWR|O_CREAT|O_EXCL)
 //	write
 //	fsync(file)
 //	close
@@ -90,7 +90,7 @@ func (d *Disk) fault(op Op, name string) error {
 // after a power cut, and the error is [ErrUnsure]. name is a single path element.
 // A symbolic link under name is replaced, not followed.
 func (d *Disk) WriteFile(dir *os.Root, name string, data []byte, perm fs.FileMode) error {
-	temp, err := d.writeTemp(dir, name, data, perm)
+	temp, err := d.writeTemp(dir, name, perm, d.data(name, data))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,13 @@ func (d *Disk) SyncDir(dir *os.Root) error { return d.syncDir(dir) }
 // CreateFile is [Disk.WriteFile] for a name that must not exist yet: of several
 // processes that try at the same time one wins, the others get [fs.ErrExist].
 func (d *Disk) CreateFile(dir *os.Root, name string, data []byte, perm fs.FileMode) error {
-	temp, err := d.writeTemp(dir, name, data, perm)
+	return d.Create(dir, name, perm, d.data(name, data))
+}
+
+// Create is [Disk.CreateFile] for what is written bit by bit, and may be read again
+// before the file gets its name.
+func (d *Disk) Create(dir *os.Root, name string, perm fs.FileMode, write func(*os.File) error) error {
+	temp, err := d.writeTemp(dir, name, perm, write)
 	if err != nil {
 		return err
 	}
@@ -267,9 +273,9 @@ func (d *Disk) RemoveTemps(dir *os.Root) error {
 	return nil
 }
 
-// writeTemp writes data to a new temporary file for name, fsyncs it and
-// returns the file's own name. On failure nothing is left behind.
-func (d *Disk) writeTemp(dir *os.Root, name string, data []byte, perm fs.FileMode) (string, error) {
+// writeTemp writes a new temporary file for name, fsyncs it and returns the file's
+// own name. On failure nothing is left behind.
+func (d *Disk) writeTemp(dir *os.Root, name string, perm fs.FileMode, write func(*os.File) error) (string, error) {
 	if name == "" || name == "." || name == ".." || filepath.Base(name) != name {
 		return "", fmt.Errorf("durable: %q is not a single file name", name)
 	}
@@ -277,11 +283,15 @@ func (d *Disk) writeTemp(dir *os.Root, name string, data []byte, perm fs.FileMod
 	if err := d.fault(OpOpen, name); err != nil {
 		return "", err
 	}
-	file, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	file, err := dir.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return "", err
 	}
-	err = d.fill(file, name, data)
+	if err = write(file); err == nil {
+		if err = d.fault(OpFsync, name); err == nil {
+			err = file.Sync()
+		}
+	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
@@ -292,19 +302,16 @@ func (d *Disk) writeTemp(dir *os.Root, name string, data []byte, perm fs.FileMod
 	return temp, nil
 }
 
-// fill writes data to file, whose final name is name, and fsyncs it.
-func (d *Disk) fill(file *os.File, name string, data []byte) error {
-	if err := d.fault(OpWrite, name); err != nil {
-		_, _ = file.Write(data[:len(data)/2])
+// data writes data to a file whose final name is name.
+func (d *Disk) data(name string, data []byte) func(*os.File) error {
+	return func(file *os.File) error {
+		if err := d.fault(OpWrite, name); err != nil {
+			_, _ = file.Write(data[:len(data)/2])
+			return err
+		}
+		_, err := file.Write(data)
 		return err
 	}
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	if err := d.fault(OpFsync, name); err != nil {
-		return err
-	}
-	return file.Sync()
 }
 
 func (d *Disk) rename(dir *os.Root, from, to string) error {

@@ -20,7 +20,7 @@ func (r *Registry) AcceptContainer(ctx context.Context, a Actor, serial license.
 	}
 	now := r.cfg.Now()
 	err = r.write(ctx, func(tx *store.Tx) error {
-		c, err := tx.LockContainer(serial)
+		c, err := r.lockContainer(tx, serial)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound("container", string(serial))
 		}
@@ -80,7 +80,7 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 	for _, s := range steps {
 		for _, op := range s.Ops {
 			if s.Number <= c.Flag.Number {
-				err = x.confirmOp(s.Number, op.Op)
+				err = x.confirmOp(s, op.Op)
 			} else {
 				err = x.reopenOp(s.Number, op.Op)
 			}
@@ -101,7 +101,7 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 func (x *exchange) reopenOp(n uint64, op container.Op) error {
 	l := x.licenses[op.License]
 	next, mine := container.Reopened(l.Placement(), x.in.serial, op)
-	if !mine {
+	if !mine || l.HeldBack != "" {
 		return nil
 	}
 	old := l.State

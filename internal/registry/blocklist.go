@@ -281,14 +281,20 @@ func (r *Registry) UnblockContainer(ctx context.Context, a Actor, serial license
 		if c.Blocked.Reason == "" {
 			return refusal.New(refusal.Conflict, "The container %s is not blocked.", serial).Hinted("Nothing needs to be done.")
 		}
-		was := c.Blocked.Reason
-		c.Blocked = store.Blocked{}
-		number, err := lift(d.log, store.Block{Kind: store.BlockedContainer, Subject: string(serial)})
-		if err != nil {
-			return err
-		}
-		return d.log.note(evContainerUnblocked, map[string]any{"was": was, "list": number}, about(ofContainer, string(serial)))
+		return unblock(d.log, c)
 	})
+}
+
+// unblock opens a container that is blocked. Its row is locked, and stored by the
+// caller.
+func unblock(log scribe, c *store.Container) error {
+	was := c.Blocked.Reason
+	c.Blocked = store.Blocked{}
+	number, err := lift(log, store.Block{Kind: store.BlockedContainer, Subject: string(c.Serial)})
+	if err != nil {
+		return err
+	}
+	return log.note(evContainerUnblocked, map[string]any{"was": was, "list": number}, about(ofContainer, string(c.Serial)))
 }
 
 // decideContainer runs a decision of staff about one container.

@@ -57,7 +57,7 @@ func (d *desk) lock(ids []license.ID, more ...license.Serial) error {
 		before = append(before, serials...)
 	}
 	for _, s := range slices.Compact(slices.Sorted(slices.Values(before))) {
-		c, err := d.tx.LockContainer(s)
+		c, err := d.lockContainer(d.tx, s)
 		if errors.Is(err, store.ErrNotFound) {
 			return noContainer(s)
 		}

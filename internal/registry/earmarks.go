@@ -130,9 +130,15 @@ func (x *exchange) turnedUp() error {
 				return err
 			}
 		}
-		if e.Kind != store.Kill || e.Step != 0 || e.Found != string(license.FoundRevived) ||
-			l.Generation != e.Generation+1 || l.Withdrawn || l.State == license.Gone || l.Reserved != "" || l.Holder == x.in.serial {
+		if e.Kind != store.Kill || e.Step != 0 || e.Found != string(license.FoundRevived) || l.HeldBack != "" || l.Withdrawn || l.State == license.Gone || l.Reserved != "" || l.Holder == x.in.serial {
 			continue
+		}
+		done, err := x.tx.RestoresOf(l.ID)
+		if err != nil {
+			return err
+		}
+		if len(done) == 0 || done[len(done)-1].Generation != e.Generation {
+			continue // it was lost again since
 		}
 		assign := store.Earmark{ID: x.newID("ear", x.now), Container: x.in.serial, Kind: store.Assign, License: l.ID, Generation: l.Generation,
 			Actor: x.log.actor.String(), Reason: "the lost container turned up", Created: license.At(x.now)}

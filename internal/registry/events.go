@@ -32,6 +32,18 @@ const (
 	evWishesRefused        = "wishes_refused"
 	evReportOutOfDate      = "report_out_of_date"
 	evContainerAhead       = "container_ahead"
+	evEpochTold            = "epoch_told"
+	evContainerSettled     = "container_settled"
+	evStepsBrought         = "steps_brought"
+	evLicenseBrought       = "license_brought"
+	evSeatsBrought         = "seats_brought"
+	evCopyEnded            = "copy_ended"
+	evLicenseClaimed       = "license_claimed"
+	evLicenseReleased      = "license_released"
+	evHoldLifted           = "hold_lifted"
+	evGapOpened            = "gap_opened"
+	evGapClosed            = "gap_closed"
+	evServerOutdated       = "server_outdated"
 	evContainerFlagged     = "container_flagged"
 	evContainerAccepted    = "container_accepted"
 	evLicenseReopened      = "license_reopened"
@@ -121,6 +133,18 @@ var sentences = map[string]string{
 	evWishesRefused:        "Refused: {refused}.",
 	evReportOutOfDate:      "A report from step {at} was older than step {confirmed}, confirmed before; nothing was changed, and the container was challenged.",
 	evContainerAhead:       "The container is at step {at}, the record ends at {issued}; nothing was changed.",
+	evEpochTold:            "The container was told that the server was restored from a back-up; it gets nothing new before it knows.",
+	evContainerSettled:     "The container knows that the server was restored from a back-up; what was signed for it before that and not applied is worth nothing now.",
+	evStepsBrought:         "The container brought its steps up to {to}, which the server had lost when it was restored from a back-up.",
+	evLicenseBrought:       "The container's own steps showed where {product} is: it was {from}, it is {to}.",
+	evSeatsBrought:         "{seats} seats of {product} belong to another part: a container brought what the server had lost.",
+	evCopyEnded:            "The container has {seats} seats of {product} that others have got since; its copy counts no more.",
+	evLicenseClaimed:       "{product} was brought back before its order; it belongs to the order's position {position} now.",
+	evLicenseReleased:      "{product} was released in generation {generation}; a copy of generation {was} that somebody got before the server was restored counts no more.",
+	evHoldLifted:           "{product} is no longer held back: {because}.",
+	evGapOpened:            "The server was restored from a back-up of {since}; licenses held back: {held_back}.",
+	evGapClosed:            "What was lost between the back-up and the restore was settled; containers that were not in contact since: {silent}.",
+	evServerOutdated:       "The server's record is older than another: {why}. It hands out nothing until that is settled.",
 	evContainerFlagged:     "The container contradicts the record: {reason}. It gets nothing new until staff decide.",
 	evContainerAccepted:    "Staff accepted the container at step {at}.",
 	evLicenseReopened:      "The container was accepted at an earlier step: the license is {to} again.",

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"licet/internal/store"
+	"licet/wire"
 )
 
 // Figures is how many of what the record holds, for monitoring.
@@ -11,6 +12,7 @@ type Figures struct {
 	store.Figures
 	Webhooks WebhookCounts
 	Epoch    uint64
+	Gap      wire.Gap // since the last restore from a back-up
 }
 
 // Figures counts what the record holds. It reads every license: a second for
@@ -22,7 +24,10 @@ func (r *Registry) Figures(ctx context.Context) (f Figures, err error) {
 		if f.Figures, err = tx.Figures(); err != nil {
 			return err
 		}
-		f.Webhooks, err = webhookCounts(tx)
+		if f.Webhooks, err = webhookCounts(tx); err != nil {
+			return err
+		}
+		f.Gap, err = r.gapView(tx)
 		return err
 	})
 	return f, err

@@ -37,6 +37,7 @@ const (
 	fieldQuantity     = "quantity"
 	fieldEnds         = "ends_at"
 	fieldUsable       = "usable_until"
+	fieldSince        = "since"
 )
 
 var (
@@ -80,6 +81,10 @@ var hookTypes = []hookType{
 	{"license.units_counted", []string{evUnitsCounted}, "A container reported that more units of a license are used than were known.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldContainer, fieldOrder, fieldUnits}},
 	{"license.units_added", []string{evUnitsAdded}, "The vendor added units to a license.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldOrder, fieldUnits}},
 	{"license.lost_units_counted", []string{evLostUnits}, "A lost copy that is gone had counted units that are not taken from the license.", asked},
+	{"license.brought", []string{evLicenseBrought}, "A container's own steps showed where a license is, of which the server had lost sight when it was restored from a back-up.", movedIn},
+	{"license.released", []string{evLicenseReleased, evHoldLifted}, "A license that was held back since the server was restored from a back-up can be activated again.", []string{fieldLicense, fieldProduct, fieldGeneration, fieldOrder}},
+	{"license.seats_brought", []string{evSeatsBrought}, "Seats of a license belong to another part of it: a container brought what the server had lost.", []string{fieldLicense, fieldPart, fieldSeats, fieldProduct, fieldOrder}},
+	{"license.copy_ended", []string{evCopyEnded}, "A container has a copy that counts no more: others have got the license since it was released.", asked},
 	{"license.lost_copy_found", []string{evTurnedUp}, "A container that had lost a license turned up, and is to have it again.", asked},
 
 	{"subscription.created", []string{evSubscriptionCreated}, "A subscription began.", agreed},
@@ -117,6 +122,9 @@ var hookTypes = []hookType{
 	{"category.created", []string{evCategoryCreated}, "A category was created.", coded},
 	{"category.changed", []string{evCategoryChanged}, "A category was changed.", coded},
 
+	{"record.restored", []string{evGapOpened}, "The server was restored from a back-up, and has lost what came after it. Send the orders taken since then once more, with resent.", []string{fieldSince}},
+	{"record.settled", []string{evGapClosed}, "What the server had lost between the back-up and the restore is settled.", []string{}},
+
 	{HookTest, []string{evWebhookTest}, "Staff try whether messages arrive. It goes to one receiver alone, whatever types that wants.", []string{}},
 }
 
@@ -129,6 +137,7 @@ var notTold = []string{
 	evStaffAdded, evStaffDisabled, evStaffPassword, evStaffScopes, evSignedIn, evSignedOut, evSignInRefused,
 	evWebhookCreated, evWebhookChanged, evWebhookPaused, evWebhookResumed, evWebhookRotated, evWebhookDeleted,
 	evWebhookGone, evWebhookDisabled, evWebhookReplayed, evWebhookGivenUp,
+	evEpochTold, evContainerSettled, evStepsBrought, evLicenseClaimed, evServerOutdated,
 }
 
 // hookTypeOf is the type of each event that receivers are told of.
@@ -233,6 +242,7 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		Seats      json.RawMessage    `json:"seats"` // a number of events about one license
 		Units      int64              `json:"units"`
 		Used       int64              `json:"used"`
+		Since      license.Time       `json:"since"`
 
 		State subscription.State `json:"state"`
 		Ends  license.Time       `json:"ends"`
@@ -311,6 +321,8 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			m.Data.Ends = details.Ends
 		case fieldUsable:
 			m.Data.Usable = details.Until
+		case fieldSince:
+			m.Data.Since = details.Since
 		case fieldUnits:
 			m.Data.Units = wire.UnitsOf(license.Terms{Units: details.Units}, details.Used)
 		case fieldLicenses:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,7 @@ type keyring struct {
 	sealing   []*seal.SealingKey    // the newest last
 	signer    note.Signer           // of the audit log
 	verifier  note.Verifier
+	own       *seal.Verifier // of what the issuing keys signed that are not revoked
 }
 
 // keys are the newest that this server knows. Whoever looks more than once keeps
@@ -209,14 +211,15 @@ func keyPlace(id string) seal.Place { return seal.Place{Table: "keys", Row: id, 
 func (r *Registry) loadKeys(ctx context.Context) error {
 	var k *keyring
 	err := r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		v, err := tx.Vendor()
-		if errors.Is(err, store.ErrNotFound) {
-			return refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
-		}
+		half, err := tx.Restoring()
 		if err != nil {
 			return err
 		}
-		k, err = r.readKeys(tx, v)
+		if half {
+			return refusal.New(refusal.Conflict, "The database is being restored from a back-up, and that was not finished.").
+				Hinted("Run licet-central restore-backup again; it begins anew.")
+		}
+		k, err = r.load(tx)
 		return err
 	})
 	if err != nil {
@@ -225,6 +228,18 @@ func (r *Registry) loadKeys(ctx context.Context) error {
 	r.ring.Store(k)
 	r.blocks.unsign()
 	return nil
+}
+
+// load reads the vendor and his keys.
+func (r *Registry) load(tx *store.Tx) (*keyring, error) {
+	v, err := tx.Vendor()
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refusal.New(refusal.NotFound, "The database holds no vendor yet.").Hinted("Run licet-central init first.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.readKeys(tx, v)
 }
 
 // RefreshKeys looks whether another server has changed the keys, or stopped or
@@ -263,6 +278,9 @@ func (r *Registry) readKeys(tx *store.Tx, v store.Vendor) (*keyring, error) {
 	signs, found := signer(rows)
 	if !found || len(k.sealing) == 0 || k.signer == nil {
 		return nil, errors.New("registry: the database lacks keys")
+	}
+	if k.own, err = seal.NewVerifier(k.trust, slices.Collect(maps.Values(k.certified))...); err != nil {
+		return nil, err
 	}
 	k.issuing, err = r.signingKey(k, signs)
 	return k, err
@@ -421,7 +439,10 @@ func (x *exchange) sealAnswer(u container.Update) ([]byte, error) {
 	for _, s := range u.Steps {
 		signed = append(signed, s.Signed)
 	}
-	u.Container, u.Answers, u.Time, u.Epoch, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.epoch, x.keys.certificates(signed...)
+	u.Container, u.Answers, u.Time, u.Keys = x.in.serial, x.in.report.Nonce, license.At(x.now), x.keys.certificates(signed...)
+	if u.Epoch == 0 {
+		u.Epoch = x.keys.epoch
+	}
 	if x.tellsTrust(u) {
 		u.Trust = x.keys.trust.Signed
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"licet/container"
 	"licet/internal/catalog"
 	"licet/internal/store"
 	"licet/license"
@@ -36,6 +37,9 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 	if strings.TrimSpace(req.Customer) == "" {
 		return wire.Order{}, refusal.New(refusal.InvalidInput, "The order names no customer.")
 	}
+	if req.Resent && r.keys().epoch == firstEpoch {
+		return wire.Order{}, refusal.New(refusal.InvalidInput, "This server was never restored from a back-up; no order was lost.").Hinted("Send the order without resent.")
+	}
 	now := r.cfg.Now()
 	var out wire.Order
 	if req.DryRun {
@@ -55,7 +59,7 @@ func (r *Registry) CreateOrder(ctx context.Context, a Actor, req wire.OrderReque
 				return refusal.New(refusal.Conflict, "The order %s belongs to %s.", order.Number, order.Customer).
 					Hinted("Use the order's own customer, or another order number.")
 			}
-			t, made, err := r.fillOrder(tx, order, created, items, r.scribe(tx, a, now))
+			t, made, err := r.fillOrder(tx, order, created, items, req.Resent, r.scribe(tx, a, now))
 			switch {
 			case err != nil:
 				return err
@@ -144,7 +148,7 @@ func positions(tx *store.Tx, items []catalog.Item) (list []position, err error) 
 
 // fillOrder adds the licenses that an order lacks, and its ticket. It returns the
 // ticket and what it added, in the order of the ids.
-func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []catalog.Item, log scribe) (store.Ticket, []store.License, error) {
+func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []catalog.Item, resent bool, log scribe) (store.Ticket, []store.License, error) {
 	now := license.At(log.now)
 	t, err := r.ensureTicket(tx, o, log)
 	if err != nil {
@@ -167,10 +171,18 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 		if err != nil {
 			return t, nil, err
 		}
+		claimed, err := r.claimBrought(tx, o, p.Code, it.Name(), it.Quantity-have, log)
+		if err != nil {
+			return t, nil, err
+		}
+		have += claimed
 		made := make([]store.License, 0, max(it.Quantity-have, 0))
 		for range max(it.Quantity-have, 0) {
 			l := store.License{ID: license.ID(r.newID("lic", log.now)), OrderID: o.ID, TicketID: t.ID, Product: p.Code, Item: it.Name(),
 				Features: features, Terms: terms, Sold: terms, State: license.NotCollected, Generation: 1, Created: now}
+			if resent {
+				l.HeldBack = store.HeldResent
+			}
 			made = append(made, l)
 			subjects = append(subjects, about(ofLicense, string(l.ID)))
 		}
@@ -186,8 +198,11 @@ func (r *Registry) fillOrder(tx *store.Tx, o store.Order, created bool, items []
 	} else if len(added) == 0 {
 		return t, nil, nil
 	}
-	return t, added, log.note(name, map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": len(added),
-		"ticket_record": ticketRecord(t)}, subjects...)
+	details := map[string]any{"number": o.Number, "customer": o.Customer, "items": what, "added": len(added), "ticket_record": ticketRecord(t)}
+	if resent {
+		details["resent"] = true
+	}
+	return t, added, log.note(name, details, subjects...)
 }
 
 // ticketRecord is a hash by which what the database could be made to say of a ticket
@@ -203,7 +218,7 @@ func (r *Registry) ensureTicket(tx *store.Tx, o store.Order, log scribe) (store.
 	if !errors.Is(err, store.ErrNotFound) {
 		return t, err
 	}
-	code := license.NewTicket(r.cfg.Random)
+	code := r.ticketOf(o)
 	t = store.Ticket{ID: r.newID("tic", log.now), OrderID: o.ID, Lookup: r.ticketHash(code), Created: license.At(log.now)}
 	if t.Sealed, err = r.keys().vault.Seal(ticketPlace(t.ID), []byte(code)); err != nil {
 		return t, err
@@ -381,4 +396,122 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 		return nil
 	})
 	return out, err
+}
+
+// ticketOf is the ticket of an order. It is drawn from the order's number with a key
+// that is in secret.key alone: to everybody else it is random, and an order that was
+// lost with the server's record gets the same one again (docs/decisions/0018).
+func (r *Registry) ticketOf(o store.Order) license.Ticket {
+	var n byte
+	return license.NewTicket(func(b []byte) {
+		for len(b) > 0 {
+			h := r.keys().vault.KeyedHash("ticket of order", append([]byte{n}, o.Number...))
+			b, n = b[copy(b, h[:]):], n+1
+		}
+	})
+}
+
+// unclaimed is the position of a license that a container brought back after the
+// record of its order was lost, until the order is sent again.
+func unclaimed(product string) string { return "brought back " + product } // no code has a blank
+
+// claimBrought makes licenses that containers have brought back belong to a position
+// of their order that lacks some, and tells how many.
+func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position string, lacks int64, log scribe) (n int64, err error) {
+	if r.keys().epoch == firstEpoch || lacks <= 0 {
+		return 0, nil
+	}
+	ls, err := tx.LicensesOfOrder(o.ID)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range ls {
+		if l.Item != unclaimed(product) || n == lacks {
+			continue
+		}
+		l.Item = position
+		if err := tx.ClaimLicense(l); err != nil {
+			return n, err
+		}
+		if err := log.note(evLicenseClaimed, map[string]any{"position": position, "product": product, "seats": l.Terms.Seats},
+			about(ofLicense, string(l.ID)), about(ofOrder, o.ID)); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// sellAgain makes a license anew of which a container brought the body, and its
+// order and ticket if they were lost as well. If the order was sent again meanwhile,
+// it takes the place of one that was made for it then and is still with the vendor;
+// all are the ones that come with it.
+func (x *exchange) sellAgain(b container.Body, all []container.Body) error {
+	g, err := x.tx.Gap()
+	if err != nil {
+		return err
+	}
+	o, created, err := x.tx.EnsureOrder(store.Order{ID: x.newID("ord", x.now), Number: b.Order, Customer: b.Customer, Created: license.At(x.now)})
+	if err != nil {
+		return err
+	}
+	t, err := x.ensureTicket(x.tx, o, x.log)
+	if err != nil {
+		return err
+	}
+	sold, err := x.tx.LicensesOfOrder(o.ID)
+	if err != nil {
+		return err
+	}
+	l := store.License{ID: b.License, OrderID: o.ID, TicketID: t.ID, Product: b.Product, Item: unclaimed(b.Product), Features: b.Features, Terms: b.Terms, Sold: b.Terms,
+		State: license.NotCollected, Generation: 1, Created: license.At(x.now), HeldBack: store.HeldResent}
+	extra := false
+	var instead *store.License
+	for i, s := range sold {
+		mine := slices.ContainsFunc(all, func(o container.Body) bool { return o.License == s.ID })
+		if mine || s.Product != b.Product || s.Created < g.Opened || strings.HasPrefix(s.Item, unclaimed("")) {
+			continue
+		}
+		extra = true // more are out than were sold, unless one of them is free
+		free := s.State == license.NotCollected && s.Activated == 0 && !s.Withdrawn && s.Reserved == ""
+		if free && (instead == nil || s.Terms.Freeze(b.Activated) == b.Terms && instead.Terms.Freeze(b.Activated) != b.Terms) {
+			instead = &sold[i]
+		}
+	}
+	if instead != nil {
+		extra, l.Item = false, instead.Item
+	}
+	have, err := x.tx.CountItem(o.ID, l.Item)
+	if err != nil {
+		return err
+	}
+	if err := x.tx.InsertLicenses([]store.License{l}); err != nil {
+		return err
+	}
+	x.licenses[l.ID], x.locked[l.ID], x.orders[o.ID] = l, true, o
+	name := evOrderExtended
+	if created {
+		name = evOrderCreated
+	}
+	details := map[string]any{"number": o.Number, "customer": o.Customer, "added": 1, "ticket_record": ticketRecord(t), "resent": true, "brought": x.in.serial,
+		"items": []map[string]any{{"product": b.Product, "position": l.Item, "had": have, "asked": have + 1, "terms": b.Terms, "features": b.Features}}}
+	if extra {
+		details["extra"] = true
+		x.cfg.Log.Warn("more licenses of an order are out than were sold", "order", o.Number, "license", l.ID, "container", x.in.serial)
+	}
+	if err := x.log.note(name, details, about(ofOrder, o.ID), about(ofTicket, t.ID), about(ofLicense, string(l.ID))); err != nil || instead == nil {
+		return err
+	}
+	if err := x.lock([]license.ID{instead.ID}); err != nil {
+		return err
+	}
+	gone := x.licenses[instead.ID]
+	if gone.State != license.NotCollected || gone.Reserved != "" {
+		return errAgain // somebody was faster
+	}
+	gone.Withdrawn, gone.HeldBack, gone.ReplacedBy = true, "", ""
+	if err := x.tx.MarkLicense(gone); err != nil {
+		return err
+	}
+	return x.move(gone, license.Withdrawn, 0)
 }

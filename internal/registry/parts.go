@@ -137,7 +137,7 @@ func (x *exchange) mergeParts(whole license.ID) error {
 // merges reports whether a license may be merged with another part: it is with the
 // vendor, and nothing waits to be done with it or with a lost copy of it.
 func (x *exchange) merges(l store.License) (bool, error) {
-	if !l.State.Available() || l.Withdrawn || l.Reserved != "" || l.Terms.Seats == 0 {
+	if !l.State.Available() || l.Withdrawn || l.Reserved != "" || l.HeldBack != "" || l.Terms.Seats == 0 {
 		return false, nil
 	}
 	orders, err := x.tx.EarmarksOn(l.ID)

@@ -65,12 +65,17 @@ func (r *Registry) answer(ctx context.Context, in incoming) (out wire.Carried, e
 		return out, err
 	}
 	in.key = &key
-	err = r.write(ctx, func(tx *store.Tx) error {
+	var stale *refusal.Refusal
+	err = r.contact(ctx, &in, func(tx *store.Tx) error {
 		x := r.exchange(tx, in)
 		answer, err := x.program()
+		stale = x.stale
 		out = wire.Carried{Container: in.serial, Update: answer, Outcomes: x.told, Names: x.names(), Repeated: x.told == nil}
 		return err
 	})
+	if err == nil && stale != nil {
+		err = stale // which was committed
+	}
 	if err != nil {
 		return wire.Carried{}, err // what was not committed does not leave
 	}
@@ -102,7 +107,7 @@ func (r *Registry) Receipt(ctx context.Context, file []byte) error {
 // confirmed takes in a receipt that was opened.
 func (r *Registry) confirmed(ctx context.Context, in incoming) (err error) {
 	var no *refusal.Refusal
-	err = r.write(ctx, func(tx *store.Tx) error {
+	err = r.contact(ctx, &in, func(tx *store.Tx) error {
 		no, err = r.exchange(tx, in).receipt()
 		return err
 	})
@@ -121,6 +126,7 @@ type incoming struct {
 	hash   [32]byte
 	heard  heard               // what the answer is to tell of the block list
 	key    **seal.Encapsulated // for the answer
+	cannot string              // why the steps that it brings cannot be taken in
 }
 
 // exchange is one contact of one container, inside one transaction.
@@ -150,6 +156,10 @@ type exchange struct {
 	first    []byte                 // what the same request was answered before
 	same     bool                   // and nothing was issued since
 	told     []container.Outcome    // in the answer; nil if it is an earlier one
+
+	gapClosed bool             // the gap of the record, if there ever was one, is closed
+	stale     *refusal.Refusal // the record was just shown to be older than another
+	reason    string           // why a container stays ahead of the record
 }
 
 func (r *Registry) exchange(tx *store.Tx, in incoming) *exchange {
@@ -191,11 +201,15 @@ func (x *exchange) program() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch finding.Standing {
-	case container.Ahead:
-		return x.refuse(refusal.New(refusal.ContainerAhead, "The container is at step %d; the vendor's record ends at step %d.", x.in.report.Number, x.c.Issued), nil)
-	case container.Behind:
+	switch {
+	case x.stale != nil:
+		return nil, nil
+	case finding.Standing == container.Ahead:
+		return x.ahead()
+	case finding.Standing == container.Behind:
 		return x.challenge()
+	case !x.settled():
+		return x.fence()
 	}
 	return x.step()
 }
@@ -214,10 +228,10 @@ func (x *exchange) receipt() (*refusal.Refusal, error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if !x.known {
-		if x.in.report.Number == 0 {
-			return nil, nil
-		}
+	if !x.known && x.in.report.Number == 0 {
+		return nil, nil
+	}
+	if !x.known && len(x.in.report.Steps) == 0 {
 		return refusal.New(refusal.ContainerUnknown, "The vendor does not know the container %s.", x.in.serial), nil
 	}
 	if err := x.loadOrders(); err != nil {
@@ -227,8 +241,11 @@ func (x *exchange) receipt() (*refusal.Refusal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.stale != nil {
+		return x.stale, nil
+	}
 	if finding.Standing == container.Ahead {
-		return refusal.New(refusal.ContainerAhead, "The container is at step %d; the vendor's record ends at step %d.", x.in.report.Number, x.c.Issued), nil
+		return x.isAhead(), nil
 	}
 	if err := x.tx.UpdateContainer(x.c); err != nil {
 		return nil, err
@@ -247,7 +264,7 @@ func flagged(c store.Container) *refusal.Refusal {
 // that is stored only if something is granted.
 func (x *exchange) open() error {
 	var err error
-	x.c, err = x.tx.LockContainer(x.in.serial)
+	x.c, err = x.lockContainer(x.tx, x.in.serial)
 	x.known = err == nil
 	if x.known && x.c.Keys != x.keys.vendor.Keys {
 		return errOldKeys
@@ -271,6 +288,11 @@ func (x *exchange) open() error {
 			IssuedPlan: container.PlanStart(x.in.serial), AckedLife: container.LifeStart(x.in.serial),
 			FirstSeen: license.At(x.now), LastSeen: license.At(x.now), Hardware: slices.Concat(x.in.report.Hardware...),
 			Restated: x.keys.vendor.Revoked,
+		}
+		if x.keys.epoch > firstEpoch {
+			g, err := x.tx.Gap()
+			x.gapClosed = err == nil && g.Closed != 0
+			return err
 		}
 		return nil
 	default:
@@ -311,6 +333,15 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		}
 	}
 	f := l.Reconcile(r)
+	proven, err := x.outdated(l)
+	switch {
+	case err != nil:
+		return f, err
+	case proven:
+		return f, nil
+	case r.Epoch > x.keys.epoch:
+		f.Standing = container.Ahead // it says so, and does not prove it
+	}
 	switch {
 	case f.Convicts() && !x.known:
 		// There is no container to flag, and no honest one begins elsewhere.
@@ -321,7 +352,10 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		}
 		return f, x.flag(f)
 	case f.Standing == container.Ahead:
-		return f, x.log.note(evContainerAhead, map[string]any{"at": r.Number, "issued": x.c.Issued}, x.self())
+		if f.Standing, err = x.close(l); err != nil || f.Standing == container.Ahead {
+			return f, err
+		}
+		return f, x.inStep()
 	case f.Standing == container.InStep:
 		if err := x.units(); err != nil { // before a return that it proves
 			return f, err
@@ -329,7 +363,7 @@ func (x *exchange) reconcile() (container.Finding, error) {
 		if err := x.confirm(f); err != nil {
 			return f, err
 		}
-		return f, x.lent()
+		return f, x.inStep()
 	}
 	return f, nil
 }
@@ -356,12 +390,7 @@ func (x *exchange) confirm(f container.Finding) error {
 		if err := x.tx.ProveLife(x.in.serial, s.Number, f.Lives[s.Number]); err != nil {
 			return err
 		}
-		for _, op := range s.Ops {
-			if err := x.confirmOp(s.Number, op.Op); err != nil {
-				return err
-			}
-		}
-		if err := x.carriedOut(s.Number); err != nil {
+		if err := x.confirmStep(s); err != nil {
 			return err
 		}
 	}
@@ -399,6 +428,16 @@ func (x *exchange) removed() (ids, kin []license.ID, err error) {
 	return ids, kin, nil
 }
 
+// confirmStep takes in that a step was applied; its licenses are locked.
+func (x *exchange) confirmStep(s store.Step) error {
+	for _, op := range s.Ops {
+		if err := x.confirmOp(s, op.Op); err != nil {
+			return err
+		}
+	}
+	return x.carriedOut(s.Number)
+}
+
 // licensesOf is the licenses of the steps up to a number.
 func licensesOf(steps []store.Step, number uint64) (ids []license.ID) {
 	for _, s := range steps {
@@ -430,11 +469,19 @@ func (x *exchange) lock(ids []license.ID) error {
 }
 
 // confirmOp takes in one operation of a step; its license is locked.
-func (x *exchange) confirmOp(n uint64, op container.Op) error {
-	l := x.licenses[op.License]
+func (x *exchange) confirmOp(s store.Step, op container.Op) error {
+	l, n := x.licenses[op.License], s.Number
 	event, yes := container.Confirm(l.Placement(), x.in.serial, n, op)
 	if !yes {
 		return x.lateReturn(l, n, op) // history only
+	}
+	if event == license.DropConfirmed && s.Epoch < x.keys.epoch {
+		// It may have been proven before the server was restored as well, and the
+		// license given to somebody else since.
+		l.HeldBack = store.HeldReturned
+		if err := x.tx.MarkLicense(l); err != nil {
+			return err
+		}
 	}
 	if err := x.move(l, event, n); err != nil || event == license.PutConfirmed {
 		return err
@@ -462,6 +509,9 @@ func (x *exchange) move(l store.License, event license.Event, step uint64) error
 	details := map[string]any{"from": old, "to": next, "generation": l.Generation, "step": step, "product": l.Product}
 	if event == license.ChangeIssued {
 		details["seats"] = l.Terms.Seats
+	}
+	if l.HeldBack != "" {
+		details["held_back"] = l.HeldBack
 	}
 	return x.log.note(string(event), details, about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
 }
@@ -503,7 +553,7 @@ func (x *exchange) refuse(no *refusal.Refusal, challenge []byte) ([]byte, error)
 		}
 	}
 	outcomes := container.RefuseAll(x.in.report.Wishes, no)
-	return x.sealAnswer(container.Update{Acked: x.c.Acked, Outcomes: outcomes, Challenge: challenge})
+	return x.sealAnswer(container.Update{Acked: x.c.Acked, Outcomes: outcomes, Challenge: challenge, Epoch: x.heardEpoch()})
 }
 
 // pending is every step after the last one proven to be applied.

@@ -14,6 +14,7 @@ import (
 	"licet/internal/store"
 	"licet/internal/webhook"
 	"licet/license"
+	"licet/refusal"
 )
 
 // Actor is who does something. Every operation that needs rights takes one.
@@ -77,8 +78,14 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 // open.
 func (r *Registry) Close(ctx context.Context) error { return r.giveBackSignatures(ctx) }
 
-// Ready reports whether the database answers.
-func (r *Registry) Ready(ctx context.Context) error { return r.cfg.DB.Ping(ctx) }
+// Ready reports whether the database answers, and this server may give out
+// licenses.
+func (r *Registry) Ready(ctx context.Context) error {
+	if err := r.cfg.DB.Ping(ctx); err != nil {
+		return err
+	}
+	return r.standing(ctx)
+}
 
 // tries is how often a transaction is run again when another one created the
 // same row at the same time.
@@ -114,6 +121,11 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 		}
 		if r.blocks.touched.Swap(false) {
 			r.blocks.drop()
+		}
+		if _, refused := refusal.As(err); err != nil && !refused && ctx.Err() == nil {
+			if no := r.standing(ctx); refusal.Is(no, refusal.ServerOutdated) {
+				return no // the step was refused for that
+			}
 		}
 		return err
 	}

@@ -99,9 +99,10 @@ type box struct {
 	keys  *seal.ContainerKeys
 	state container.State
 
-	bodies map[license.ID][]byte
-	says   string      // what program it says to be
-	trust  *seal.Trust // the newest it was told of
+	bodies map[license.ID][]byte // of what is held
+	says   string                // what program it says to be
+	trust  *seal.Trust           // the newest it was told of
+	bring  *uint64               // the step above which the next report brings what is kept; nil for nothing
 
 	certificates [][]byte
 }
@@ -119,6 +120,18 @@ func (x *box) report(w container.Wishes) []byte {
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
 	r.Wishes, r.Program = w, x.says
+	if x.bring != nil {
+		r.Units = x.state.Counted(*x.bring)
+		for _, k := range x.state.After(*x.bring) {
+			s := container.SignedStep{Signed: k.Signed, Bodies: [][]byte{}}
+			for id, h := range x.state.Held {
+				if body := x.bodies[id]; h.Step == k.Number && body != nil {
+					s.Bodies = append(s.Bodies, body)
+				}
+			}
+			r.Steps = append(r.Steps, s)
+		}
+	}
 	file, err := seal.SealReport(x.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
@@ -148,10 +161,18 @@ func (x *box) imports(file []byte) ([]container.Change, []container.Outcome, *re
 	steps, err := v.Steps(u.Steps)
 	must(x.b.t, err)
 	x.trust, x.certificates = v.Trust(), append(x.certificates, u.Keys...)
+	answers, misses := u.Answers == x.state.Asked, x.state.Misses(u)
 	next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now))
+	if answers && (no == nil || u.Epoch < x.state.Epoch) {
+		if x.bring = nil; misses {
+			x.bring = &u.Acked
+		}
+	}
 	x.state = next
 	for _, c := range changes {
-		x.bodies[c.License] = c.Body
+		if c.Body != nil {
+			x.bodies[c.License] = c.Body
+		}
 	}
 	return changes, u.Outcomes, no
 }

@@ -395,9 +395,11 @@ func (d *desk) freeAgain(l store.License, from license.Serial) (bool, error) {
 		return false, nil
 	}
 	done, err := d.tx.RestoresOf(l.ID)
-	return slices.ContainsFunc(done, func(r store.Restore) bool {
-		return r.Generation+1 == l.Generation && (from == "" || r.Container == from)
-	}), err
+	if err != nil || len(done) == 0 {
+		return false, err
+	}
+	last := done[len(done)-1]
+	return from == "" || last.Container == from, nil
 }
 
 // notLost refuses a report of which nothing is lost, with what a machine that
@@ -550,7 +552,7 @@ func (d *desk) restore(l store.License, how restoring) error {
 	if l, err = d.move(l, event, details); err != nil {
 		return err
 	}
-	l.Generation++
+	l.Generation = old.After(d.keys().epoch)
 	if err := d.mark(l); err != nil {
 		return err
 	}

@@ -293,6 +293,11 @@ func (r *Registry) Waits(ctx context.Context, a Actor) (out wire.Waits, err erro
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		out = wire.Waits{}
+		gap, err := r.gapView(tx)
+		if err != nil {
+			return err
+		}
+		out.Restored, out.HeldBack, out.Outdated = gap.Open, gap.HeldBack, gap.Outdated
 		if out.Recoveries, out.Containers, err = tx.Waits(); err != nil || a.may(ScopeWebhooks) != nil {
 			return err
 		}

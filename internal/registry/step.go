@@ -220,7 +220,7 @@ func (x *exchange) situation() (s container.Situation, err error) {
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
 			LentStays: l.Terms.Borrow.Out == license.OutAllow,
-			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Used: l.Used}
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Used: l.Used, HeldBack: l.HeldBack != ""}
 		if c.MergedInto, err = x.mergedInto(l); err != nil {
 			return s, err
 		}
@@ -278,13 +278,14 @@ func (x *exchange) stillUnknown() error {
 func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	if !x.known {
 		x.known, x.fresh = true, true
-		if err := x.log.note(evContainerSeen, map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}, x.self()); err != nil {
+		x.c.Epoch = x.keys.epoch
+		if err := x.registered(); err != nil {
 			return err
 		}
 	}
 	now := license.At(x.now)
 	n := x.c.Issued + 1
-	row := store.Step{Number: n, Time: now}
+	row := store.Step{Number: n, Time: now, Epoch: x.keys.epoch}
 	for i, op := range ops {
 		if op.Of != "" {
 			if err := x.split(op, n); err != nil {
@@ -347,6 +348,15 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	return x.log.note(evStepIssued, details, x.self())
 }
 
+// registered tells of a container that gets its row.
+func (x *exchange) registered() error {
+	details := map[string]any{"kind": x.c.Identity.Kind, "binding": x.c.Binding}
+	if x.keys.epoch > firstEpoch {
+		details["epoch"] = x.c.Epoch
+	}
+	return x.log.note(evContainerSeen, details, x.self())
+}
+
 func operations(ops []container.Op) []map[string]any {
 	out := make([]map[string]any, len(ops))
 	for i, op := range ops {
@@ -367,9 +377,13 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 			return container.Body{}, err
 		}
 	}
+	of := l.Origin
+	if tooOldForUnits(x.in.report.Program) {
+		of = "" // it cannot read the field either
+	}
 	return container.Body{
 		License: l.ID, Generation: l.Generation, Container: x.in.serial, ContainerKey: x.c.Identity.SigningKey,
 		Product: p.Code, Name: p.Name, Features: l.Features, Tolerance: p.Binding, Repair: p.Repair,
-		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms, Used: l.Used,
+		Customer: o.Customer, Order: o.Number, Activated: l.Activated, Terms: l.Terms, Used: l.Used, Of: of,
 	}, nil
 }

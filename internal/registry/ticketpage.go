@@ -84,7 +84,7 @@ func (p *pageOf) license(ticket license.Ticket, l store.License) error {
 	w := wire.PageLicense{ID: l.ID, Ticket: ticket, Product: l.Product, Name: product.Name, State: l.State, Generation: l.Generation,
 		Features: l.Features, Terms: l.Terms, Activated: l.Activated, Requires: product.Requires, Kinds: product.Containers,
 		Container: l.Holder, KeptFor: l.Reserved, Leaving: l.Withdrawn, Units: wire.UnitsOf(l.Terms, l.Used),
-		Activate: l.State.Available() && l.Reserved == "",
+		Activate: l.State.Available() && l.Reserved == "" && l.HeldBack == "",
 		Return:   product.Deactivation && (l.State == license.Collecting || l.State == license.Collected) && !l.Withdrawn,
 		Continue: l.State == license.Collecting || l.State == license.Returning,
 		Split:    product.Split && l.Sold.Splits(), Origin: l.Origin}

@@ -106,7 +106,7 @@ func licenseView(l store.License, o store.Order, p license.Product) wire.License
 		ID: l.ID, Product: l.Product, Name: p.Name, State: l.State, Place: row.Place, Meaning: row.Meaning,
 		Generation: l.Generation, Container: l.Holder, Order: o.ID, Number: o.Number, Customer: o.Customer,
 		Features: l.Features, Terms: l.Terms, Created: l.Created, Activated: l.Activated, ExpiresAt: l.Terms.ExpiresAt,
-		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, Withdrawn: l.Withdrawn,
+		Pending: []string{}, Can: can(l, p), Replaces: l.Replaces, ReplacedBy: l.ReplacedBy, KeptFor: l.Reserved, HeldBack: l.HeldBack, Withdrawn: l.Withdrawn,
 		Origin: l.Origin, MergedInto: l.MergedInto,
 		Units: wire.UnitsOf(l.Terms, l.Used), Subscription: l.Subscription,
 	}
@@ -209,6 +209,8 @@ func pending(e store.Earmark, id license.ID) string {
 // can says what can be done with a license now, for people.
 func can(l store.License, p license.Product) []string {
 	switch {
+	case l.HeldBack != "":
+		return []string{"be brought by the container that has it, if one has", "be released by staff in its next generation"}
 	case l.State.Available() && l.Reserved != "":
 		return []string{"be fetched by container " + string(l.Reserved) + " with no ticket"}
 	case l.State.Available():

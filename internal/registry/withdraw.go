@@ -221,14 +221,21 @@ func (d *desk) withdrawOne(l store.License) (wire.OrderedLicense, error) {
 		return done, err
 	}
 	l = d.licenses[l.ID]
-	l.Withdrawn = true
 	if l.State.Held() {
+		l.Withdrawn = true
 		if err := d.mark(l); err != nil {
 			return done, err
 		}
 		return done, d.order(store.Earmark{Container: l.Holder, Kind: store.Withdraw, License: l.ID, Generation: l.Generation}, evWithdrawalOrdered, nil)
 	}
 	done.When = wire.Now
+	if l.HeldBack != "" {
+		var err error
+		if l, err = d.release(l, true); err != nil {
+			return done, err
+		}
+	}
+	l.Withdrawn = true
 	if err := d.mark(l); err != nil {
 		return done, err
 	}
@@ -320,6 +327,11 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 		return done, err
 	}
 	old = d.licenses[old.ID]
+	if old.HeldBack != "" {
+		if old, err = d.release(old, true); err != nil {
+			return done, err
+		}
+	}
 	if err := d.tx.InsertLicenses([]store.License{l}); err != nil {
 		return done, err
 	}
@@ -422,6 +434,9 @@ func (r *Registry) Assign(ctx context.Context, a Actor, id license.ID, serial li
 		case l.State.Held():
 			return refusal.New(refusal.LicenseInUse, "%s (%s) is activated in container %s.", l.Product, id, l.Holder).With("container", string(l.Holder)).
 				Hinted("It can be sent elsewhere once its user has returned it.")
+		case l.HeldBack != "":
+			return refusal.New(refusal.LicenseHeldBack, "%s (%s) is held back: whether somebody got it before the server was restored is not known.", l.Product, id).
+				Hinted("Release it first: licet-central gap release %s.", id)
 		case l.Reserved != "":
 			return refusal.New(refusal.LicenseAssigned, "%s (%s) is kept for container %s.", l.Product, id, l.Reserved).With("container", string(l.Reserved)).
 				Hinted("Take that order back first: licet-central license cancel %s.", id)
@@ -606,7 +621,7 @@ func (x *exchange) push() ([]byte, error) {
 	}
 	ops, _ := container.Plan(s)
 	lock, follow, before := x.lockNeeded(), x.endsVoid(), x.c.Issued
-	if x.keys.stopped() != nil {
+	if x.keys.stopped() != nil || !x.settled() { // nothing new before its next contact
 		ops, lock, follow = nil, container.Unchanged, false
 	}
 	if len(ops) > 0 || lock != container.Unchanged || follow {
@@ -615,9 +630,9 @@ func (x *exchange) push() ([]byte, error) {
 		}
 	}
 	x.restated(ops)
-	u := container.Update{Acked: x.c.Acked}
+	u := container.Update{Acked: x.c.Acked, Epoch: max(x.c.Epoch, firstEpoch)}
 	if x.c.Flag.Reason == "" || x.c.Issued > before {
-		u.Steps = x.pending()
+		u.Steps, u.Epoch = x.pending(), x.keys.epoch
 	}
 	if err := x.log.note(evUpdatePushed, map[string]any{"from": x.c.Acked + 1, "to": x.c.Issued}, x.self()); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 type Vendor struct {
 	ID, Name, Environment, Address string
 	Epoch                          uint64
+	Outdated                       string // what proves that the record is older than another; empty for nothing
 	Trust                          []byte
 	Created                        license.Time
 	Keys                           uint64 // counts every change of the keys
@@ -31,7 +32,7 @@ type Stop struct {
 
 const (
 	vendorInsert = `insert into vendor (id, name, environment, address, epoch, trust, created) values ($1, $2, $3, $4, $5, $6, $7)`
-	vendorSelect = `select id, name, environment, address, epoch, trust, created, keys, stopped, stop_actor, stop_reason, revoked from vendor`
+	vendorSelect = `select id, name, environment, address, epoch, outdated, trust, created, keys, stopped, stop_actor, stop_reason, revoked from vendor`
 	vendorKeys   = `select keys from vendor`
 	vendorTrust  = `update vendor set name = $1, address = $2, trust = $3`
 	vendorRevoke = `update vendor set revoked = $1`
@@ -48,7 +49,7 @@ func (tx *Tx) InsertVendor(v Vendor) error {
 // Vendor returns the database's vendor, ErrNotFound before Init.
 func (tx *Tx) Vendor() (Vendor, error) {
 	var v Vendor
-	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Trust, &v.Created,
+	err := tx.QueryRow(vendorSelect).Scan(&v.ID, &v.Name, &v.Environment, &v.Address, &v.Epoch, &v.Outdated, &v.Trust, &v.Created,
 		&v.Keys, &v.Stop.Since, &v.Stop.Actor, &v.Stop.Reason, &v.Revoked)
 	return v, err
 }
@@ -432,6 +433,7 @@ type License struct {
 	Used       int64          // units that are used, as the container which has it told last; never falls
 	Origin     license.ID     // the license that it was split from; empty for one that is no part
 	MergedInto license.ID     // the part that has its seats now; empty while it has them itself
+	HeldBack   string         // why it is not given out after a gap; empty if it is
 
 	Subscription string // that it belongs to; empty for none
 }
@@ -451,26 +453,35 @@ func (l License) Activate(now license.Time) License {
 	return l.With(l.Terms.Seats)
 }
 
+// Why a license is held back (docs/protocol.md R18).
+const (
+	HeldBackUp   = "back_up"  // it was with the vendor when the back-up was made
+	HeldReturned = "returned" // a step from before shows that it was returned
+	HeldTaken    = "taken"    // a step from before removed it by the vendor's order
+	HeldResent   = "resent"   // its order was sent again
+)
+
 // Placement is the license as a receipt is compared with it.
 func (l License) Placement() container.Placement {
 	return container.Placement{State: l.State, Holder: l.Holder, Generation: l.Generation, Step: l.Step, Withdrawn: l.Withdrawn}
 }
 
 const (
-	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription from licenses `
-	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats, subscription) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11, $12)`
-	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription`
+	licenseColumns = `select id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription, held_back from licenses `
+	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats, subscription, held_back) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11, $12, $13)`
+	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription, held_back`
 	soldLock       = licenseLock + `, (select spec from products where code = product)`
-	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
+	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, l.held_back, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseCount   = `update licenses set used = $2 where id = $1`
-	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6 where id = $1`
+	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6, held_back = $7 where id = $1`
 	licenseByID    = licenseColumns + `where id = $1`
 	licensesTicket = licenseColumns + `where ticket_id = $1 and merged_into = '' order by id`
 	licensesOrder  = licenseColumns + `where order_id = $1 and merged_into = '' order by id`
 	licensesHolder = licenseColumns + `where holder = $1 order by id`
 	licensesPage   = licenseColumns + `where id < $1 and merged_into = '' order by id desc limit $2`
 	licensesItem   = `select count(*) from licenses where order_id = $1 and item = $2 and origin = ''`
+	licenseItem    = `update licenses set item = $2 where id = $1`
 )
 
 func scanLicense(scan func(...any) error) (License, error) { return scanLicenseAnd(scan) }
@@ -482,7 +493,7 @@ func scanLicenseAnd(scan func(...any) error, behind ...any) (License, error) {
 	var holder sql.NullString
 	var withdrawn, seats int64
 	err := scan(append([]any{&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &features, &terms, &l.State, &l.Generation, &holder, &l.Step, &withdrawn, &l.Activated, &l.Created,
-		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription}, behind...)...)
+		&l.Reserved, &l.Replaces, &l.ReplacedBy, &seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription, &l.HeldBack}, behind...)...)
 	if err != nil {
 		return l, err
 	}
@@ -511,7 +522,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 			}
 			features, terms = string(f), string(t)
 		}
-		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created, l.Terms.Seats, l.Subscription)
+		args = append(args, l.ID, l.OrderID, l.TicketID, l.Product, l.Item, features, terms, l.State, l.Generation, l.Created, l.Terms.Seats, l.Subscription, l.HeldBack)
 		if n := i + 1; n%rowsAtOnce[0] == 0 || n == len(ls) {
 			if err := tx.manyLater(&insertLicenses, args); err != nil {
 				return err
@@ -522,7 +533,7 @@ func (tx *Tx) InsertLicenses(ls []License) error {
 	return nil
 }
 
-var insertLicenses = newManyRows(licenseInsert, 12)
+var insertLicenses = newManyRows(licenseInsert, 13)
 
 // LockLicense locks a license until the transaction ends and gives it as it is
 // then; ErrNotFound if there is none.
@@ -553,15 +564,18 @@ func (tx *Tx) MoveLicense(old license.State, l License) error {
 }
 
 // MarkLicense stores a license's generation, whether it is withdrawn, whom it is
-// kept for and what it replaces.
+// kept for, what it replaces and whether it is held back.
 func (tx *Tx) MarkLicense(l License) error {
-	return tx.later(licenseMark, 1, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy)
+	return tx.later(licenseMark, 1, l.ID, l.Generation, number(l.Withdrawn), l.Reserved, l.Replaces, l.ReplacedBy, l.HeldBack)
 }
 
 // CountUnits stores how many units of a license that is locked are used.
 func (tx *Tx) CountUnits(id license.ID, used int64) error {
 	return tx.later(licenseCount, 1, id, used)
 }
+
+// ClaimLicense stores the position of its order that a license belongs to.
+func (tx *Tx) ClaimLicense(l License) error { return tx.later(licenseItem, 1, l.ID, l.Item) }
 
 // License finds a license.
 func (tx *Tx) License(id license.ID) (License, error) {

@@ -30,6 +30,8 @@ type Container struct {
 	// is to get, counts with all keys revoked by then; see Vendor.Revoked.
 	Restated uint64
 	Keys     uint64 // version of the vendor's keys as the container was locked; see Vendor
+	Epoch    uint64 // that it is known to know (docs/protocol.md R19)
+	Record   uint64 // the epoch of the record itself; set by LockContainer
 }
 
 // Blocked says that the vendor has blocked a container, and why. The zero value
@@ -50,25 +52,28 @@ type Flag struct {
 }
 
 const (
-	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated from containers `
-	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware, restated) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10, $11)`
-	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, (select keys from vendor)`
-	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, (select keys from vendor) from containers where serial = $1`
-	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, restated = $19 where serial = $1`
+	containerColumns  = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, epoch from containers `
+	containerInsert   = `insert into containers (serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, first_seen, last_seen, hardware, restated, epoch) values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $9, $10, $11, $12)`
+	containerLock     = `update containers set version = version + 1 where serial = $1 returning serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, epoch, (select keys from vendor), (select epoch from vendor)`
+	containerAlone    = `select serial, kind, signing_key, sealing_key, binding, issued, issued_plan, acked, acked_life, challenge, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, last_seen, earmarks, closed, block_reason, block_time, hardware, lent, restated, epoch, (select keys from vendor), (select epoch from vendor) from containers where serial = $1`
+	containerUpdate   = `update containers set binding = $2, issued = $3, issued_plan = $4, acked = $5, acked_life = $6, challenge = $7, flag_reason = $8, flag_time = $9, flag_number = $10, flag_life = $11, flag_acceptable = $12, last_seen = $13, closed = $14, block_reason = $15, block_time = $16, hardware = $17, lent = $18, restated = $19, epoch = $20 where serial = $1`
 	containerBySerial = containerColumns + `where serial = $1`
 	containersBehind  = `select count(*) from containers where restated < $1`
 	containersPage    = containerColumns + `where serial > $1 order by serial limit $2`
 )
 
-func scanContainer(scan func(...any) error) (Container, error) {
+func scanContainer(scan func(...any) error) (Container, error) { return scanContainerAnd(scan) }
+
+// scanContainerAnd scans a container and the columns behind it.
+func scanContainerAnd(scan func(...any) error, behind ...any) (Container, error) {
 	var c Container
 	var plan, life, flagLife []byte
 	var acceptable, closed int64
 	var lent string
-	err := scan(&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
+	err := scan(append([]any{&c.Serial, &c.Identity.Kind, &c.Identity.SigningKey, &c.Identity.SealingKey, &c.Binding,
 		&c.Issued, &plan, &c.Acked, &life, &c.Challenge,
 		&c.Flag.Reason, &c.Flag.Time, &c.Flag.Number, &flagLife, &acceptable, &c.FirstSeen, &c.LastSeen,
-		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Restated)
+		&c.Earmarks, &closed, &c.Blocked.Reason, &c.Blocked.Time, &c.Hardware, &lent, &c.Restated, &c.Epoch}, behind...)...)
 	if err == nil {
 		c.Lent, err = readLent(lent)
 	}
@@ -89,16 +94,15 @@ func readLent(text string) (lent []container.Lent, err error) {
 
 // InsertContainer registers a container with its first step.
 func (tx *Tx) InsertContainer(c Container) error {
-	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware, c.Restated)
+	return tx.later(containerInsert, 1, c.Serial, c.Identity.Kind, c.Identity.SigningKey, c.Identity.SealingKey, c.Binding, c.Issued, c.IssuedPlan[:], c.AckedLife[:], c.FirstSeen, c.Hardware, c.Restated, c.Epoch)
 }
 
 // LockContainer locks a container until the transaction ends and gives it as it
 // is then; ErrNotFound if it is not registered.
 func (tx *Tx) LockContainer(serial license.Serial) (Container, error) {
-	row := tx.lock(containerLock, containerAlone, serial)
-	var keys uint64
-	c, err := scanContainer(func(dest ...any) error { return row.Scan(append(dest, &keys)...) })
-	c.Keys = keys
+	var keys, record uint64
+	c, err := scanContainerAnd(tx.lock(containerLock, containerAlone, serial).Scan, &keys, &record)
+	c.Keys, c.Record = keys, record
 	return c, err
 }
 
@@ -118,7 +122,7 @@ func (tx *Tx) UpdateContainer(c Container) error {
 	}
 	return tx.later(containerUpdate, 1, c.Serial, c.Binding, c.Issued, c.IssuedPlan[:], c.Acked, c.AckedLife[:], c.Challenge,
 		c.Flag.Reason, c.Flag.Time, c.Flag.Number, flagLife, number(c.Flag.Acceptable), c.LastSeen,
-		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent, c.Restated)
+		number(c.Closed), c.Blocked.Reason, c.Blocked.Time, c.Hardware, lent, c.Restated, c.Epoch)
 }
 
 // number is a truth value as a column holds it.
@@ -152,6 +156,7 @@ type Step struct {
 	Plan   container.Hash // after the step
 	Life   []byte         // proven by a report; nil before
 	Time   license.Time
+	Epoch  uint64
 	Ops    []StepOp
 }
 
@@ -162,37 +167,54 @@ type StepOp struct {
 }
 
 const (
-	stepInsert    = `insert into steps (container, number, signed, plan, time) select $1, $2, $3, $4, $5 from vendor where keys = $6`
+	stepInsert    = `insert into steps (container, number, signed, plan, time, epoch) select $1, $2, $3, $4, $5, $6 from vendor where epoch = $6 and outdated = '' and keys = $7`
+	stepBrought   = `insert into steps (container, number, signed, plan, time, epoch) values ($1, $2, $3, $4, $5, $6)`
 	stepOpInsert  = `insert into step_ops (container, number, place, kind, phase, license, generation, product, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
-	stepsAfter    = `select number, signed, plan, life, time from steps where container = $1 and number > $2 order by number`
+	stepsAfter    = `select number, signed, plan, life, time, epoch from steps where container = $1 and number > $2 order by number`
 	stepOpsAfter  = `select number, kind, phase, license, generation, product, body from step_ops where container = $1 and number > $2 order by number, place`
 	stepPoint     = `select plan, life from steps where container = $1 and number = $2`
 	stepLife      = `update steps set life = $3 where container = $1 and number = $2`
 	stepsUnproven = `update steps set life = null where container = $1 and number > $2`
 	licenseStep   = `select s.signed from step_ops o join steps s on s.container = o.container and s.number = o.number where o.container = $1 and o.license = $2 and o.kind = 1 order by o.number desc limit 1`
+	opsOfLicense  = `select kind, phase, generation from step_ops where license = $2 and container = $1 order by number, place`
 	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
 )
 
-// InsertStep appends a step to a container's log, if the keys were not changed since
-// their version given; otherwise the transaction fails with ErrMissed. A second step
-// of one number is refused by the database.
+// InsertStep appends a step that was signed now to a container's log, if the keys
+// were not changed since their version given, the epoch is the record's, and the
+// record is not known to be outdated; otherwise the transaction fails with ErrMissed.
+// A second step of one number is refused by the database.
 func (tx *Tx) InsertStep(serial license.Serial, s Step, keys uint64) error {
-	if err := tx.later(stepInsert, 1, serial, s.Number, s.Signed, s.Plan[:], s.Time, keys); err != nil {
+	return tx.insertStep(stepInsert, serial, s, keys)
+}
+
+// InsertBrought appends a step that the record had lost.
+func (tx *Tx) InsertBrought(serial license.Serial, s Step) error {
+	return tx.insertStep(stepBrought, serial, s)
+}
+
+func (tx *Tx) insertStep(query string, serial license.Serial, s Step, more ...any) error {
+	if err := tx.later(query, 1, append([]any{serial, s.Number, s.Signed, s.Plan[:], s.Time, s.Epoch}, more...)...); err != nil {
 		return err
 	}
 	for i, op := range s.Ops {
-		if err := tx.later(stepOpInsert, 1, serial, s.Number, i, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes); err != nil {
+		if err := tx.InsertStepOp(serial, s.Number, i, op); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// InsertStepOp stores one operation of a step.
+func (tx *Tx) InsertStepOp(serial license.Serial, number uint64, place int, op StepOp) error {
+	return tx.later(stepOpInsert, 1, serial, number, place, op.Kind, op.Phase, op.License, op.Generation, op.Product, op.Bytes)
+}
+
 // StepsAfter returns the steps of a container above a number, with operations.
 func (tx *Tx) StepsAfter(serial license.Serial, number uint64) ([]Step, error) {
 	steps, err := collect(tx, func(scan func(...any) error) (s Step, err error) {
 		var plan []byte
-		err = scan(&s.Number, &s.Signed, &plan, &s.Life, &s.Time)
+		err = scan(&s.Number, &s.Signed, &plan, &s.Life, &s.Time, &s.Epoch)
 		copy(s.Plan[:], plan)
 		return s, err
 	}, stepsAfter, serial, number)
@@ -211,6 +233,14 @@ func (tx *Tx) StepsAfter(serial license.Serial, number uint64) ([]Step, error) {
 		s.Ops = append(s.Ops, n.op)
 	}
 	return steps, err
+}
+
+// OpsOf returns what a container's log says of a license, oldest first: of each
+// operation its kind, phase and generation.
+func (tx *Tx) OpsOf(serial license.Serial, id license.ID) ([]container.Op, error) {
+	return collect(tx, func(scan func(...any) error) (o container.Op, err error) {
+		return o, scan(&o.Kind, &o.Phase, &o.Generation)
+	}, opsOfLicense, serial, id)
 }
 
 // Point returns the plan hash after a step and the life hash proven for it, nil

@@ -16,8 +16,20 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrate brings the schema up to date. It does nothing when it already is.
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
+// Newest is the number of the last migration that this program knows.
+func Newest() int64 {
+	names, _ := fs.Glob(migrationFiles, "migrations/*.sql") // the pattern is good
+	var last int64
+	for _, name := range names {
+		n, _ := goose.NumericComponent(name) // a bad name fails in every test
+		last = max(last, n)
+	}
+	return last
+}
+
+// migrate brings the schema to where a migration leads, or up to date. It does
+// nothing when it already is there.
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, schema int64) error {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		return err
@@ -29,7 +41,11 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	if schema == newest {
+		_, err = provider.Up(ctx)
+	} else {
+		_, err = provider.UpTo(ctx, schema)
+	}
 	return err
 }
 

@@ -42,6 +42,14 @@ func (tx *Tx) MergeLicense(part, into License) (gone, whole License, err error) 
 	return gone, whole, tx.later(partMerge, 1, part.ID, into.ID)
 }
 
+// MoveSeats moves seats from one part to another; both are locked.
+func (tx *Tx) MoveSeats(from, to license.ID, seats int64) error {
+	return tx.later(seatsMove, 2, from, to, seats)
+}
+
+// MarkMerged notes which part has the seats of one that has none left.
+func (tx *Tx) MarkMerged(part, into license.ID) error { return tx.later(partMerge, 1, part, into) }
+
 // WholeOf is the license that a license is a part of, or is itself if it has parts;
 // empty for one that was never split, and for none.
 func (tx *Tx) WholeOf(id license.ID) (whole license.ID, err error) {

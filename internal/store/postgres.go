@@ -39,7 +39,7 @@ type postgresEngine struct {
 	closed bool
 }
 
-func openPostgres(ctx context.Context, address string) (_ *postgresEngine, err error) {
+func openPostgres(ctx context.Context, address string, schema int64) (_ *postgresEngine, err error) {
 	pool, err := openPool(ctx, address, maxConnections)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func openPostgres(ctx context.Context, address string) (_ *postgresEngine, err e
 		return nil, errors.New("synchronous_commit is off, so a commit could be lost in a crash; set it to on for this database")
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	if err := errors.Join(migratePostgres(ctx, db), db.Close()); err != nil {
+	if err := errors.Join(migratePostgres(ctx, db, schema), db.Close()); err != nil {
 		return nil, err
 	}
 	return &postgresEngine{pool: pool}, nil
@@ -74,7 +74,7 @@ func openPool(ctx context.Context, address string, most int32) (*pgxpool.Pool, e
 }
 
 // migratePostgres lets one process at a time migrate.
-func migratePostgres(ctx context.Context, db *sql.DB) (err error) {
+func migratePostgres(ctx context.Context, db *sql.DB, schema int64) (err error) {
 	lock, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func migratePostgres(ctx context.Context, db *sql.DB) (err error) {
 			lock.Raw(func(any) error { return driver.ErrBadConn }) // closes it
 		}
 	}()
-	return migrate(ctx, goose.DialectPostgres, db)
+	return migrate(ctx, goose.DialectPostgres, db, schema)
 }
 
 func (e *postgresEngine) read(ctx context.Context, fn func(*Tx) error) error {

@@ -38,7 +38,7 @@ type sqliteEngine struct {
 	closeErr error
 }
 
-func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
+func openSQLite(ctx context.Context, path string, schema int64) (_ *sqliteEngine, err error) {
 	if path == "" {
 		return nil, errors.New("no path in the address; write sqlite:/path/file.db")
 	}
@@ -66,7 +66,7 @@ func openSQLite(ctx context.Context, path string) (_ *sqliteEngine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrateSQLite(ctx, path); err != nil {
+	if err := migrateSQLite(ctx, path, schema); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	e.writer = startWriter(&conn{link: l})
@@ -117,7 +117,7 @@ func (e *sqliteEngine) openReaders(path string, n int) error {
 
 // migrateSQLite tries again when another process migrates the same file at the
 // same moment: the second run finds nothing left to do.
-func migrateSQLite(ctx context.Context, path string) (err error) {
+func migrateSQLite(ctx context.Context, path string, schema int64) (err error) {
 	db, err := sql.Open("sqlite", sqliteAddress(path, migrationOptions))
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func migrateSQLite(ctx context.Context, path string) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	for attempt := range 5 {
-		if err = migrate(ctx, goose.DialectSQLite3, db); err == nil {
+		if err = migrate(ctx, goose.DialectSQLite3, db, schema); err == nil {
 			return nil
 		}
 		if sleep(ctx, time.Duration(attempt+1)*100*time.Millisecond) != nil {

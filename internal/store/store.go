@@ -58,16 +58,23 @@ type engine interface {
 //
 // Several processes may open the same database at once; one of them migrates
 // and the others wait.
-func Open(ctx context.Context, url string) (*DB, error) {
+func Open(ctx context.Context, url string) (*DB, error) { return OpenAt(ctx, url, newest) }
+
+// newest stands for the last migration that there is.
+const newest = 0
+
+// OpenAt opens the database at url as [Open] does, with the schema that a migration
+// leads to and no further: for rows that come from there.
+func OpenAt(ctx context.Context, url string, schema int64) (*DB, error) {
 	scheme, rest, _ := strings.Cut(url, ":")
 	db := &DB{name: scheme}
 	var err error
 	switch scheme {
 	case "sqlite":
-		db.engine, err = openSQLite(ctx, strings.TrimPrefix(rest, "//"))
+		db.engine, err = openSQLite(ctx, strings.TrimPrefix(rest, "//"), schema)
 	case "postgres", "postgresql":
 		db.name = "postgres"
-		db.engine, err = openPostgres(ctx, url)
+		db.engine, err = openPostgres(ctx, url, schema)
 	default:
 		// The address may hold a password: it is not repeated.
 		return nil, fmt.Errorf("store: the database address begins with neither sqlite: nor postgres:; write sqlite:/path/file.db or postgres://user@host/name")

@@ -88,7 +88,7 @@ type RawLicense struct {
 	Generation, Step, Withdrawn, Activated, Created, Used        int64
 	Reserved, Replaces, ReplacedBy                               string
 	Seats                                                        int64
-	Origin, MergedInto, Subscription                             string
+	Origin, MergedInto, Subscription, HeldBack                   string
 }
 
 // RawContainer is a row of containers.
@@ -106,6 +106,7 @@ type RawContainer struct {
 	BlockReason            string
 	Lent                   string
 	BlockTime              int64
+	Epoch                  int64
 }
 
 // RawStep is a row of steps.
@@ -113,7 +114,7 @@ type RawStep struct {
 	Container          string
 	Number             int64
 	Signed, Plan, Life []byte
-	Time               int64
+	Time, Epoch        int64
 }
 
 // RawOp is a row of step_ops.
@@ -126,6 +127,7 @@ type RawOp struct {
 	Product             string
 	Body                []byte
 	Acked               int64 // of the container; set by RawLicenseOps
+	ContainerEpoch      int64 // that the container knows; set by RawLicenseOps
 	ContainerIsRecorded bool  // whether there is such a container; set by RawLicenseOps
 }
 
@@ -254,15 +256,15 @@ func (e *SubjectEvent) Find(kind string) string {
 }
 
 const (
-	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription
+	rawLicenses = `select id, order_id, ticket_id, product, item, features, terms, state, holder, generation, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription, held_back
   from licenses where id > $1 order by id limit $2`
-	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent
+	rawContainers = `select serial, kind, signing_key, sealing_key, issued, acked, issued_plan, acked_life, flag_reason, flag_time, flag_number, flag_life, flag_acceptable, first_seen, earmarks, closed, block_reason, block_time, lent, epoch
   from containers where serial > $1 order by serial limit $2`
-	rawSteps = `select container, number, signed, plan, life, time
+	rawSteps = `select container, number, signed, plan, life, time, epoch
   from steps where (container, number) > ($1, $2) order by container, number limit $3`
 	rawOps = `select container, number, place, kind, phase, license, generation, product, body
   from step_ops where (container, number, place) > ($1, $2, $3) order by container, number, place limit $4`
-	rawLicenseOps = `select o.container, o.number, o.place, o.kind, o.phase, o.license, o.generation, o.product, o.body, c.acked
+	rawLicenseOps = `select o.container, o.number, o.place, o.kind, o.phase, o.license, o.generation, o.product, o.body, c.acked, c.epoch
   from step_ops o left join containers c on c.serial = o.container
   where (o.license, o.container, o.number, o.place) > ($1, $2, $3, $4) order by o.license, o.container, o.number, o.place limit $5`
 	rawOrders     = `select id, number, customer, created from orders where id > $1 order by id limit $2`
@@ -296,15 +298,15 @@ const (
   where f.kind = $1 and (f.subject_id, f.event_id) > ($2, $3)`
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
 	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'lost_units_counted', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
-	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent') order by f.subject_id, f.event_id limit $4`
-	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split') order by f.subject_id, f.event_id limit $4`
+	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent', 'steps_brought', 'container_settled') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split', 'license_claimed', 'seats_brought') order by f.subject_id, f.event_id limit $4`
 )
 
 // RawLicenses reads licenses by id.
 func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 	return collect(tx, func(scan func(...any) error) (l RawLicense, err error) {
 		return l, scan(&l.ID, &l.OrderID, &l.TicketID, &l.Product, &l.Item, &l.Features, &l.Terms, &l.State, &l.Holder, &l.Generation, &l.Step, &l.Withdrawn, &l.Activated, &l.Created,
-			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription)
+			&l.Reserved, &l.Replaces, &l.ReplacedBy, &l.Seats, &l.Origin, &l.MergedInto, &l.Used, &l.Subscription, &l.HeldBack)
 	}, rawLicenses, after, limit)
 }
 
@@ -312,14 +314,14 @@ func (tx *Tx) RawLicenses(after string, limit int) ([]RawLicense, error) {
 func (tx *Tx) RawContainers(after string, limit int) ([]RawContainer, error) {
 	return collect(tx, func(scan func(...any) error) (c RawContainer, err error) {
 		return c, scan(&c.Serial, &c.Kind, &c.SigningKey, &c.SealingKey, &c.Issued, &c.Acked, &c.IssuedPlan, &c.AckedLife,
-			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime, &c.Lent)
+			&c.FlagReason, &c.FlagTime, &c.FlagNumber, &c.FlagLife, &c.FlagAcceptable, &c.FirstSeen, &c.Earmarks, &c.Closed, &c.BlockReason, &c.BlockTime, &c.Lent, &c.Epoch)
 	}, rawContainers, after, limit)
 }
 
 // RawSteps reads steps by container and number.
 func (tx *Tx) RawSteps(container string, number int64, limit int) ([]RawStep, error) {
 	return collect(tx, func(scan func(...any) error) (s RawStep, err error) {
-		return s, scan(&s.Container, &s.Number, &s.Signed, &s.Plan, &s.Life, &s.Time)
+		return s, scan(&s.Container, &s.Number, &s.Signed, &s.Plan, &s.Life, &s.Time, &s.Epoch)
 	}, rawSteps, container, number, limit)
 }
 
@@ -333,9 +335,9 @@ func (tx *Tx) RawOps(container string, number, place int64, limit int) ([]RawOp,
 // RawLicenseOps reads operations by license, container, number and place.
 func (tx *Tx) RawLicenseOps(after RawOp, limit int) ([]RawOp, error) {
 	return collect(tx, func(scan func(...any) error) (o RawOp, err error) {
-		var acked sql.NullInt64
-		err = scan(&o.Container, &o.Number, &o.Place, &o.Kind, &o.Phase, &o.License, &o.Generation, &o.Product, &o.Body, &acked)
-		o.Acked, o.ContainerIsRecorded = acked.Int64, acked.Valid
+		var acked, epoch sql.NullInt64
+		err = scan(&o.Container, &o.Number, &o.Place, &o.Kind, &o.Phase, &o.License, &o.Generation, &o.Product, &o.Body, &acked, &epoch)
+		o.Acked, o.ContainerIsRecorded, o.ContainerEpoch = acked.Int64, acked.Valid, epoch.Int64
 		return o, err
 	}, rawLicenseOps, after.License, after.Container, after.Number, after.Place, limit)
 }

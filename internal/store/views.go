@@ -17,7 +17,7 @@ type LicenseView struct {
 }
 
 const (
-	licenseViewColumns = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, ` +
+	licenseViewColumns = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, l.held_back, ` +
 		`o.id, o.number, o.customer, o.created, p.spec, ` +
 		`case when exists (select 1 from earmarks e where e.license = l.id) or exists (select 1 from earmarks e where e.with_license = l.id and e.with_license <> '') then 1 else 0 end, ` +
 		`coalesce(c.block_reason, ''), coalesce(c.block_time, 0), coalesce(c.closed, 0), coalesce(c.lent, '')`

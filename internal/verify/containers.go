@@ -30,11 +30,14 @@ type known struct {
 	closed  int64 // by the steps' events
 	blocked block
 	lent    string // as the column has it
+	epoch   int64  // that it knows
 }
 
 type issued struct {
 	event, ops, lock string
 	time             int64
+	unknown          []string // licenses of a brought step that the record did not know
+	brought          bool
 }
 
 type flag struct {
@@ -48,12 +51,7 @@ type flag struct {
 type containerDetails struct {
 	Kind       string
 	Step       int64
-	Operations []struct {
-		Op, License string
-		Generation  int64
-		Product     string
-		Phase       int64
-	}
+	Operations []toldOp
 	From, To   int64
 	Lives      []string
 	Reason     string
@@ -66,12 +64,39 @@ type containerDetails struct {
 	Was        json.RawMessage // of an event about a block, a text
 	List       int64
 	Lent       json.RawMessage
+	Epoch      int64
+	Steps      []broughtStep
+}
+
+// toldOp is an operation as an event tells of it.
+type toldOp struct {
+	Op, License string
+	Generation  int64
+	Product     string
+	Phase       int64
+}
+
+func opTexts(ops []toldOp) string {
+	var texts []string
+	for _, o := range ops {
+		texts = append(texts, opText(o.Op, o.Phase, o.License, o.Generation, o.Product))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// broughtStep is a step that a container brought after the record had lost it, as
+// the event tells of it.
+type broughtStep struct {
+	Step, Time int64
+	Operations []toldOp
+	Lock       string
+	Unknown    []string
 }
 
 // replay folds the events about a container.
 func (v *run) replay(serial string, events []store.SubjectEvent) known {
 	start := lifeStart(serial)
-	k := known{life: start[:], lives: map[int64][]byte{}, steps: map[int64]issued{}}
+	k := known{life: start[:], lives: map[int64][]byte{}, steps: map[int64]issued{}, epoch: 1}
 	parsed := map[string]containerDetails{}
 	for _, e := range events {
 		var d containerDetails
@@ -87,6 +112,10 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 			return k.registered && d.Step == k.issued+1
 		case "steps_confirmed":
 			return d.From == k.acked+1 && d.To >= d.From && d.To <= k.issued && int64(len(d.Lives)) == d.To-d.From+1
+		case "steps_brought":
+			return k.registered && d.From == k.acked+1 && d.To >= d.From && d.To == max(k.issued, k.lastOf(d.Steps)) || k.registered && len(d.Steps) == 0 && d.From == k.acked+1 && d.To <= k.issued
+		case "container_settled":
+			return k.registered && d.Epoch > k.epoch
 		case "container_flagged":
 			return k.flag.reason == "" && d.Reason != ""
 		case "container_accepted":
@@ -108,13 +137,12 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 		switch e.Name {
 		case "container_registered":
 			k.registered, k.kind, k.since = true, d.Kind, e.Time
-		case "step_issued":
-			var ops []string
-			for _, o := range d.Operations {
-				ops = append(ops, opText(o.Op, o.Phase, o.License, o.Generation, o.Product))
+			if v.epochAt(e.ID) > 1 {
+				k.epoch = d.Epoch
 			}
+		case "step_issued":
 			k.issued = max(k.issued, d.Step)
-			k.steps[d.Step] = issued{e.ID, strings.Join(ops, "; "), d.Lock, e.Time}
+			k.steps[d.Step] = issued{event: e.ID, ops: opTexts(d.Operations), lock: d.Lock, time: e.Time}
 			if d.Lock != "" {
 				k.closed = map[string]int64{"lock": 1}[d.Lock]
 			}
@@ -124,6 +152,19 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 				k.lives[d.From+int64(i)], k.life = life, life
 			}
 			k.acked = d.To
+		case "steps_brought":
+			for _, s := range d.Steps {
+				k.issued = max(k.issued, s.Step)
+				k.steps[s.Step] = issued{e.ID, opTexts(s.Operations), s.Lock, s.Time, s.Unknown, true}
+				if s.Lock != "" {
+					k.closed = map[string]int64{"lock": 1}[s.Lock]
+				}
+			}
+			k.acked, k.life = d.To, nil
+			k.life, _ = hex.DecodeString(d.Life)
+			k.lives[d.To] = k.life
+		case "container_settled":
+			k.epoch = d.Epoch
 		case "container_flagged":
 			life, _ := hex.DecodeString(d.Life)
 			k.flag = flag{reason: d.Reason, time: e.Time, number: d.At, life: life}
@@ -156,6 +197,17 @@ func (v *run) replay(serial string, events []store.SubjectEvent) known {
 		}
 	})
 	return k
+}
+
+// lastOf is the number of the last of brought steps that follow what was issued
+// without a gap; 0 if they do not.
+func (k *known) lastOf(steps []broughtStep) int64 {
+	for i, s := range steps {
+		if s.Step != k.issued+int64(i)+1 {
+			return 0
+		}
+	}
+	return k.issued + int64(len(steps))
 }
 
 // listText is a JSON list as a column holds it, "" for none.
@@ -279,6 +331,7 @@ func (v *run) container(c store.RawContainer, k known, last end) {
 	v.same("containers", c.Serial, "closed", c.Closed, last.closed, "its last step with a lock")
 	v.same("containers", c.Serial, "block_reason", c.BlockReason, k.blocked.reason, told)
 	v.same("containers", c.Serial, "lent", c.Lent, k.lent, "what it told of seats that are out")
+	v.same("containers", c.Serial, "epoch", c.Epoch, k.epoch, told)
 	v.same("containers", c.Serial, "block_time", moment(c.BlockTime), moment(k.blocked.created), told)
 	if c.Earmarks != 0 {
 		v.counted[c.Serial] = c.Earmarks
@@ -382,6 +435,7 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 		return
 	}
 	v.same("steps", key, "time", moment(s.Time), moment(s.step.time), bytesOf)
+	v.same("steps", key, "epoch", s.Epoch, s.step.epoch, bytesOf)
 	if s.Number != at.number+1 {
 		copy(at.plan[:], s.step.previous) // of what is missing before it
 	}
@@ -406,11 +460,14 @@ func (v *run) step(s signed, k known, at *end, epoch *int64, ops []store.RawOp, 
 	for i, op := range s.step.ops {
 		texts = append(texts, opText(kindText(op.kind), op.phase, op.license, op.generation, op.product))
 		at := slices.IndexFunc(ops, func(o store.RawOp) bool { return o.Place == int64(i) })
+		if at < 0 && slices.Contains(told.unknown, op.license) {
+			continue
+		}
 		if at < 0 {
 			v.find("step_ops", fmt.Sprintf("%s/%d", key, i), "", "", "", "the row is missing: the signed step has the operation %s", texts[i])
 			continue
 		}
-		v.operation(ops[at], op, s.Container, containerKey)
+		v.operation(ops[at], op, s.Container, containerKey, told.brought)
 	}
 	for _, o := range ops {
 		if o.Place < 0 || o.Place >= int64(len(s.step.ops)) {
@@ -436,7 +493,7 @@ func (v *run) life(s signed, k known, key string) {
 }
 
 // operation holds the row of an operation against the signed one.
-func (v *run) operation(o store.RawOp, want operation, serial string, containerKey []byte) {
+func (v *run) operation(o store.RawOp, want operation, serial string, containerKey []byte, brought bool) {
 	key := opKey(o)
 	const signedStep = "the signed step"
 	v.same("step_ops", key, "kind", kindText(o.Kind), kindText(want.kind), signedStep)
@@ -449,6 +506,9 @@ func (v *run) operation(o store.RawOp, want operation, serial string, containerK
 			v.find("step_ops", key, "body", show(o.Body), "", "an operation that puts nothing has no body")
 		}
 		return
+	}
+	if brought && o.Body == nil {
+		return // the container did not have it any more
 	}
 	hash := sha256.Sum256(o.Body)
 	if !v.same("step_ops", key, "body", "hash "+hex.EncodeToString(hash[:]), "hash "+hex.EncodeToString(want.body), "the hash in the signed step") {

@@ -91,7 +91,7 @@ func (l *life) ordered(e store.SubjectEvent, d licenseDetails) bool {
 	case "copy_gone":
 		return slices.ContainsFunc(l.orders, func(o order) bool { return o.kind == "kill" && o.container == where && o.generation == d.Generation })
 	case "copy_turned_up":
-		return where != "" && d.Generation == l.generation-1 && l.withdrawn == 0 && l.reserved == ""
+		return where != "" && len(l.restores) > 0 && l.restores[len(l.restores)-1].generation == d.Generation && l.withdrawn == 0 && l.reserved == ""
 	case "restore_enabled":
 		return d.Count > 0
 	case "units_counted":
@@ -233,6 +233,16 @@ func (v *run) kills(id string, l *life, ops []store.RawOp) (rest []store.RawOp) 
 				return k.kind == "kill" && k.container == o.Container && k.generation == r.generation
 			})
 			if o.Kind == 1 && o.Generation <= r.generation && !ordered {
+				v.find("events", r.event, "details", "", o.Container, "generation %d of license %s ended, container %s was given it in step %d, and no removal was ordered there", r.generation, id, o.Container, o.Number)
+			}
+		}
+	}
+	for _, r := range l.ended {
+		for _, o := range ops {
+			ordered := slices.ContainsFunc(l.orders, func(k order) bool {
+				return k.kind == "kill" && k.container == o.Container && k.generation >= o.Generation
+			})
+			if o.Kind == 1 && o.Generation <= r.generation && o.Container != r.by && !ordered {
 				v.find("events", r.event, "details", "", o.Container, "generation %d of license %s ended, container %s was given it in step %d, and no removal was ordered there", r.generation, id, o.Container, o.Number)
 			}
 		}
@@ -379,6 +389,9 @@ func (v *run) blockList() error {
 	made := int64(0)
 	for n, b := range v.blocks {
 		made = max(made, n, b.lifted)
+	}
+	for _, g := range v.gaps {
+		made = max(made, g.list)
 	}
 	v.same("vendor", v.scope.vendor, "list", int64(number), made, "the events that changed the block list")
 	rows := &pages[store.RawBlock]{load: func(last store.RawBlock) ([]store.RawBlock, error) { return v.tx.RawBlocks(last.Added, pageSize) }}

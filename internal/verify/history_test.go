@@ -26,6 +26,7 @@ type book struct {
 	admin registry.Actor
 	trust *seal.Trust
 	file  []byte // the trust file
+	cfg   registry.Config
 }
 
 const catalogYAML = `
@@ -82,7 +83,7 @@ func newBook(t testing.TB, db *store.DB) *book {
 		Random: func(p []byte) { rand.Read(p) }, Log: slog.New(slog.DiscardHandler)}
 	res, err := registry.Init(t.Context(), cfg, registry.InitRequest{Vendor: "Acme", Address: "http://127.0.0.1:1"})
 	must(t, err)
-	b.file = res.Trust
+	b.file, b.cfg = res.Trust, cfg
 	b.trust, err = seal.ParseTrust(res.Trust)
 	must(t, err)
 	b.Registry, err = registry.Open(t.Context(), cfg)
@@ -126,6 +127,8 @@ type box struct {
 	lent  []container.Lent
 
 	bodies map[license.ID]container.Body
+	raw    map[license.ID][]byte
+	bring  *uint64 // the step above which the next report brings what is kept; nil for nothing
 }
 
 // use takes units of a license.
@@ -141,7 +144,7 @@ func (x *box) use(id license.ID, n int64) {
 func (b *book) box() *box {
 	keys, err := seal.NewContainerKeys(rand.Reader)
 	must(b.t, err)
-	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID]container.Body{}}
+	return &box{b: b, keys: keys, state: container.NewState(keys.Serial()), bodies: map[license.ID]container.Body{}, raw: map[license.ID][]byte{}}
 }
 
 // copy is what somebody keeps who copies the container's files.
@@ -155,6 +158,18 @@ func (x *box) report(w container.Wishes) []byte {
 	var r container.Report
 	x.state, r = x.state.Report(x.keys.Identity(license.Machine), nonce(), license.At(x.b.now))
 	r.Wishes, r.Lent = w, x.lent
+	if x.bring != nil {
+		r.Units = x.state.Counted(*x.bring)
+		for _, k := range x.state.After(*x.bring) {
+			s := container.SignedStep{Signed: k.Signed, Bodies: [][]byte{}}
+			for id, h := range x.state.Held {
+				if h.Step == k.Number {
+					s.Bodies = append(s.Bodies, x.raw[id])
+				}
+			}
+			r.Steps = append(r.Steps, s)
+		}
+	}
 	file, err := seal.SealReport(x.b.trust, x.keys, r)
 	must(x.b.t, err)
 	return file
@@ -181,10 +196,17 @@ func (x *box) imports() []container.Outcome {
 		must(x.b.t, err)
 		steps = append(steps, in)
 	}
+	answers, misses := u.Answers == x.state.Asked, x.state.Misses(u)
 	if next, changes, no := x.state.Import(u, steps, nonce, license.At(x.b.now)); no == nil {
 		x.state = next
+		if answers {
+			if x.bring = nil; misses {
+				x.bring = &u.Acked
+			}
+		}
 		for _, c := range changes {
 			if c.Body != nil {
+				x.raw[c.License] = c.Body
 				x.bodies[c.License], err = seal.DecodeBody(c.Body)
 				must(x.b.t, err)
 			}

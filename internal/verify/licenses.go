@@ -48,6 +48,7 @@ type making struct {
 	time                 int64
 	Number, Customer     string
 	Added                int64
+	Resent               bool
 	TicketRecord         string `json:"ticket_record"`
 	Subscription         string
 	Items                []madeItem
@@ -72,6 +73,8 @@ func makes(e store.SubjectEvent, license string) bool {
 		return true
 	case "replacement_ordered", "split":
 		return e.Find("license") != license
+	case "seats_brought":
+		return e.Find("license") != license && strings.Contains(e.Details, `"made":true`)
 	case "withdrawn":
 		first := e.Find("license")
 		return first != "" && first != license
@@ -84,7 +87,7 @@ func (v *run) making(e store.SubjectEvent) *making {
 	if !v.details(e, m) {
 		return m
 	}
-	if e.Name == "split" {
+	if e.Name == "split" || makes(e, "") && e.Name == "seats_brought" {
 		v.details(e, &m.part)
 		m.ticket, m.Added = m.Ticket, 1
 		m.Items = append(m.Items, madeItem{Product: m.part.Product, Position: m.part.Position, Asked: 1, Terms: m.Terms, Features: m.Features})
@@ -146,6 +149,10 @@ type life struct {
 
 	units, added, used int64             // as sold and what was added; what is used
 	puts               map[string]counts // by operation issued
+	id                 string
+	held               string   // why it is held back
+	item               string   // the position that claimed it; empty for that of its making
+	ended              []ending // generations that ended otherwise than by a restore
 
 	expires, grace int64 // of one that belongs to a subscription
 }
@@ -161,13 +168,31 @@ type licenseDetails struct {
 	splitting
 	ordering
 	Facts *agreement // of its subscription
+	bringing
 }
 
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
-	l := life{state: "not_collected", generation: 1, issued: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
-	if m != nil && m.replaces != "" && m.Kind == "replace" {
-		l.reserved = m.Container // until it gets there, or does not have to
+	l := life{id: id, state: "not_collected", generation: 1, issued: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
+	gaps := v.gaps // that the license has before it
+	if m != nil {
+		if m.replaces != "" && m.Kind == "replace" {
+			l.reserved = m.Container // until it gets there, or does not have to
+		}
+		if m.Resent {
+			l.held = "resent"
+		}
+		if m.part.HeldBack != "" {
+			l.held = m.part.HeldBack
+		}
+		gaps = v.gapsAfter(m.event)
+	}
+	if m != nil && !slices.ContainsFunc(m.Items, func(it madeItem) bool { return it.Position == item }) {
+		for _, e := range events {
+			if e.Name == "license_claimed" && len(m.Items) == 1 {
+				item = m.Items[0].Position // it was brought back before its order
+			}
+		}
 	}
 	l.begins(m, item)
 	l.expires, l.grace = m.end(item)
@@ -185,6 +210,13 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
 			return l.mayMove(e, d)
 		}
+		held := l.held
+		if len(gaps) > 0 && gaps[0].event < e.ID && withVendor(l.state) {
+			held = heldBack
+		}
+		if isGap(e.Name) {
+			return l.fitsGap(e, d, held)
+		}
 		if d.From != l.state || d.Generation != l.generation {
 			return false
 		}
@@ -197,7 +229,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		}
 		switch e.Name {
 		case "put_issued":
-			free := l.withdrawn == 0 && (l.reserved == "" || l.reserved == where)
+			free := l.withdrawn == 0 && held == "" && (l.reserved == "" || l.reserved == where)
 			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
 		case "change_issued":
 			return mine && d.Step > l.step && d.Seats == l.seats && l.withdrawn == 0
@@ -216,6 +248,10 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 	}
 	arrange(events, fits, func(e store.SubjectEvent, fit bool) {
 		d := parsed[e.ID]
+		for len(gaps) > 0 && gaps[0].event < e.ID {
+			l.holdBack()
+			gaps = gaps[1:]
+		}
 		if !fit {
 			v.find("events", e.ID, "", "", "", "%s (%s to %s) of license %s does not follow from the events before it, after which it is %s", e.Name, d.From, d.To, id, l.state)
 		}
@@ -231,6 +267,10 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		}
 		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
 			l.moves(e, d)
+			return
+		}
+		if isGap(e.Name) {
+			v.gapEvent(&l, id, e, d)
 			return
 		}
 		where := l.holder
@@ -257,15 +297,19 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 				l.reserved = ""
 			}
 		case "drop_confirmed", "taken_back":
+			l.held = d.HeldBack
 			l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return o.kind != "kill" && o.container == where })
 		case "restored", "lost":
 			v.ends(&l, id, e, d)
-			l.generation++
+			l.generation = max(l.generation, v.epochAt(e.ID)) + 1
 		case "withdrawn":
 			l.dropOrders(moving...)
-			l.withdrawn, l.reserved, l.replacedBy = 1, "", cmp.Or(d.With, l.replacedBy)
+			l.withdrawn, l.reserved, l.replacedBy, l.held = 1, "", cmp.Or(d.With, l.replacedBy), ""
 		}
 	})
+	for range gaps {
+		l.holdBack()
+	}
 	return l
 }
 
@@ -361,6 +405,7 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 	v.same("licenses", row.ID, "used", row.Used, l.used, told)
 	v.same("licenses", row.ID, "reserved", row.Reserved, l.reserved, told)
 	v.same("licenses", row.ID, "replaced_by", row.ReplacedBy, l.replacedBy, told)
+	v.same("licenses", row.ID, "held_back", row.HeldBack, l.held, told)
 	replaces, origin := "", ""
 	if m != nil {
 		replaces, origin = m.replaces, m.part.Whole
@@ -378,7 +423,12 @@ func (v *run) license(row store.RawLicense, m *making, l life, ops []store.RawOp
 		v.find("licenses", row.ID, "features", row.Features, "", "they cannot be read: %v", err)
 	}
 	if m != nil {
-		v.bought(row, *m, l, terms, features)
+		position := row.Item
+		if l.item != "" {
+			v.same("licenses", row.ID, "item", row.Item, l.item, told)
+			position = unclaimed(row.Product)
+		}
+		v.bought(row, *m, position, l, terms, features)
 	}
 	v.logged(row, l, ops)
 	v.held(row, m, l, terms.part(row.Seats), features, ops)
@@ -396,12 +446,12 @@ func (v *run) place(row store.RawLicense) {
 }
 
 // bought holds what was sold against the event of the order.
-func (v *run) bought(row store.RawLicense, m making, l life, t terms, features []string) {
+func (v *run) bought(row store.RawLicense, m making, position string, l life, t terms, features []string) {
 	v.same("licenses", row.ID, "order_id", row.OrderID, m.order, "event %s", m.event)
 	v.same("licenses", row.ID, "ticket_id", row.TicketID, m.ticket, "event %s", m.event)
 	v.same("licenses", row.ID, "created", moment(row.Created), moment(m.time), "event %s", m.event)
 	for i, it := range m.Items {
-		if it.Position != row.Item {
+		if it.Position != position {
 			continue
 		}
 		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
@@ -435,6 +485,7 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 		switch {
 		case i+1 < len(ops) && ops[i+1].Container == o.Container:
 		case o.Generation < l.generation: // of a copy that was lost
+		case o.ContainerEpoch < v.epoch && o.Container != row.Holder.String: // not in contact since a back-up was restored
 		case o.Kind == 1:
 			with = append(with, o)
 		case o.Number <= o.Acked:
@@ -477,6 +528,12 @@ func (v *run) logged(row store.RawLicense, l life, ops []store.RawOp) {
 func (v *run) held(row store.RawLicense, m *making, l life, t terms, features []string, ops []store.RawOp) {
 	var last *store.RawOp
 	for i, o := range ops {
+		if v.epoch > 1 && o.Generation < row.Generation {
+			continue // brought back, it may be of before what the row tells
+		}
+		if o.ContainerEpoch < v.epoch {
+			continue // its seats may have been found elsewhere since
+		}
 		// The log of the holder is asked before others.
 		if o.Kind == 1 && (last == nil || o.Container == row.Holder.String || last.Container != row.Holder.String) {
 			last = &ops[i]

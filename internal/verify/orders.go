@@ -72,13 +72,24 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	var created *making
 	for _, e := range events {
 		m := v.making(e)
-		if e.Name != "split" { // which changes no sum
+		if e.Name == "license_claimed" {
+			var d struct {
+				Position, Product string
+				Seats             int64
+			}
+			v.details(e, &d)
+			was := unclaimed(d.Product)
+			sold[d.Position], sold[was] = sold[d.Position]+1, sold[was]-1
+			seats[d.Position], seats[was] = seats[d.Position]+d.Seats, seats[was]-d.Seats
+			continue
+		}
+		if e.Name != "split" && e.Name != "seats_brought" { // which change no sum
 			for i, it := range m.Items {
 				n, _ := m.terms[i]["seats"].(int64)
 				seats[it.Position] += n * max(it.Asked-it.Had, 0)
 			}
 		}
-		if e.Name == "replacement_ordered" || e.Name == "withdrawn" || e.Name == "split" {
+		if e.Name == "replacement_ordered" || e.Name == "withdrawn" || e.Name == "split" || e.Name == "seats_brought" {
 			for _, it := range m.Items {
 				sold[it.Position]++
 			}

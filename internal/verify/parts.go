@@ -26,6 +26,7 @@ type part struct {
 	Seats, Step                                int64
 	Activated                                  instant
 	Whole, State, Container, Product, Position string
+	HeldBack                                   string `json:"held_back"`
 }
 
 // splitting is what events about parts say beside the state.

@@ -15,15 +15,18 @@ import (
 	"licet/license"
 )
 
-// planted are changes that somebody makes behind the product's back. A name in
-// braces is one of the story's.
-var planted = []struct {
+// corruption is a change that somebody makes behind the product's back.
+type corruption struct {
 	name string
 	sql  string
 	args []any
 	do   func(h *planting) // instead of sql
 	want string            // table, key, column; * is any
-}{
+}
+
+// planted are changes that somebody makes behind the product's back. A name in
+// braces is one of the story's.
+var planted = []corruption{
 	// Licenses.
 	{name: "a state flipped", sql: `update licenses set state = 'collecting' where id = '{collected}'`, want: "licenses {collected} state"},
 	{name: "a license freed", sql: `update licenses set state = 'returned', holder = null where id = '{collected}'`, want: "licenses {collected} holder"},
@@ -462,65 +465,70 @@ func matches(f verify.Finding, want string) bool {
 // kept are the tables in an order in which rows can be put in.
 var kept = []string{"vendor", "keys", "categories", "products", "bundles", "orders", "tickets", "licenses", "containers", "steps", "step_ops", "answers", "proofs",
 	"earmarks", "restores", "restore_grants", "recoveries", "recovery_licenses", "recovery_notes", "blocks", "order_words",
-	"subscriptions", "subscription_lines", "subscription_usage", "tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints"}
+	"subscriptions", "subscription_lines", "subscription_usage", "tokens", "events", "event_subjects", "audit_hashes", "audit_state", "audit_checkpoints", "gaps"}
 
 func TestPlantedCorruptionsAreNamed(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
 		db := open()
 		b, name := story(t, db)
-		do := func(fn func(exec func(string, ...any))) {
-			t.Helper()
-			must(t, db.Write(t.Context(), func(tx *store.Tx) error {
-				fn(func(q string, table ...any) {
-					_, err := tx.Exec(fmt.Sprintf(q, table...))
-					must(t, err)
-				})
-				return nil
-			}))
-		}
-		do(func(exec func(string, ...any)) {
-			for _, table := range kept {
-				exec("create table kept_%s as select * from %[1]s", table)
-			}
-		})
-		for i, p := range planted {
-			if (db.Engine() == "sqlite") != (i%10 == 0) && os.Getenv("LICET_TEST_LONG") == "" {
-				continue // what is found does not depend on the engine; SQLite is slow with the race detector
-			}
-			t.Run(p.name, func(t *testing.T) {
-				must(t, db.Write(t.Context(), func(tx *store.Tx) error {
-					h := &planting{t, tx, name}
-					if p.do != nil {
-						p.do(h)
-					} else {
-						h.exec(p.sql, p.args...)
-					}
-					return nil
-				}))
-				r, err := verify.Run(t.Context(), db, verify.Options{Trust: b.file})
+		plant(t, db, b, name, planted)
+	})
+}
+
+// plant does one after the other behind the product's back, and looks for each.
+func plant(t *testing.T, db *store.DB, b *book, name map[string]string, planted []corruption) {
+	do := func(fn func(exec func(string, ...any))) {
+		t.Helper()
+		must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+			fn(func(q string, table ...any) {
+				_, err := tx.Exec(fmt.Sprintf(q, table...))
 				must(t, err)
-				wanted, found := fill(p.want, name), false
-				for _, f := range r.Findings {
-					t.Log(f)
-					found = found || matches(f, wanted)
-				}
-				if !found {
-					t.Errorf("not found: %s", wanted)
-				}
 			})
-			do(func(exec func(string, ...any)) {
-				for _, table := range slices.Backward(kept) {
-					exec("delete from %s", table)
-				}
-				for _, table := range kept {
-					exec("insert into %s select * from kept_%[1]s", table)
-				}
-			})
-		}
-		r, err := verify.Run(t.Context(), db, verify.Options{Trust: b.file})
-		must(t, err)
-		if !r.OK() {
-			t.Errorf("after all was put back: %v", r.Findings)
+			return nil
+		}))
+	}
+	do(func(exec func(string, ...any)) {
+		for _, table := range kept {
+			exec("create table kept_%s as select * from %[1]s", table)
 		}
 	})
+	for i, p := range planted {
+		if (db.Engine() == "sqlite") != (i%10 == 0) && os.Getenv("LICET_TEST_LONG") == "" {
+			continue // what is found does not depend on the engine; SQLite is slow with the race detector
+		}
+		t.Run(p.name, func(t *testing.T) {
+			must(t, db.Write(t.Context(), func(tx *store.Tx) error {
+				h := &planting{t, tx, name}
+				if p.do != nil {
+					p.do(h)
+				} else {
+					h.exec(p.sql, p.args...)
+				}
+				return nil
+			}))
+			r, err := verify.Run(t.Context(), db, verify.Options{Trust: b.file})
+			must(t, err)
+			wanted, found := fill(p.want, name), false
+			for _, f := range r.Findings {
+				t.Log(f)
+				found = found || matches(f, wanted)
+			}
+			if !found {
+				t.Errorf("not found: %s", wanted)
+			}
+		})
+		do(func(exec func(string, ...any)) {
+			for _, table := range slices.Backward(kept) {
+				exec("delete from %s", table)
+			}
+			for _, table := range kept {
+				exec("insert into %s select * from kept_%[1]s", table)
+			}
+		})
+	}
+	r, err := verify.Run(t.Context(), db, verify.Options{Trust: b.file})
+	must(t, err)
+	if !r.OK() {
+		t.Errorf("after all was put back: %v", r.Findings)
+	}
 }

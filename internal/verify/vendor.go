@@ -24,7 +24,7 @@ func (v *run) vendor() error {
 	}
 	v.read("vendor")
 	v.scope = scope{row.ID, row.Environment}
-	v.epoch, v.created, v.stop = int64(row.Epoch), int64(row.Created), row.Stop.Reason
+	v.epoch, v.created, v.stop, v.outdated = int64(row.Epoch), int64(row.Created), row.Stop.Reason, row.Outdated
 	const bundle = "the trust bundle in the same row, signed by the root"
 	t, err := parseTrust(row.Trust)
 	if err != nil {
@@ -190,7 +190,9 @@ func (v *run) vendorEvents() error {
 	made := 0
 	keys := map[string]bool{}      // that were made, by the events
 	var stops []store.SubjectEvent // about issuing, by id
+	outdated := ""
 	for e := events.next(); e != nil; e = events.next() {
+		v.gapOf(*e, &outdated)
 		var d struct{ Name, Environment, Key string }
 		switch e.Name {
 		case "vendor_created":
@@ -210,6 +212,11 @@ func (v *run) vendorEvents() error {
 	if events.err != nil {
 		return events.err
 	}
+	v.same("vendor", v.scope.vendor, "epoch", v.epoch, max(v.lastEpoch(), 1), "the events that tell of a back-up which was restored")
+	v.same("vendor", v.scope.vendor, "outdated", v.outdated, outdated, "the events that tell of a proof")
+	if err := v.gapRows(); err != nil {
+		return err
+	}
 	if made != 1 {
 		v.find("vendor", v.scope.vendor, "", "", "", "%d events say that it was created", made)
 	}
@@ -220,6 +227,31 @@ func (v *run) vendorEvents() error {
 		}
 	}
 	return nil
+}
+
+// gapOf takes in what an event tells of a return from a back-up, or of a record that
+// is behind.
+func (v *run) gapOf(e store.SubjectEvent, outdated *string) {
+	var g struct {
+		Epoch, List int64
+		Since, Why  string
+	}
+	switch e.Name {
+	case "gap_opened":
+		if v.details(e, &g); g.Epoch <= max(v.lastEpoch(), 1) {
+			v.find("events", e.ID, "details", show(g.Epoch), "", "the epoch does not grow")
+		}
+		v.gaps = append(v.gaps, gap{event: e.ID, epoch: g.Epoch, list: g.List, since: microseconds(g.Since), opened: e.Time})
+		*outdated = ""
+	case "gap_closed":
+		if v.details(e, &g); g.Epoch == v.lastEpoch() && len(v.gaps) > 0 {
+			v.gaps[len(v.gaps)-1].closed = e.Time
+		}
+	case "server_outdated":
+		if v.details(e, &g); *outdated == "" {
+			*outdated = g.Why
+		}
+	}
 }
 
 // issuingStopped checks why nothing is issued against the newest event about it. Of
@@ -242,6 +274,60 @@ func (v *run) issuingStopped(stops []store.SubjectEvent) {
 		}
 	}
 	v.same("vendor", v.scope.vendor, "stop_reason", v.stop, reason(last), "event %s", last.ID)
+}
+
+// microseconds reads a time of an event's details; 0 for none.
+func microseconds(text string) int64 {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return 0
+	}
+	return at.UnixMicro()
+}
+
+// epochAt is the epoch of the record when an event was written.
+func (v *run) epochAt(event string) int64 {
+	epoch := int64(1)
+	for _, g := range v.gaps {
+		if g.event < event {
+			epoch = g.epoch
+		}
+	}
+	return epoch
+}
+
+// lastEpoch is the epoch of the last gap, 0 if there was none.
+func (v *run) lastEpoch() int64 {
+	if len(v.gaps) == 0 {
+		return 0
+	}
+	return v.gaps[len(v.gaps)-1].epoch
+}
+
+// gapRows holds the gaps against their events.
+func (v *run) gapRows() error {
+	rows, err := v.tx.Gaps()
+	if err != nil {
+		return err
+	}
+	told := slices.Clone(v.gaps)
+	for _, r := range rows {
+		v.read("gaps")
+		key := show(r.Epoch)
+		i := slices.IndexFunc(told, func(g gap) bool { return g.epoch == int64(r.Epoch) })
+		if i < 0 {
+			v.find("gaps", key, "", "", "", "no event tells of it")
+			continue
+		}
+		v.same("gaps", key, "since", moment(int64(r.Since)), moment(told[i].since), "event %s", told[i].event)
+		v.same("gaps", key, "opened", moment(int64(r.Opened)), moment(told[i].opened), "event %s", told[i].event)
+		v.same("gaps", key, "closed", moment(int64(r.Closed)), moment(told[i].closed), "the event that closed it")
+		told = slices.Delete(told, i, i+1)
+	}
+	for _, g := range told {
+		v.find("gaps", show(g.epoch), "", "", "", "the row is missing: event %s tells of it", g.event)
+	}
+	return nil
 }
 
 // catalog checks products, bundles and categories against the newest event about
@@ -336,9 +422,7 @@ func (v *run) tokens() error {
 				if v.details(e, &d) {
 					why = e.ID
 					want.Name, want.Scopes, want.Created = d.Name, strings.Join(d.Scopes, " "), e.Time
-					if at, err := time.Parse(time.RFC3339Nano, d.Expires); err == nil {
-						want.Expires = at.UnixMicro()
-					}
+					want.Expires = microseconds(d.Expires)
 				}
 			case "token_revoked":
 				want.Revoked = e.Time

@@ -158,9 +158,11 @@ type run struct {
 	issuing  map[[16]byte]issuer
 	made     map[[16]byte]int64 // signatures of issuing keys that the record holds
 	epoch    int64
+	outdated string
 	created  int64
 	stop     string // why nothing is issued; empty where it is
 	auditKey note.Verifier
+	gaps     []gap // by the events, oldest first
 
 	uncertified []store.RawKey
 
@@ -173,6 +175,12 @@ type run struct {
 	counted map[string]int64 // the same by the containers' rows
 
 	subscribed agreements
+}
+
+// gap is a return from a back-up, as its event tells of it.
+type gap struct {
+	event                              string
+	epoch, list, since, opened, closed int64
 }
 
 type issuer struct {
