@@ -218,6 +218,14 @@ func (e *examination) record(ctx context.Context, f folder) {
 	} else {
 		e.add("audit log", findingGood, "", "%d events wait to be taken in.", figures.Tail)
 	}
+	switch gap := figures.Gap; {
+	case gap.Outdated != "":
+		e.add("record", findingBad, "Use the newer server. If there is none, stop this one and run licet-central gap open.", "It is not the newest one, and nothing is handed out: %s.", gap.Outdated)
+	case gap.HeldBack > 0:
+		e.add("back-up", findingNote, "licet-central gap show", "Restored from a back-up of %s: %d licenses are held back, %d containers were not in contact since.", gap.Since, gap.HeldBack, gap.Silent)
+	case gap.Open:
+		e.add("back-up", findingNote, "licet-central gap close", "Restored from a back-up of %s: nothing is held back, %d containers were not in contact since.", gap.Since, gap.Silent)
+	}
 	if figures.Flagged > 0 {
 		e.add("containers", findingNote, "Look at them on the console, or with licet-central container show SERIAL.", "%d contradict the record and wait for a decision.", figures.Flagged)
 	}

@@ -180,17 +180,23 @@ func (f folder) open(ctx context.Context, log *slog.Logger) (reg *registry.Regis
 }
 
 func (f folder) secret() ([]byte, error) {
-	text, err := os.ReadFile(f.file(fileSecret))
+	secret, err := secretIn(f.file(fileSecret))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, refusal.New(refusal.NotFound, "%s is no data folder: there is no %s in it.", f.path, fileSecret).
 			Hinted("licet-central init --data %s makes one.", f.path)
 	}
+	return secret, err
+}
+
+// secretIn reads the secret of a server from a file.
+func secretIn(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(secret) != secretSize {
-		return nil, refusal.New(refusal.DamagedFile, "%s is damaged.", f.file(fileSecret)).Hinted("Put it back from its back-up.")
+		return nil, refusal.New(refusal.DamagedFile, "%s is damaged.", path).Hinted("Put it back from its back-up.")
 	}
 	return secret, nil
 }

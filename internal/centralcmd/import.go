@@ -40,6 +40,7 @@ func importCommand(env Env) *cobra.Command {
 	})
 	cmd.Flags().String("from", "csv", "kind of file: csv")
 	cmd.Flags().Bool("dry-run", false, "say what would be imported, and change nothing")
+	resentFlag(cmd)
 	cmd.Flags().String("tickets", "", "write the tickets of the orders to this `FILE`, as csv; it must not exist")
 	return cmd
 }
@@ -96,8 +97,9 @@ func runImport(cmd *cobra.Command, env Env, path string) (err error) {
 // send makes the orders, one after the other. What the server refuses is noted;
 // that it cannot be reached ends it.
 func (out *imported) send(cmd *cobra.Command, c *client.Central, orders []orderfile.Order, tickets *csv.Writer) error {
+	resent, _ := cmd.Flags().GetBool("resent")
 	for i, o := range orders {
-		o.DryRun = out.DryRun
+		o.DryRun, o.Resent = out.DryRun, resent
 		got, err := c.CreateOrder(cmd.Context(), o.OrderRequest)
 		ref, refused := refusal.As(err)
 		switch {

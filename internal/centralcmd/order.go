@@ -66,6 +66,7 @@ func orderCreateCommand(env Env) *cobra.Command {
 			var req wire.OrderRequest
 			req.Customer, _ = cmd.Flags().GetString("customer")
 			req.Number, _ = cmd.Flags().GetString("number")
+			req.Resent, _ = cmd.Flags().GetBool("resent")
 			items, _ := cmd.Flags().GetStringArray("item")
 			for _, text := range items {
 				item, err := orderItem(text)
@@ -93,6 +94,7 @@ func orderCreateCommand(env Env) *cobra.Command {
 	}
 	cmd.Flags().String("customer", "", "name of the customer")
 	cmd.Flags().String("number", "", "your own order number; one is made if absent")
+	resentFlag(cmd)
 	cmd.Flags().StringArray("item", nil, "what is sold, such as CAD-PRO=5,seats=10; may be repeated")
 	// The flags are there.
 	_ = cmd.MarkFlagRequired("customer")

@@ -35,7 +35,7 @@ type licenseView struct {
 func (v licenseView) held() bool      { return v.State.Held() }
 func (v licenseView) leaving() bool   { return v.Withdrawn && v.held() }
 func (v licenseView) gone() bool      { return v.State == license.Gone || v.Withdrawn }
-func (v licenseView) available() bool { return v.State.Available() && !v.Withdrawn }
+func (v licenseView) available() bool { return v.State.Available() && !v.Withdrawn && v.HeldBack == "" }
 
 // takenBack reports whether an order is of a kind that can be taken back.
 func takenBack(e wire.Earmark) bool { return e.Kind != "kill" && e.Kind != "change" }
@@ -65,6 +65,7 @@ var licenseActions = []struct {
 }{
 	{"cancel", registry.ScopeLicenses, look.Secondary, look.IconBack, licenseView.revocable},
 	{"lost", registry.ScopeLicenses, look.Secondary, look.IconWarning, licenseView.leaving},
+	{"release", registry.ScopeLicenses, look.Secondary, look.IconCheck, func(v licenseView) bool { return v.HeldBack != "" }},
 	{"assign", registry.ScopeLicenses, look.Secondary, look.IconBox, func(v licenseView) bool { return v.available() && v.KeptFor == "" }},
 	{"replace", registry.ScopeLicenses, look.Secondary, look.IconLicense, func(v licenseView) bool { return !v.gone() }},
 	{"units", registry.ScopeLicenses, look.Secondary, look.IconPlus, func(v licenseView) bool { return !v.gone() && v.Units != nil }},
@@ -186,6 +187,13 @@ func (c *console) licensePanel(r *http.Request, m member) (p panel, err error) {
 			}
 		}
 		p.confirm.Keeps = keeps(ctx, "cancel", "license")
+	case "release":
+		if v.HeldBack == "" {
+			p.refused = []string{look.T(ctx, "console.license.release.not")}
+			return p, nil
+		}
+		p.confirm.What = effects(ctx, "release", "", serial)
+		p.confirm.Keeps = keeps(ctx, "release", "history")
 	case "lost":
 		if !v.leaving() {
 			p.refused = []string{look.T(ctx, "console.license.lost.not")}
@@ -365,6 +373,8 @@ func (c *console) licenseDo(w http.ResponseWriter, r *http.Request, m member) er
 		out, err = c.registry.AddUnits(ctx, m.Actor, id, wholeNumber(f.Get("units")), reason, false)
 	case "cancel":
 		_, err = c.registry.CancelPending(ctx, m.Actor, id, reason)
+	case "release":
+		err = c.releaseOne(r, m, id, reason)
 	case "lost":
 		_, err = c.registry.DeclareLost(ctx, m.Actor, id, reason)
 	case "restores":

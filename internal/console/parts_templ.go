@@ -1426,6 +1426,12 @@ func licenseBadge(l wire.License) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
+		if l.HeldBack != "" {
+			templ_7745c5c3_Err = look.Tag{Text: look.T(ctx, "console.license.heldback")}.Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+		}
 		return nil
 	})
 }

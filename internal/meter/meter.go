@@ -89,6 +89,9 @@ var (
 	deliveries = prometheus.NewDesc("licet_webhook_deliveries", "Events for receivers by state: pending, failed (given up).", []string{"state"}, nil)
 	tail       = prometheus.NewDesc("licet_audit_tail", "Events that the audit log has not taken in yet, of at most 10000.", nil, nil)
 	epoch      = prometheus.NewDesc("licet_epoch", "Epoch of the record; it grows when the record is recovered.", nil, nil)
+	heldBack   = prometheus.NewDesc("licet_licenses_held_back", "Licenses that are not given out since the record came back from a back-up, by why.", []string{"why"}, nil)
+	silent     = prometheus.NewDesc("licet_containers_silent", "Containers that were not in contact since the record came back from a back-up.", nil, nil)
+	outdated   = prometheus.NewDesc("licet_record_outdated", "1 if another record is known to be newer: nothing is handed out then.", nil, nil)
 	up         = prometheus.NewDesc("licet_database_up", "1 if the record could be read, else 0.", nil, nil)
 )
 
@@ -110,7 +113,7 @@ type book struct {
 
 // Describe names the figures.
 func (b *book) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, hooks, deliveries, tail, epoch, up} {
+	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, hooks, deliveries, tail, epoch, heldBack, silent, outdated, up} {
 		to <- d
 	}
 }
@@ -154,4 +157,14 @@ func (b *book) Collect(to chan<- prometheus.Metric) {
 	gauge(deliveries, b.last.Webhooks.Failed, "failed")
 	gauge(tail, b.last.Tail)
 	gauge(epoch, int64(b.last.Epoch))
+	gap := b.last.Gap
+	for _, why := range registry.HeldBackWhys {
+		gauge(heldBack, gap.HeldBackFor[why], why)
+	}
+	gauge(silent, gap.Silent)
+	stale := int64(0)
+	if gap.Outdated != "" {
+		stale = 1
+	}
+	gauge(outdated, stale)
 }

@@ -65,6 +65,7 @@ func init() {
 		"flipbit":   plain(flipBit),
 		"cut":       plain(cut),
 		"vendor":    plain(vendorCommand),
+		"loses":     plain(losesCommand),
 		"hides":     plain(hides),
 		"receiver":  plain(receiverCommand),
 		"received":  plain(received),
@@ -120,7 +121,7 @@ func (s *stage) atVendor(ts *testscript.TestScript, args []string) (*vendor, []s
 }
 
 // asFile says which arguments name files, by their endings.
-var asFile = regexp.MustCompile(`\.(licet-[\w-]+|trust|yaml|csv|json|txt|key|\w+-file)$`)
+var asFile = regexp.MustCompile(`\.(licet-[\w-]+|trust|yaml|csv|json|txt|key|backup|\w+-file)$`)
 
 // fileArgs makes the names of files absolute: the commands run in the test's own
 // process, whose folder is not the script's.

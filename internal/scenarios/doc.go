@@ -57,6 +57,9 @@
 //	                               it, and vendor -stop NAME ends it
 //	vendor -copy NAME              a server of somebody who has copied all that the vendor's has:
 //	                               database, folder, keys
+//	loses [-beside] FILE           the vendor's server is lost and comes back from a back-up, at the
+//	                               same address; or beside the old one, which is the vendor "old"
+//	                               at $OLD from then on
 //	call METHOD PATH [-key K] [-token T] [FILE]
 //	                               calls the management interface itself
 //	signer on|off                  a signer of the vendor's, with keys in a file: $SIGNER is its address

@@ -43,6 +43,7 @@ type stage struct {
 	vendors  map[string]*vendor // "" is the one that every script has
 	machines map[string]*host
 	orders   int
+	losses   int // of the server
 
 	receivers map[string]*receiver
 	signer    signer

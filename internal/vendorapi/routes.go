@@ -119,6 +119,7 @@ func routes(api huma.API, reg *registry.Registry) {
 	recoveryRoutes(api, reg)
 	blockListRoutes(api, reg)
 	webhookRoutes(api, reg)
+	gapRoutes(api, reg)
 
 	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Oldest first."},
 		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Event], error) {
