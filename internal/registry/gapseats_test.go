@@ -10,8 +10,8 @@ import (
 	"licet/wire"
 )
 
-// usable is how many seats of a product the container can use, by what it holds.
-func (x *box) usable(product string) (n int64) {
+// seatsOf is how many seats of a product the container can use, by what it holds.
+func (x *box) seatsOf(product string) (n int64) {
 	x.b.t.Helper()
 	for id, h := range x.state.Held {
 		if h.Product == product {
@@ -53,8 +53,8 @@ func TestSeatsOfTheGap(t *testing.T) {
 					x.contact(pendingWish)
 					n.clean()
 				}
-				if a.usable("TEAM") != 4 || c.usable("TEAM") != 5 {
-					t.Fatalf("A has %d seats, C %d", a.usable("TEAM"), c.usable("TEAM"))
+				if a.seatsOf("TEAM") != 4 || c.seatsOf("TEAM") != 5 {
+					t.Fatalf("A has %d seats, C %d", a.seatsOf("TEAM"), c.seatsOf("TEAM"))
 				}
 				e := n.box()
 				if out := e.contact(some(o.Ticket, id, 1)); !out[0].Refused() {
@@ -90,8 +90,8 @@ func TestSeatsOfTheGap(t *testing.T) {
 				c.contact(pendingWish)
 			}
 			n.clean()
-			if all := e.usable("TEAM") + c.usable("TEAM") + a.usable("TEAM"); all > 10 {
-				t.Fatalf("E has %d seats, C %d, A %d", e.usable("TEAM"), c.usable("TEAM"), a.usable("TEAM"))
+			if all := e.seatsOf("TEAM") + c.seatsOf("TEAM") + a.seatsOf("TEAM"); all > 10 {
+				t.Fatalf("E has %d seats, C %d, A %d", e.seatsOf("TEAM"), c.seatsOf("TEAM"), a.seatsOf("TEAM"))
 			}
 		})
 	})

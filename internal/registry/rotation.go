@@ -518,7 +518,7 @@ func (s scribe) publish(v store.Vendor, rows []store.Key, before, t *seal.Trust,
 			}
 			revoking := s
 			revoking.reason = row.Reason
-			if err := revoking.note(evKeyRevoked, map[string]any{"key": row.ID}, about(ofVendor, v.ID)); err != nil {
+			if err := revoking.note(evKeyRevoked, map[string]any{"key": row.ID, "use": row.Use}, about(ofVendor, v.ID)); err != nil {
 				return err
 			}
 		case gone:

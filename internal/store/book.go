@@ -35,7 +35,7 @@ const (
 	vendorSelect = `select id, name, environment, address, epoch, outdated, trust, created, keys, stopped, stop_actor, stop_reason, revoked from vendor`
 	vendorKeys   = `select keys from vendor`
 	vendorTrust  = `update vendor set name = $1, address = $2, trust = $3`
-	vendorRevoke = `update vendor set revoked = $1`
+	vendorRevoke = `update vendor set revoked = $1, outdated = ''`
 	vendorStop   = `update vendor set stopped = $1, stop_actor = $2, stop_reason = $3`
 	vendorTouch  = `update vendor set version = version + 1, keys = keys + 1`
 )
@@ -66,7 +66,9 @@ func (tx *Tx) SetTrust(name, address string, trust []byte) error {
 	return tx.one(vendorTrust, name, address, trust)
 }
 
-// SetRevoked notes the number of a trust bundle that revokes an issuing key.
+// SetRevoked notes the number of a trust bundle that revokes an issuing key. What
+// showed the record to be outdated may have been signed by whoever stole the key; if
+// it was not, it shows again.
 func (tx *Tx) SetRevoked(bundle uint64) error { return tx.one(vendorRevoke, bundle) }
 
 // SetStop stops issuing, or with the zero value lets it go on.

@@ -235,6 +235,7 @@ func (v *run) gapOf(e store.SubjectEvent, outdated *string) {
 	var g struct {
 		Epoch, List int64
 		Since, Why  string
+		Use         string
 	}
 	switch e.Name {
 	case "gap_opened":
@@ -246,6 +247,10 @@ func (v *run) gapOf(e store.SubjectEvent, outdated *string) {
 	case "gap_closed":
 		if v.details(e, &g); g.Epoch == v.lastEpoch() && len(v.gaps) > 0 {
 			v.gaps[len(v.gaps)-1].closed = e.Time
+		}
+	case "key_revoked":
+		if v.details(e, &g); g.Use == "issuing" {
+			*outdated = "" // what the key has signed proves nothing
 		}
 	case "server_outdated":
 		if v.details(e, &g); *outdated == "" {
