@@ -123,14 +123,11 @@ func mark(vault *seal.Vault) func([]byte) [32]byte {
 
 // opens reports whether the secret opens what is encrypted in the database.
 func opens(tx *store.Tx, vault *seal.Vault) error {
-	rows, err := tx.Keys()
+	rows, err := tx.SealedKeys()
 	if err != nil {
 		return err
 	}
 	for _, k := range rows {
-		if k.Private == nil {
-			continue
-		}
 		if _, err := vault.Open(keyPlace(k.ID), k.Private); err != nil {
 			return refusal.New(refusal.InvalidInput, "The keys in the database do not open with this secret.key: it is that of another server.").
 				Hinted("Name the data folder, and the database, of one server.")

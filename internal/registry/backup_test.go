@@ -228,7 +228,8 @@ func TestBackupOfAnOlderSchema(t *testing.T) {
 				return err
 			}
 			for _, k := range keys {
-				if err := tx.InsertKey(k); err != nil {
+				_, err := tx.Exec(`insert into keys (id, use, public, private, certificate, created) values ($1, $2, $3, $4, $5, $6)`, k.ID, k.Use, k.Public, k.Private, k.Certificate, k.Created)
+				if err != nil {
 					return err
 				}
 			}

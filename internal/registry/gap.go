@@ -476,7 +476,7 @@ func (x *exchange) show(id license.ID, steps []container.Brought) error {
 				continue
 			}
 			gap = append(gap, op)
-			told = append(told, fmt.Sprintf("%s %d", op.Kind, b.Step.Number))
+			told = append(told, fmt.Sprintf("%s %d %d", op.Kind, b.Step.Number, op.Generation))
 			if last = b.Step.Number; op.Kind == container.Put {
 				puts = append(puts, b)
 			}

@@ -36,6 +36,7 @@ const (
 	restoring     = `select count(*) from cursors where name = 'restoring'`
 	restoringSet  = `insert into cursors (name, sequence) values ('restoring', 0)`
 	restoringEnd  = `delete from cursors where name = 'restoring'`
+	keySecrets    = `select id, private from keys where private is not null`
 	vendorHead    = `select id, name, environment, epoch from vendor`
 )
 
@@ -148,6 +149,12 @@ func (tx *Tx) ForgetServers() error {
 // VendorHead is who the vendor is, in every schema that there was.
 func (tx *Tx) VendorHead() (v Vendor, err error) {
 	return v, tx.QueryRow(vendorHead).Scan(&v.ID, &v.Name, &v.Environment, &v.Epoch)
+}
+
+// SealedKeys are the keys whose private parts are in the database, encrypted, in every
+// schema that there was.
+func (tx *Tx) SealedKeys() ([]Key, error) {
+	return collect(tx, func(scan func(...any) error) (k Key, err error) { return k, scan(&k.ID, &k.Private) }, keySecrets)
 }
 
 // Restoring reports whether the record is being restored from a back-up, and was not

@@ -3,7 +3,6 @@ package verify
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"licet/internal/store"
 )
@@ -11,7 +10,7 @@ import (
 // bringing is what events say that a license has because the record came back from a
 // back-up.
 type bringing struct {
-	Operations []string
+	Operations []string // kind, step and generation
 	Shows      string
 	Done       []string // orders of the container that its log shows to be carried out
 	EndedIn    []string `json:"ended_in"` // containers from which the generation before is to go
@@ -130,8 +129,12 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 		return
 	}
 	for _, text := range d.Operations {
-		kind, number, _ := strings.Cut(text, " ")
-		l.issued[fmt.Sprintf("%s %s/%s", kind, where, number)] = true
+		var kind string
+		var number, generation int64
+		if n, _ := fmt.Sscan(text, &kind, &number, &generation); n != 3 {
+			v.find("events", e.ID, "details", text, "", "it names no operation")
+		}
+		l.issued[issuedAs(kind, where, number, generation)] = true
 	}
 	for _, text := range d.Done {
 		l.orders = slices.DeleteFunc(l.orders, func(o order) bool {

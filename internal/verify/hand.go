@@ -257,8 +257,14 @@ func (v *run) kills(id string, l *life, ops []store.RawOp) (rest []store.RawOp) 
 	return rest
 }
 
+// issuedAs names an operation: one step may take out a lost copy of a license and the
+// license itself.
+func issuedAs(kind, container string, number, generation int64) string {
+	return fmt.Sprintf("%s %s/%d of %d", kind, container, number, generation)
+}
+
 func issuedKey(o store.RawOp) string {
-	return fmt.Sprintf("%s %s/%d", kindText(o.Kind), o.Container, o.Number)
+	return issuedAs(kindText(o.Kind), o.Container, o.Number, o.Generation)
 }
 
 // earmarks holds the rows of one license against what is ordered for it.

@@ -286,7 +286,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			if e.Name == "drop_issued" {
 				kind = "drop"
 			}
-			issued := fmt.Sprintf("%s %s/%d", kind, e.Find("container"), d.Step)
+			issued := issuedAs(kind, e.Find("container"), d.Step, d.Generation)
 			l.issued[issued] = true
 			l.puts[issued] = counts{l.units + l.added, l.used, l.expires, l.grace}
 			if l.activated == 0 && e.Name == "put_issued" {
