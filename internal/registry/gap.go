@@ -685,35 +685,35 @@ func (x *exchange) place(l store.License, shows container.Showing, generation li
 		}
 	}
 	if details["change"] == true {
-		if err := x.order(store.Earmark{Container: x.in.serial, Kind: store.Change, License: l.ID, Generation: l.Generation, Reason: unitsBefore}); err != nil {
+		if err := x.order(store.Earmark{Container: x.in.serial, Kind: store.Change, License: l.ID, Generation: l.Generation, Reason: changedBefore}); err != nil {
 			return err
 		}
 	}
 	return x.tx.MoveLicense(old, l)
 }
 
-// unitsBefore is the reason to put a license again where it was brought from.
-const unitsBefore = "units were added before the container brought it"
+// changedBefore is the reason to put a license again where it was brought from.
+const changedBefore = "it was changed before the container brought it"
 
 // broughtUnits is l with the units that the container shows: those that were added in
 // the gap, by the last body that it brings, and those that are used by that and by
-// its counters. Where the record has more by now, the license is to be put again.
+// its counters. Where the record has more by now, or another end, the license is to be
+// put again.
 func (x *exchange) broughtUnits(l store.License, puts []container.Brought, details map[string]any) store.License {
-	if l.Terms.Units == 0 {
-		return l
-	}
 	told := slices.Clone(x.in.report.Units)
 	for _, b := range slices.Backward(puts) {
 		body, ok := bodyIn(b, l.ID)
 		if !ok || body.Generation != l.Generation {
 			continue
 		}
-		if more := body.Terms.Units - l.Terms.Units; more > 0 {
+		if more := body.Terms.Units - l.Terms.Units; more > 0 && l.Terms.Units > 0 {
 			l.Sold.Units += more
 			l = l.With(l.Terms.Seats)
 		}
-		if details["change"] = l.State == license.Collected && body.Terms.Units < l.Terms.Units; details["change"] == false {
-			delete(details, "change")
+		other := body.Terms.Units < l.Terms.Units ||
+			l.Subscription != "" && (body.Terms.ExpiresAt != l.Terms.ExpiresAt || body.Terms.Grace != l.Terms.Grace)
+		if delete(details, "change"); other && l.State == license.Collected {
+			details["change"] = true
 		}
 		told = append(told, container.Counted{License: l.ID, Generation: l.Generation, Used: body.Used})
 		break

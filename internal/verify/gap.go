@@ -19,7 +19,7 @@ type bringing struct {
 	HeldBack   string   `json:"held_back"`
 	Withdrawn  bool     `json:"is_withdrawn"`
 	Again      bool     // its withdrawal is ordered where it is now
-	Change     bool     // it is to be put again there, with the units that were added
+	Change     bool     // it is to be put again there, as it is by now
 	Position   string
 	Holder     string
 }
@@ -33,8 +33,8 @@ type ending struct {
 // withdrawnBefore is the reason of a withdrawal that follows a license.
 const withdrawnBefore = "its withdrawal was ordered before the container brought it"
 
-// unitsBefore is the reason to put a license again where it was brought from.
-const unitsBefore = "units were added before the container brought it"
+// changedBefore is the reason to put a license again where it was brought from.
+const changedBefore = "it was changed before the container brought it"
 
 // unclaimed is the position of a license that was brought back before its order.
 func unclaimed(product string) string { return "brought back " + product }
@@ -170,7 +170,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 	}
 	l.added, l.used = d.Units-l.units, d.Used
 	if d.Change {
-		l.orders = append(l.orders, order{event: e.ID, kind: "change", container: where, generation: d.Generation, actor: e.Actor, reason: unitsBefore, created: e.Time})
+		l.orders = append(l.orders, order{event: e.ID, kind: "change", container: where, generation: d.Generation, actor: e.Actor, reason: changedBefore, created: e.Time})
 	}
 	if d.Again {
 		l.orders = append(l.orders, order{event: e.ID, kind: "withdraw", container: where, generation: d.Generation, actor: e.Actor, reason: withdrawnBefore, created: e.Time})
