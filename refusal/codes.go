@@ -93,6 +93,7 @@ const (
 	InvalidInput       Code = "invalid_input"
 	Conflict           Code = "conflict"
 	IdempotencyReused  Code = "idempotency_key_reused"
+	ChangedMeanwhile   Code = "changed_meanwhile"
 	RateLimited        Code = "rate_limited"
 	ProductUnknown     Code = "product_unknown"
 	AlreadyInitialized Code = "already_initialized"
@@ -196,6 +197,7 @@ var Codes = []Entry{
 	{InvalidInput, "The input is not acceptable.", "Correct it as the message says.", 422},
 	{Conflict, "Somebody else changed the same thing at the same time.", "Look at it again and repeat.", 409},
 	{IdempotencyReused, "The idempotency key was used before for another request.", "Use a new key for a new request.", 422},
+	{ChangedMeanwhile, "What is to be changed is not as the request says (If-Match). Nothing was changed.", "Look at it again, and send the change with its new ETag.", 412},
 	{RateLimited, "Too many requests from this address.", "Wait and try again.", 429},
 	{ProductUnknown, "No product has this code.", "licet-central product list names the products.", 404},
 	{AlreadyInitialized, "The folder or database is in use already; it was not touched.", "Choose another folder.", 409},

@@ -144,7 +144,7 @@ func rules(t *testing.T) (all []string) {
 var notHere = map[string][]refusal.Code{
 	"no refusal":            {refusal.Done, refusal.AlreadyApplied, refusal.Valid},
 	"pages of their own":    {refusal.NotFound, refusal.RateLimited, refusal.Internal},
-	"orders of staff":       {refusal.AlreadyIssued, refusal.IdempotencyReused, refusal.Unauthorized, refusal.Forbidden, refusal.AlreadyInitialized, refusal.AuditBroken, refusal.VerifyFailed, refusal.NotInOrder, refusal.SubscriptionEnded, refusal.SubscriptionLed, refusal.BackupDamaged},
+	"orders of staff":       {refusal.AlreadyIssued, refusal.IdempotencyReused, refusal.ChangedMeanwhile, refusal.Unauthorized, refusal.Forbidden, refusal.AlreadyInitialized, refusal.AuditBroken, refusal.VerifyFailed, refusal.NotInOrder, refusal.SubscriptionEnded, refusal.SubscriptionLed, refusal.BackupDamaged},
 	"a machine's container": {refusal.ContainerNotEmpty, refusal.ContainerDamaged, refusal.OtherMachine, refusal.RepairNotAllowed, refusal.BlockListGap, refusal.KeyRevoked, refusal.TrustEnded, refusal.StorageFull, refusal.AgentUnreachable},
 	"a license server":      {refusal.NoSeatFree, refusal.LeaseLost, refusal.LeaseNotYours, refusal.SeatDenied, refusal.SeatsUncertain, refusal.BorrowNotAllowed, refusal.BorrowTooLong, refusal.ServerUnreachable},
 	"a program's check":     {refusal.OldCopy, refusal.DueSoon, refusal.NoLicense, refusal.NotYetValid, refusal.Expired, refusal.FeatureMissing, refusal.VersionNotCovered, refusal.CheckInOverdue, refusal.UnitsSpent, refusal.ClockBehind},

@@ -60,11 +60,18 @@ func (r *Registry) Recovery(ctx context.Context, a Actor, n uint64) (out wire.Re
 		if err != nil {
 			return err
 		}
-		if out, err = r.recoveryView(tx, rec); err != nil {
-			return err
-		}
-		return restoresBeside(tx, &out)
+		out, err = r.recoveryShown(tx, rec)
+		return err
 	})
+	return out, err
+}
+
+// recoveryShown is the view of one recovery with everything.
+func (r *Registry) recoveryShown(tx *store.Tx, rec store.Recovery) (out wire.Recovery, err error) {
+	if out, err = r.recoveryView(tx, rec); err != nil {
+		return out, err
+	}
+	err = restoresBeside(tx, &out)
 	return out, err
 }
 

@@ -105,7 +105,15 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 	var err error
 	for range tries {
 		known := r.keys()
-		err = r.cfg.DB.Write(ctx, fn)
+		err = r.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+			if err := r.holds(ctx, tx); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		if c := conditionOf(ctx); c != nil && err == nil {
+			c.met = true
+		}
 		switch {
 		case errors.Is(err, store.ErrConflict), errors.Is(err, errAgain):
 			continue

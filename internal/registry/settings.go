@@ -23,9 +23,14 @@ func (r *Registry) Settings(ctx context.Context, a Actor) (out wire.Settings, er
 		return out, err
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		_, out.AutoUpdate, err = tx.List()
+		out, err = settingsShown(tx)
 		return err
 	})
+	return out, err
+}
+
+func settingsShown(tx *store.Tx) (out wire.Settings, err error) {
+	_, out.AutoUpdate, err = tx.List()
 	return out, err
 }
 
@@ -40,6 +45,9 @@ func (r *Registry) ChangeSettings(ctx context.Context, a Actor, s wire.Settings)
 			Hinted("0s leaves it to the machines.")
 	}
 	err := r.write(ctx, func(tx *store.Tx) error {
+		if err := tx.Touch("vendor", "id", r.keys().vendor.ID); err != nil {
+			return err
+		}
 		_, was, err := tx.List()
 		if err != nil || was == s.AutoUpdate {
 			return err

@@ -57,19 +57,25 @@ func (r *Registry) License(ctx context.Context, a Actor, id license.ID) (out wir
 		return out, err
 	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		v, err := tx.LicenseView(id)
-		if errors.Is(err, store.ErrNotFound) {
-			return notFound("license", string(id))
-		}
-		if err != nil {
-			return err
-		}
-		if out, err = r.joinedView(tx, v); err != nil {
-			return err
-		}
-		out.Parts, err = partsOf(tx, id)
+		out, err = r.licenseShown(tx, id)
 		return err
 	})
+	return out, err
+}
+
+// licenseShown is the view of one license with everything.
+func (r *Registry) licenseShown(tx *store.Tx, id license.ID) (out wire.License, err error) {
+	v, err := tx.LicenseView(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return out, notFound("license", string(id))
+	}
+	if err != nil {
+		return out, err
+	}
+	if out, err = r.joinedView(tx, v); err != nil {
+		return out, err
+	}
+	out.Parts, err = partsOf(tx, id)
 	return out, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -204,7 +205,28 @@ type output[T any] struct{ Body T }
 // its error becomes a problem.
 func add[In, Out any](api huma.API, r route, do func(context.Context, registry.Actor, *In) (Out, error)) {
 	defer jsonOnly(api, r)
-	huma.Register(api, operation(r), func(ctx context.Context, in *In) (*output[Out], error) {
+	op := operation(r)
+	if r.one() {
+		cached(&op)
+		huma.Register(api, op, func(ctx context.Context, in *In) (*tagged[Out], error) {
+			out, err := do(ctx, actor(ctx), in)
+			if err != nil {
+				return nil, refused(ctx, err)
+			}
+			tag, err := registry.Tag(out)
+			if err != nil {
+				return nil, refused(ctx, err)
+			}
+			answer := &tagged[Out]{Status: http.StatusOK, ETag: `"` + tag + `"`, Body: out}
+			if seen, _ := ctx.Value(seenKey{}).([]string); slices.Contains(seen, tag) {
+				answer.Status = http.StatusNotModified
+			}
+			return answer, nil
+		})
+		return
+	}
+	conditional(r, &op)
+	huma.Register(api, op, func(ctx context.Context, in *In) (*output[Out], error) {
 		out, err := do(ctx, actor(ctx), in)
 		if err != nil {
 			return nil, refused(ctx, err)

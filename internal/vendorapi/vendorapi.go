@@ -113,6 +113,8 @@ const guideText = `Management of a Licet server: products, orders, licenses, con
 
 **Retries.** Send ` + "`Idempotency-Key`" + ` with a POST that creates or decides something: the same key with the same request gets the first answer again.
 
+**Changes by several.** An answer about one thing has an ` + "`ETag`" + `. Send it as ` + "`If-Match`" + ` with a change, and nothing is changed if somebody else was faster: status 412, code ` + "`changed_meanwhile`" + `. With ` + "`If-None-Match`" + ` a GET answers 304 where nothing is new.
+
 **Limits.** Every answer says what is left of your address's account, in ` + "`RateLimit: \"address\";r=LEFT;t=SECONDS`" + ` and ` + "`RateLimit-Policy`" + `. Status 429 says in ` + "`Retry-After`" + ` when to come again; nothing of the call was done.
 
 **Lists** answer ` + "`items`" + ` and, where there is more, ` + "`next`" + `: pass it as ` + "`cursor`" + `.`
