@@ -106,7 +106,7 @@ func TestChaos(t *testing.T) {
 	happened, total, open := map[string]int{}, 0, 0
 	for round := 0; round < len(plans) || plans == nil && time.Now().Before(until); round++ {
 		h := newHistory(b, func(i int) server { return servers[i%2].with(i, 1) }, fmt.Sprint("chaos-", round), 6)
-		h.retry = true
+		h.retry, h.patient = true, true
 		done := make(chan error, 1)
 		go func() { done <- h.play(10000, uint64(round)) }()
 		plan := []string{}

@@ -34,6 +34,7 @@ type history struct {
 	began    time.Time
 	requests atomic.Uint64
 	retry    bool // an error may be a lost answer: ask again until there is one
+	patient  bool // for minutes, with a pause between two attempts
 	query    func(client int, id license.ID) (license.State, license.Serial, error)
 
 	stop atomic.Bool // ends the play early
@@ -183,7 +184,7 @@ func (h *history) receipt(client int) error {
 		if err == nil {
 			return nil
 		}
-		if _, refused := refusal.As(err); (refused && !h.transient(err)) || !h.retry || attempt > 100 {
+		if _, refused := refusal.As(err); (refused && !h.transient(err)) || !h.retry || h.tired(attempt) {
 			return fmt.Errorf("receipt: %w", err)
 		}
 	}
@@ -196,6 +197,15 @@ func (h *history) down(err error) bool {
 	}
 	time.Sleep(10 * time.Millisecond)
 	return true
+}
+
+// tired reports whether a client gives up for good.
+func (h *history) tired(attempt int) bool {
+	if !h.patient {
+		return attempt > 100
+	}
+	time.Sleep(50 * time.Millisecond)
+	return attempt > 2000
 }
 
 // transient reports whether an error means no more than that no answer came.
@@ -257,7 +267,7 @@ func (h *history) ask(x *box, in input, id license.ID, file []byte) (u update, e
 		if h.retry && in.request%4 == 0 {
 			return u, errGaveUp
 		}
-		if !h.retry || attempt > 100 || !h.transient(err) && isRefusal(err) {
+		if !h.retry || !h.transient(err) && isRefusal(err) || h.tired(attempt) {
 			return u, err
 		}
 		in.again = true
