@@ -56,6 +56,7 @@ type SubscriptionResumption struct {
 // Subscription is a subscription as staff and shops see it.
 type Subscription struct {
 	ID       string              `json:"id"`
+	Order    string              `json:"order"`  // its id
 	Number   string              `json:"number"` // of its order
 	Customer string              `json:"customer"`
 	Product  string              `json:"product"`

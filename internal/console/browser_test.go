@@ -29,6 +29,7 @@ type town struct {
 	holder           license.Serial
 	order            wire.Order
 	hooks            hooks
+	rented           []string
 }
 
 func newTown(t *testing.T) *town {
@@ -125,6 +126,7 @@ func (w *town) pages() map[string]string {
 		"orders": "/console/orders", "order": "/console/orders/" + w.order.Order, "order-cancel": "/console/orders/" + w.order.Order + "/cancel",
 		"blocklist": "/console/blocklist", "report": "/console/report", "search": "/console/search", "search-found": "/console/search?q=hartmann", "search-nothing": "/console/search?q=zebra", "audit": "/console/audit",
 		"webhooks": "/console/webhooks", "webhook": "/console/webhooks/" + w.hooks.shop, "webhook-failing": "/console/webhooks/" + w.hooks.erp,
+		"subscriptions": "/console/subscriptions", "subscriptions-none": "/console/subscriptions?state=ended", "subscription": "/console/subscriptions/" + w.rented[0], "subscription-lapsed": "/console/subscriptions/" + w.rented[1], "subscription-cancel": "/console/subscriptions/" + w.rented[0] + "/cancel",
 		"webhook-disabled": "/console/webhooks/" + w.hooks.old, "webhook-gone": "/console/webhooks/" + w.hooks.gone,
 	}
 }
@@ -140,12 +142,12 @@ func (s *stage) session(name string) map[string]string {
 
 // alike are the pages that are made of what other ones show already. They are
 // looked at where somebody wants the screenshots.
-var alike = []string{"recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing", "webhooks", "webhook-failing", "webhook-disabled", "webhook-gone"}
+var alike = []string{"subscriptions-none", "subscription-lapsed", "subscription-cancel", "recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing", "webhooks", "webhook-failing", "webhook-disabled", "webhook-gone"}
 
 // TestInBrowser looks at the console's pages.
 func TestInBrowser(t *testing.T) {
 	w := newTown(t)
-	w.hooks = newHooks(w.stage)
+	w.hooks, w.rented = newHooks(w.stage), newRented(w.stage)
 	mine := w.session("maren.okafor")
 	german := map[string]string{"licet_language": "de"}
 	for k, v := range mine {
@@ -158,7 +160,7 @@ func TestInBrowser(t *testing.T) {
 			l.Pages = append(l.Pages, browser.Page{Name: name, URL: w.server.URL + path, Cookies: mine})
 		}
 		switch name {
-		case "recovery", "license-leaving", "container-flagged", "audit", "webhooks", "webhook":
+		case "recovery", "subscription", "subscriptions", "license-leaving", "container-flagged", "audit", "webhooks", "webhook":
 			if everything || name == "recovery" {
 				l.Pages = append(l.Pages, browser.Page{Name: name + "-de", URL: w.server.URL + path, Cookies: german})
 			}

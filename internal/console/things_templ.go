@@ -553,6 +553,9 @@ func placeFacts(ctx context.Context, v licenseView) []look.Fact {
 		{Term: look.T(ctx, "console.fact.customer"), Value: look.Link{Text: v.Customer, Href: Prefix + "/orders?customer=" + url.QueryEscape(v.Customer)}},
 		{Term: look.T(ctx, "console.fact.order"), Value: look.Link{Text: v.Number, Href: orderPath(v.Order)}},
 	}
+	if v.Subscription != "" {
+		facts = append(facts, look.Fact{Term: look.T(ctx, "console.fact.subscription"), Value: look.Link{Text: v.Subscription, Href: subscriptionPath(v.Subscription)}})
+	}
 	link := func(key string, serial license.Serial) {
 		if serial != "" {
 			facts = append(facts, look.Fact{Term: look.T(ctx, key), Value: look.Link{Text: short(string(serial)), Href: containerPath(serial)}})

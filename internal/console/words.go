@@ -168,7 +168,11 @@ var drawings = map[string]struct {
 	"license_reopened": {look.IconRecovery, look.Warning}, "withdrawal_ordered": {look.IconClock, look.Warning}, "replacement_ordered": {look.IconClock, look.Info},
 	"assignment_ordered": {look.IconClock, look.Info}, "order_taken_back": {look.IconBack, ""}, "license_free": {look.IconLicense, ""},
 	"update_pushed": {look.IconDownload, look.Info}, "copy_gone": {look.IconCheck, look.Success}, "copy_turned_up": {look.IconMachine, look.Warning},
-	"container_blocked": {look.IconBlock, look.Danger}, "container_unblocked": {look.IconCheck, look.Success},
+	"subscription_created": {look.IconPlus, ""}, "subscription_renewed": {look.IconNext, look.Success}, "subscription_changed": {look.IconInfo, look.Info},
+	"subscription_change_refused": {look.IconWarning, look.Warning}, "subscription_canceled": {look.IconClose, look.Warning}, "subscription_kept": {look.IconCheck, look.Success},
+	"subscription_resumed": {look.IconRecovery, look.Success}, "subscription_in_grace": {look.IconClock, look.Warning}, "subscription_lapsed": {look.IconClose, look.Danger},
+	"subscription_ended": {look.IconBlock, look.Danger},
+	"container_blocked":  {look.IconBlock, look.Danger}, "container_unblocked": {look.IconCheck, look.Success},
 	"recovery_requested": {look.IconRecovery, look.Warning}, "recovery_granted": {look.IconRecovery, look.Success}, "recovery_approved": {look.IconCheck, look.Success},
 	"recovery_refused": {look.IconClose, look.Danger}, "recovery_question": {look.IconInfo, look.Info}, "recovery_answered": {look.IconPerson, ""},
 	"restore_enabled": {look.IconPlus, look.Info}, "recovery_excess": {look.IconWarning, look.Warning},
@@ -225,6 +229,8 @@ func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []lo
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.container", "ID", short(s.ID)), Href: containerPath(license.Serial(s.ID))})
 		case "order":
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.order"), Href: orderPath(s.ID)})
+		case "subscription":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.subscription"), Href: subscriptionPath(s.ID)})
 		case "recovery":
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.recovery", "ID", s.ID), Href: Prefix + "/recoveries/" + s.ID})
 		case "webhook":

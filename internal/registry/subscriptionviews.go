@@ -109,7 +109,7 @@ func (r *Registry) subscriptionView(tx *store.Tx, s store.Subscription) (w wire.
 		return w, err
 	}
 	now := license.At(r.cfg.Now())
-	w = wire.Subscription{ID: s.ID, Number: o.Number, Customer: o.Customer, Product: s.Product, Name: p.Name, Item: shown(s.Item), Quantity: s.Quantity,
+	w = wire.Subscription{ID: s.ID, Order: o.ID, Number: o.Number, Customer: o.Customer, Product: s.Product, Name: p.Name, Item: shown(s.Item), Quantity: s.Quantity,
 		State: s.State(now), Meaning: meaningOf(s, now), Lead: s.Lead, Period: s.Period.String(), Notice: s.Notice, Grace: s.Grace, Created: s.Created,
 		Ends: s.Ends, Usable: s.Usable(), Canceled: s.Canceled, Ended: s.Subscription.Ended}
 	if w.State == subscription.Active && s.Lead == subscription.Licet {
