@@ -81,6 +81,14 @@ type Subscription struct {
 	Lines    []SubscriptionLine  `json:"lines,omitempty"` // where one subscription is shown
 }
 
+// PageSubscription is what the holder of a ticket reads of a subscription.
+type PageSubscription struct {
+	State  subscription.State `json:"state"`
+	Ends   license.Time       `json:"ends_at"`
+	Usable license.Time       `json:"usable_until"`
+	Renews bool               `json:"renews,omitempty"` // by itself
+}
+
 // SubscriptionNext is a change that waits.
 type SubscriptionNext struct {
 	At       license.Time `json:"at"`

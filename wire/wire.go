@@ -324,29 +324,30 @@ type PageTicket struct {
 
 // PageLicense is one license of a ticket. Withdrawn ones are not among them.
 type PageLicense struct {
-	ID         license.ID         `json:"id"`
-	Ticket     license.Ticket     `json:"ticket"`
-	Product    string             `json:"product"`
-	Name       string             `json:"name"`
-	State      license.State      `json:"state"`
-	Generation license.Generation `json:"generation"`
-	Features   []string           `json:"features"`
-	Terms      license.Terms      `json:"terms"`
-	Activated  license.Time       `json:"activated_at,omitzero"`
-	Requires   []string           `json:"requires,omitempty"` // products that must be in the same container
-	Kinds      []license.Kind     `json:"kinds"`              // of containers that it may go into
-	Container  license.Serial     `json:"container,omitempty"`
-	Kind       license.Kind       `json:"kind,omitempty"` // of that container
-	LastSeen   license.Time       `json:"last_seen_at,omitzero"`
-	KeptFor    license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
-	Leaving    bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
-	Activate   bool               `json:"can_activate"`
-	Return     bool               `json:"can_return"`        // by the container that holds it
-	Split      bool               `json:"can_split"`         // so many of its seats as somebody wants
-	Origin     license.ID         `json:"part_of,omitempty"` // the license that it was split from
-	Continue   bool               `json:"can_continue"`      // a transfer that is not confirmed
-	Units      *Units             `json:"units,omitempty"`   // its counter, as its container told last
-	Restore    *PageRestore       `json:"restore,omitempty"`
+	ID           license.ID         `json:"id"`
+	Ticket       license.Ticket     `json:"ticket"`
+	Product      string             `json:"product"`
+	Name         string             `json:"name"`
+	State        license.State      `json:"state"`
+	Generation   license.Generation `json:"generation"`
+	Features     []string           `json:"features"`
+	Terms        license.Terms      `json:"terms"`
+	Activated    license.Time       `json:"activated_at,omitzero"`
+	Requires     []string           `json:"requires,omitempty"` // products that must be in the same container
+	Kinds        []license.Kind     `json:"kinds"`              // of containers that it may go into
+	Container    license.Serial     `json:"container,omitempty"`
+	Kind         license.Kind       `json:"kind,omitempty"` // of that container
+	LastSeen     license.Time       `json:"last_seen_at,omitzero"`
+	KeptFor      license.Serial     `json:"kept_for,omitempty"` // the container that is to get it
+	Leaving      bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
+	Activate     bool               `json:"can_activate"`
+	Return       bool               `json:"can_return"`        // by the container that holds it
+	Split        bool               `json:"can_split"`         // so many of its seats as somebody wants
+	Origin       license.ID         `json:"part_of,omitempty"` // the license that it was split from
+	Continue     bool               `json:"can_continue"`      // a transfer that is not confirmed
+	Units        *Units             `json:"units,omitempty"`   // its counter, as its container told last
+	Restore      *PageRestore       `json:"restore,omitempty"`
+	Subscription *PageSubscription  `json:"subscription,omitempty"` // that it belongs to
 	// Whole is what would become of it if its whole container were lost, by what
 	// became of the machine.
 	Whole map[recovery.Hardware]PageRestore `json:"restore_whole,omitempty"`

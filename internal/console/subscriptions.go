@@ -168,8 +168,10 @@ func (c *console) subscriptionPanel(r *http.Request, m member) (p panel, err err
 		p.confirm.What = []string{meaning(ctx, out.Subscription), look.N(ctx, "console.subscription.told", out.Renewed)}
 		p.confirm.Keeps = []string{look.T(ctx, "console.subscription.cancel.keeps")}
 	case action == "resume" && s.State == subscription.Ending:
+		p.confirm.Safe = true
 		p.confirm.What = []string{look.T(ctx, "console.subscription.resume.back")}
 	case action == "resume" && mayResume(s):
+		p.confirm.Safe = true
 		p.confirm.What = []string{look.T(ctx, "console.subscription.resume.anew")}
 	default:
 		p.refused = []string{meaning(ctx, s)}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"licet/internal/look"
 	"licet/internal/registry"
@@ -93,10 +94,13 @@ func actor(ctx context.Context, name string) string {
 var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "change", "unknown",
 	"not_collected", "collecting", "collected", "returning", "returned", "gone", "loose", "medium", "tight", "customer", "container", "staff"}
 
+// ofSubscriptions begins the names of events about subscriptions.
+const ofSubscriptions = "subscription_"
+
 // sentence is what happened, in the reader's language.
 func sentence(ctx context.Context, e wire.Event) string {
 	const refused = "wishes_refused" // names codes, which are for programs
-	if look.Language(ctx) == english && e.Event != refused {
+	if look.Language(ctx) == english && e.Event != refused && !strings.HasPrefix(e.Event, ofSubscriptions) {
 		return e.Sentence
 	}
 	key := "console.event." + e.Event
@@ -116,6 +120,9 @@ func word(ctx context.Context, event string, v any) string {
 		}
 		if event == "container_flagged" {
 			return strings.TrimSuffix(flagText(ctx, v), ".")
+		}
+		if at, err := time.Parse(time.RFC3339, v); err == nil && strings.HasPrefix(event, ofSubscriptions) {
+			return look.Date(ctx, at)
 		}
 	case []any:
 		var all []string
@@ -219,7 +226,7 @@ const maxLinks = 3
 
 func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []look.Link) {
 	for _, s := range e.Subjects {
-		if slices.Contains(self, s.ID) || len(links) == maxLinks || s.Kind == "license" && strings.HasPrefix(e.Event, "order_") {
+		if slices.Contains(self, s.ID) || len(links) == maxLinks || s.Kind == "license" && (strings.HasPrefix(e.Event, "order_") || strings.HasPrefix(e.Event, ofSubscriptions)) {
 			continue
 		}
 		switch s.Kind {

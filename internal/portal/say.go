@@ -12,6 +12,7 @@ import (
 	"licet/license"
 	"licet/recovery"
 	"licet/refusal"
+	"licet/subscription"
 	"licet/wire"
 )
 
@@ -146,6 +147,8 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 	}
 	t := l.Terms
 	switch {
+	case l.Subscription != nil:
+		add("valid", lasts(ctx, *l.Subscription))
 	case t.ExpiresAt != 0 && t.ExpiresAt.Go().Before(look.Now(ctx)):
 		add("valid", look.T(ctx, "portal.valid.ended", "Date", look.Date(ctx, t.ExpiresAt.Go())))
 	case t.ExpiresAt != 0:
@@ -179,6 +182,15 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 		add("requires", productNames(page, l.Requires))
 	}
 	return all
+}
+
+// lasts says until when a subscription goes on, and what then.
+func lasts(ctx context.Context, s wire.PageSubscription) string {
+	key := string(s.State)
+	if s.State == subscription.Active && s.Renews {
+		key = "renews"
+	}
+	return look.T(ctx, "portal.subscription."+key, "Ends", look.Date(ctx, s.Ends.Go()), "Usable", look.Date(ctx, s.Usable.Go()))
 }
 
 // whereabouts are where a license is, and what can be done if that is lost.

@@ -505,7 +505,7 @@ func (w *subscriber) groups() (all [][]store.License) {
 // has no part in that.
 func (w *subscriber) settle() error {
 	actor, reason := w.log.actor, w.log.reason
-	w.log.actor, w.log.reason = clockwork, "as the subscription says"
+	w.log.actor, w.log.reason = clockwork, ""
 	defer func() { w.log.actor, w.log.reason = actor, reason }()
 	for {
 		next, span, what := w.s.Elapse(w.now())
@@ -536,6 +536,8 @@ func (w *subscriber) settle() error {
 func (w *subscriber) changeNow(next subscription.Subscription) error {
 	item, quantity := w.s.NextItem, w.s.NextQuantity
 	w.s.Subscription = next
+	w.log.reason = "as the subscription says" // licenses that leave have a reason
+	defer func() { w.log.reason = "" }()
 	if w.failed != nil {
 		lines, err := w.corrections()
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"licet/license"
 	"licet/recovery"
 	"licet/refusal"
+	"licet/subscription"
 	"licet/wire"
 )
 
@@ -88,6 +89,13 @@ func (p *pageOf) license(ticket license.Ticket, l store.License) error {
 		Return:   product.Deactivation && (l.State == license.Collecting || l.State == license.Collected) && !l.Withdrawn,
 		Continue: l.State == license.Collecting || l.State == license.Returning,
 		Split:    product.Split && l.Sold.Splits(), Origin: l.Origin}
+	if l.Subscription != "" {
+		s, err := p.tx.SubscriptionByID(l.Subscription)
+		if err != nil {
+			return err
+		}
+		w.Subscription = &wire.PageSubscription{State: s.State(license.At(p.r.cfg.Now())), Ends: s.Ends, Usable: s.Usable(), Renews: s.Lead == subscription.Licet}
+	}
 	if l.Holder != "" {
 		c, err := p.tx.Container(l.Holder)
 		if err != nil {
