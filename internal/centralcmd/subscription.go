@@ -36,13 +36,13 @@ func settleUntil(ctx context.Context, reg *registry.Registry, log *slog.Logger) 
 		tick := time.NewTicker(settleEvery)
 		defer tick.Stop()
 		for {
-			if _, err := reg.SettleSubscriptions(ctx, settleLease); err != nil && ctx.Err() == nil {
-				log.Error("what is due of subscriptions is not done; it is tried again", "fault", err)
-			}
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
 				return
+			}
+			if _, err := reg.SettleSubscriptions(ctx, settleLease); err != nil && ctx.Err() == nil {
+				log.Error("what is due of subscriptions is not done; it is tried again", "fault", err)
 			}
 		}
 	})
