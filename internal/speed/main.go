@@ -71,6 +71,8 @@ func all() []part {
 	return []part{
 		{"activation", (*stage).activation},
 		{"postgres", (*stage).postgres},
+		{"servers", (*stage).servers},
+		{"api", (*stage).api},
 		{"scale", (*stage).scale},
 		{"bulk", (*stage).bulk},
 		{"sdk", (*stage).sdk},
