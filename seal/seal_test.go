@@ -159,7 +159,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	for _, v := range []any{w.root, *w.root, w.sealing, *w.sealing, w.keys, *w.keys, vault, *vault} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 			text := fmt.Sprintf(verb, v)
-			for _, secret := range [][]byte{w.root.Bytes(), w.sealing.Bytes(), w.keys.Bytes()[:32], w.keys.Bytes()[32:], vault.root} {
+			for _, secret := range [][]byte{w.root.Bytes(), w.sealing.Bytes(), w.keys.Bytes()[:32], w.keys.Bytes()[32:], vault.roots[0]} {
 				for _, form := range []string{hex.EncodeToString(secret[:6]), strings.Trim(fmt.Sprint(secret[:6]), "[]"), string(secret[:6])} {
 					if strings.Contains(text, form) {
 						t.Errorf("%T prints its secret with %s", v, verb)
@@ -1084,5 +1084,34 @@ func TestVaultConstruction(t *testing.T) {
 	m.Write([]byte("ABC"))
 	if got := v.KeyedHash("ticket", []byte("ABC")); !hmac.Equal(got[:], m.Sum(nil)) {
 		t.Errorf("got %x", got)
+	}
+}
+
+// TestVaultOfSeveralSecrets: the first makes the hashes, the last seals, all open.
+func TestVaultOfSeveralSecrets(t *testing.T) {
+	first, second, third := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)
+	at := Place{"keys", "1", "private"}
+	old, both := must(NewVault(first)), must(NewVault(slices.Concat(first, second)))
+	was, is := must(old.Seal(at, []byte("secret"))), must(both.Seal(at, []byte("secret")))
+	for _, sealed := range [][]byte{was, is} {
+		if plain, err := both.Open(at, sealed); err != nil || string(plain) != "secret" {
+			t.Errorf("%q, %v", plain, err)
+		}
+	}
+	if both.Current(at, was) || !both.Current(at, is) || !old.Current(at, was) || both.Current(Place{"keys", "2", "private"}, is) || both.Current(at, nil) {
+		t.Error("what the newest has sealed is not told")
+	}
+	for _, v := range []*Vault{old, must(NewVault(slices.Concat(first, third)))} {
+		if _, err := v.Open(at, is); !errors.Is(err, ErrVault) {
+			t.Errorf("without its secret it opens: %v", err)
+		}
+	}
+	if old.KeyedHash("a", []byte("x")) != both.KeyedHash("a", []byte("x")) {
+		t.Error("another hash")
+	}
+	for _, bad := range [][]byte{nil, first[:31], slices.Concat(first, second[:1])} {
+		if _, err := NewVault(bad); err == nil {
+			t.Errorf("a secret of %d bytes", len(bad))
+		}
 	}
 }

@@ -9,15 +9,19 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
 // Vault seals what lies in a database and makes keyed hashes for look-up. Both
-// come from one secret of 32 bytes that is kept outside the database.
+// come from secrets that are kept outside the database. The first makes the hashes,
+// for ever, because what was hashed is not known any more; the last seals; all open.
 type Vault struct {
-	root   []byte
+	roots  [][]byte
 	hashes *sync.Map // the keys of KeyedHash, by label; labels are few
 }
+
+const vaultSecret = 32
 
 // Format keeps the secret out of whatever is printed.
 func (v Vault) Format(f fmt.State, _ rune) { fmt.Fprint(f, "vault") }
@@ -37,16 +41,20 @@ const (
 // damage.
 var ErrVault = errors.New("seal: the secret does not open here")
 
-// NewVault takes the secret of 32 random bytes.
-func NewVault(secret []byte) (*Vault, error) {
-	if len(secret) != 32 {
-		return nil, fault("a vault's secret has 32 bytes")
+// NewVault takes the secret of 32 random bytes, or several, the oldest first.
+func NewVault(secrets []byte) (*Vault, error) {
+	if len(secrets) == 0 || len(secrets)%vaultSecret != 0 {
+		return nil, fault("a vault's secret has %d bytes", vaultSecret)
 	}
-	root, err := hkdf.Extract(sha256.New, secret, []byte("licet vault"))
-	if err != nil {
-		return nil, fault("%w", err)
+	v := &Vault{hashes: &sync.Map{}}
+	for secret := range slices.Chunk(secrets, vaultSecret) {
+		root, err := hkdf.Extract(sha256.New, secret, []byte("licet vault"))
+		if err != nil {
+			return nil, fault("%w", err)
+		}
+		v.roots = append(v.roots, root)
 	}
-	return &Vault{root: root, hashes: &sync.Map{}}, nil
+	return v, nil
 }
 
 // Seal encrypts plain for one place. A fresh salt gives every call a key of its
@@ -55,7 +63,7 @@ func (v *Vault) Seal(at Place, plain []byte) ([]byte, error) {
 	sealed := make([]byte, 1+vaultSalt, 1+vaultSalt+len(plain)+16)
 	sealed[0] = vaultVersion
 	rand.Read(sealed[1:])
-	aead, err := v.aead(sealed[1:])
+	aead, err := v.aead(v.newest(), sealed[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -67,15 +75,31 @@ func (v *Vault) Open(at Place, sealed []byte) ([]byte, error) {
 	if len(sealed) < 1+vaultSalt || sealed[0] != vaultVersion {
 		return nil, ErrVault
 	}
-	aead, err := v.aead(sealed[1 : 1+vaultSalt])
+	for _, root := range slices.Backward(v.roots) {
+		if plain, err := v.openWith(root, at, sealed); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, ErrVault
+}
+
+// Current reports whether the newest secret sealed something for a place.
+func (v *Vault) Current(at Place, sealed []byte) bool {
+	if len(sealed) < 1+vaultSalt || sealed[0] != vaultVersion {
+		return false
+	}
+	_, err := v.openWith(v.newest(), at, sealed)
+	return err == nil
+}
+
+func (v *Vault) newest() []byte { return v.roots[len(v.roots)-1] }
+
+func (v *Vault) openWith(root []byte, at Place, sealed []byte) ([]byte, error) {
+	aead, err := v.aead(root, sealed[1:1+vaultSalt])
 	if err != nil {
 		return nil, err
 	}
-	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[1+vaultSalt:], at.bytes())
-	if err != nil {
-		return nil, ErrVault
-	}
-	return plain, nil
+	return aead.Open(nil, make([]byte, aead.NonceSize()), sealed[1+vaultSalt:], at.bytes())
 }
 
 // KeyedHash is a hash that only the vault can make, for looking up what must
@@ -83,25 +107,25 @@ func (v *Vault) Open(at Place, sealed []byte) ([]byte, error) {
 func (v *Vault) KeyedHash(label string, data []byte) [32]byte {
 	key, ok := v.hashes.Load(label)
 	if !ok {
-		key, _ = v.hashes.LoadOrStore(label, v.key("hash", []byte(label)))
+		key, _ = v.hashes.LoadOrStore(label, derived(v.roots[0], "hash", []byte(label)))
 	}
 	m := hmac.New(sha256.New, key.([]byte))
 	m.Write(data)
 	return [32]byte(m.Sum(nil))
 }
 
-func (v *Vault) aead(salt []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(v.key("seal", salt))
+func (v *Vault) aead(root, salt []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(derived(root, "seal", salt))
 	if err != nil {
 		return nil, fault("%w", err)
 	}
 	return cipher.NewGCM(block)
 }
 
-// key derives a key for one use.
-func (v *Vault) key(use string, of []byte) []byte {
+// derived is a key for one use.
+func derived(root []byte, use string, of []byte) []byte {
 	info := mustEncode([]any{"licet", "vault", use, of})
-	k, err := hkdf.Expand(sha256.New, v.root, string(info), 32)
+	k, err := hkdf.Expand(sha256.New, root, string(info), 32)
 	if err != nil {
 		panic(err) // 32 bytes can always be had
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -194,11 +195,21 @@ func secretIn(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(secret) != secretSize {
+	secret, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil || len(secret) == 0 || len(secret)%secretSize != 0 {
 		return nil, refusal.New(refusal.DamagedFile, "%s is damaged.", path).Hinted("Put it back from its back-up.")
 	}
 	return secret, nil
+}
+
+// keepSecret writes the secrets, one a line: the first for hashes, the last to encrypt.
+func (f folder) keepSecret(secrets []byte) error {
+	var text []byte
+	for secret := range slices.Chunk(secrets, secretSize) {
+		text = append(hex.AppendEncode(text, secret), '\n')
+	}
+	var disk durable.Disk
+	return disk.WritePath(f.file(fileSecret), text, durable.PrivateFile)
 }
 
 func (f folder) address() string {

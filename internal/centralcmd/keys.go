@@ -26,7 +26,7 @@ func keysCommand(env Env) *cobra.Command {
 	}
 	cmd.AddCommand(
 		keysListCommand(env), exportRootCommand(env), nextRootCommand(env), rotateCommand(env), revokeCommand(env), signRootCommand(env),
-		stopCommand(env), resumeCommand(env),
+		stopCommand(env), resumeCommand(env), rewrapCommand(env),
 	)
 	return cmd
 }
@@ -326,7 +326,7 @@ func changeKeys(cmd *cobra.Command, f folder, reg *registry.Registry, change reg
 			return err
 		}
 	}
-	if err := f.keepTrust(reg); err != nil {
+	if err := f.keepTrust(ctx, reg); err != nil {
 		return err
 	}
 	list, err := reg.Keys(ctx, registry.System)
@@ -344,10 +344,18 @@ func changeKeys(cmd *cobra.Command, f folder, reg *registry.Registry, change reg
 	})
 }
 
-// keepTrust writes the current trust file into the folder.
-func (f folder) keepTrust(reg *registry.Registry) error {
+// keepTrust writes the current trust file into the folder. Of several who change the
+// keys at the same time, the last to write has looked for a newer one since.
+func (f folder) keepTrust(ctx context.Context, reg *registry.Registry) error {
 	var disk durable.Disk
-	return disk.WritePath(f.file(fileTrust), []byte(reg.WellKnown().Trust), 0o644)
+	for {
+		if err := disk.WritePath(f.file(fileTrust), []byte(reg.WellKnown().Trust), 0o644); err != nil {
+			return err
+		}
+		if newer, err := reg.RefreshKeys(ctx); err != nil || !newer {
+			return err
+		}
+	}
 }
 
 func signRootCommand(env Env) *cobra.Command {
@@ -439,6 +447,64 @@ func switchCommand(env Env, name, short, long, done string, do func(*registry.Re
 	}
 	cmd.Flags().String("reason", "", "why; the audit trail keeps it")
 	_ = cmd.MarkFlagRequired("reason") // the flag is there
+	databaseFlag(cmd)
+	return cmd
+}
+
+func rewrapCommand(env Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rewrap --data DIR",
+		Short: "Encrypt the secrets in the database under a new secret",
+		Long: "Encrypt the secrets in the database under a new secret: keys, copies of tickets, keys of webhooks. For when " + fileSecret + " may have been read by others.\n\n" +
+			"Stop every server first, and give each the new " + fileSecret + " before it starts again. The first line of the file stays: it finds tickets and tokens, which are kept as hashes. Killed half-way, the command goes on where it was.",
+		Example: `  licet-central keys rewrap --data ./central`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := folderOf(cmd, env)
+			if err != nil {
+				return err
+			}
+			secrets, err := f.secret()
+			if err != nil {
+				return err
+			}
+			// What an earlier run has not finished comes first.
+			rewrap := func() (done int, err error) {
+				reg, closed, err := f.open(cmd.Context(), slog.New(slog.DiscardHandler))
+				if err != nil {
+					return 0, err
+				}
+				done, err = reg.Rewrap(cmd.Context(), registry.System)
+				return done, errors.Join(err, closed())
+			}
+			done, err := rewrap()
+			if err != nil {
+				return err
+			}
+			if done == 0 {
+				fresh := make([]byte, secretSize)
+				env.Random(fresh)
+				secrets = append(secrets, fresh...)
+				if err := f.keepSecret(secrets); err != nil {
+					return err
+				}
+				if done, err = rewrap(); err != nil {
+					return err
+				}
+			}
+			// Nothing is under those in between any more.
+			if n := len(secrets); n > 2*secretSize {
+				secrets = append(secrets[:secretSize:secretSize], secrets[n-secretSize:]...)
+				if err := f.keepSecret(secrets); err != nil {
+					return err
+				}
+			}
+			return cli.Print(cmd, map[string]any{"values": done, "secret_key": f.file(fileSecret)}, func(p *cli.Page) {
+				p.Line("%d values in the database were encrypted anew.", done)
+				p.Next("Copy "+f.file(fileSecret)+" to every server, and to its back-up; then start them",
+					"Keep the old file as long as you keep back-ups of the database from before")
+			})
+		},
+	}
 	databaseFlag(cmd)
 	return cmd
 }

@@ -88,6 +88,8 @@ const (
 	evRootExported         = "root_exported"
 	evRootRemoved          = "root_removed"
 	evKeyMade              = "key_made"
+	evRewrapped            = "secrets_rewrapped"
+	evTicketRewrapped      = "ticket_rewrapped"
 	evRevocationAsked      = "key_revocation_asked"
 	evKeyRevoked           = "key_revoked"
 	evTrustPublished       = "trust_published"
@@ -188,6 +190,8 @@ var sentences = map[string]string{
 	evTokenRevoked:         "The API token {name} was revoked.",
 	evRootExported:         "The root key was exported.",
 	evRootRemoved:          "The root key was removed from the server.",
+	evTicketRewrapped:      "The copy of the ticket was encrypted anew.",
+	evRewrapped:            "{values} secrets in the database were encrypted anew.",
 	evKeyMade:              "The {use} key {key} was made; it counts when the root has certified it.",
 	evRevocationAsked:      "The revocation of the key {key} was asked of the root.",
 	evKeyRevoked:           "The key {key} was revoked: nothing that it ever signed counts.",

@@ -133,7 +133,7 @@ var hookTypes = []hookType{
 var notTold = []string{
 	evVendorCreated, evStepIssued, evStepsConfirmed, evUpdateResent, evUpdatePushed, evWishesRefused, evReportOutOfDate,
 	evMailFailed, evSettingsChanged, evTokenCreated, evTokenRevoked, evRootExported, evRootRemoved,
-	evKeyMade, evRevocationAsked, evKeyRevoked, evTrustPublished, evIssuingStopped, evIssuingResumed,
+	evKeyMade, evRewrapped, evTicketRewrapped, evRevocationAsked, evKeyRevoked, evTrustPublished, evIssuingStopped, evIssuingResumed,
 	evStaffAdded, evStaffDisabled, evStaffPassword, evStaffScopes, evSignedIn, evSignedOut, evSignInRefused,
 	evWebhookCreated, evWebhookChanged, evWebhookPaused, evWebhookResumed, evWebhookRotated, evWebhookDeleted,
 	evWebhookGone, evWebhookDisabled, evWebhookReplayed, evWebhookGivenUp,

@@ -23,6 +23,8 @@ const (
 	tokenUsed    = `update tokens set used = $2 where id = $1`
 	tokenRevoke  = `update tokens set revoked = $2 where id = $1 and revoked = 0`
 	onceInsert   = `insert into once (actor, key, hash, answer, time) values ($1, $2, $3, $4, $5)`
+	oncePage     = `select actor, key, answer from once where (actor, key) > ($1, $2) order by actor, key limit $3`
+	onceRewrap   = `update once set answer = $3 where actor = $1 and key = $2`
 	onceSelect   = `select hash, answer from once where actor = $1 and key = $2`
 )
 

@@ -69,9 +69,13 @@ func (v *run) orders() error {
 
 func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, counts []store.RawCount) error {
 	sold, seats := map[string]int64{}, map[string]int64{}
-	var created *making
+	var created, rewrapped *making
 	for _, e := range events {
 		m := v.making(e)
+		if e.Name == "ticket_rewrapped" {
+			rewrapped = m
+			continue
+		}
 		if e.Name == "license_claimed" {
 			var d struct {
 				Position, Product string
@@ -121,6 +125,9 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	v.same("orders", row.ID, "number", row.Number, created.Number, "event %s", created.event)
 	v.same("orders", row.ID, "customer", row.Customer, created.Customer, "event %s", created.event)
 	v.same("orders", row.ID, "created", moment(row.Created), moment(created.time), "event %s", created.event)
+	if rewrapped != nil { // its copy was encrypted anew since
+		created.TicketRecord, created.event = rewrapped.TicketRecord, rewrapped.event
+	}
 	v.ticket(row, *created, tickets)
 	v.sum(row, sold, seats, counts)
 	return nil
