@@ -69,11 +69,12 @@ func (v *run) orders() error {
 
 func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, counts []store.RawCount) error {
 	sold, seats := map[string]int64{}, map[string]int64{}
-	var created, rewrapped *making
+	var created *making
+	var rewrapped []*making // the ticket's copy was encrypted anew, by id
 	for _, e := range events {
 		m := v.making(e)
 		if e.Name == "ticket_rewrapped" {
-			rewrapped = m
+			rewrapped = append(rewrapped, m)
 			continue
 		}
 		if e.Name == "license_claimed" {
@@ -125,16 +126,13 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	v.same("orders", row.ID, "number", row.Number, created.Number, "event %s", created.event)
 	v.same("orders", row.ID, "customer", row.Customer, created.Customer, "event %s", created.event)
 	v.same("orders", row.ID, "created", moment(row.Created), moment(created.time), "event %s", created.event)
-	if rewrapped != nil { // its copy was encrypted anew since
-		created.TicketRecord, created.event = rewrapped.TicketRecord, rewrapped.event
-	}
-	v.ticket(row, *created, tickets)
+	v.ticket(row, *created, rewrapped, tickets)
 	v.sum(row, sold, seats, counts)
 	return nil
 }
 
 // ticket checks that an order has its one ticket.
-func (v *run) ticket(row store.RawOrder, created making, tickets []store.RawTicket) {
+func (v *run) ticket(row store.RawOrder, created making, rewrapped []*making, tickets []store.RawTicket) {
 	i := slices.IndexFunc(tickets, func(t store.RawTicket) bool { return t.ID == created.ticket })
 	if i < 0 {
 		v.find("tickets", created.ticket, "order_id", "", row.ID, "event %s: the ticket is missing or belongs to another order", created.event)
@@ -144,8 +142,15 @@ func (v *run) ticket(row store.RawOrder, created making, tickets []store.RawTick
 			v.find("tickets", t.ID, "order_id", row.ID, "", "event %s: the ticket of this order is %s", created.event, created.ticket)
 			continue
 		}
-		record := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
-		v.same("tickets", t.ID, "lookup", "record "+hex.EncodeToString(record[:]), "record "+created.TicketRecord, "event %s: lookup or sealed is another one", created.event)
+		hash := sha256.Sum256(slices.Concat(t.Lookup, t.Sealed))
+		record, by := hex.EncodeToString(hash[:]), created
+		for i, m := range rewrapped {
+			// Of those that clocks do not tell apart, any may be the newest.
+			if by = *m; rewrapped[len(rewrapped)-1].time-m.time <= skew && (m.TicketRecord == record || i == len(rewrapped)-1) {
+				break
+			}
+		}
+		v.same("tickets", t.ID, "lookup", "record "+record, "record "+by.TicketRecord, "event %s: lookup or sealed is another one", by.event)
 		v.same("tickets", t.ID, "created", moment(t.Created), moment(created.time), "event %s", created.event)
 	}
 }
