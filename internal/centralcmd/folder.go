@@ -202,8 +202,8 @@ func secretIn(path string) ([]byte, error) {
 	return secret, nil
 }
 
-// keepSecret writes the secrets, one a line: the first for hashes, the last to encrypt.
-func (f folder) keepSecret(secrets []byte) error {
+// writeSecret writes the secrets, one a line: the first for hashes, the last to encrypt.
+func (f folder) writeSecret(secrets []byte) error {
 	var text []byte
 	for secret := range slices.Chunk(secrets, secretSize) {
 		text = append(hex.AppendEncode(text, secret), '\n')

@@ -484,7 +484,7 @@ func rewrapCommand(env Env) *cobra.Command {
 				fresh := make([]byte, secretSize)
 				env.Random(fresh)
 				secrets = append(secrets, fresh...)
-				if err := f.keepSecret(secrets); err != nil {
+				if err := f.writeSecret(secrets); err != nil {
 					return err
 				}
 				if done, err = rewrap(); err != nil {
@@ -494,7 +494,7 @@ func rewrapCommand(env Env) *cobra.Command {
 			// Nothing is under those in between any more.
 			if n := len(secrets); n > 2*secretSize {
 				secrets = append(secrets[:secretSize:secretSize], secrets[n-secretSize:]...)
-				if err := f.keepSecret(secrets); err != nil {
+				if err := f.writeSecret(secrets); err != nil {
 					return err
 				}
 			}
