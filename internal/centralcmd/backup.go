@@ -30,7 +30,7 @@ func backupCommand(env Env) *cobra.Command {
 		Use:   "backup --data DIR [--database URL] -o FILE [--recipient KEY]",
 		Short: "Write the whole record to a file, while the server runs",
 		Long: "Write the whole record to a file, while the server runs.\n\n" +
-			"The file is the record as it was at one moment, whichever database it is in, and restores into either kind. It gets its name when it is written and was read again; until then, and if anything fails, there is none. " +
+			"The file is the record as it was at one moment, whichever database it is in, and restores into either kind. It gets its name when it is written and, unless it is encrypted, was read again; until then, and if anything fails, there is none. " +
 			"Keep secret.key as well, apart from it: one is useless without the other. With --recipient the file is encrypted (age), and --with-secret puts the secret into it.",
 		Example: `  licet-central backup --data ./central -o licet-2026-03-01.backup
   licet-central backup --data ./central -o licet.backup.age --recipient age1… --with-secret`,
@@ -83,7 +83,7 @@ func runBackup(cmd *cobra.Command, env Env) error {
 		p.Line("The back-up is in %s.", b.File)
 		backupFields(p, b)
 		p.Field("size", "%s", humanize.IBytes(uint64(b.Bytes)))
-		p.Field("checked", "%s", either(b.Proven, "read again to its end: it is whole, and made with this secret.key", "its bytes were read again; what is in it only its recipients can read: licet-central check-backup"))
+		p.Field("checked", "%s", either(b.Proven, "read again to its end: it is whole, and made with this secret.key", "not yet: only its recipients can read it, with licet-central check-backup"))
 		next := []string{"Keep it, and a copy of it, somewhere else than this server."}
 		if !b.WithSecret {
 			next = append(next, "Keep "+f.file(fileSecret)+" too, apart from it: without it the back-up opens nothing.")
