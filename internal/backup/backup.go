@@ -314,7 +314,7 @@ func (b *Reader) read() (kind byte, content []byte, err error) {
 
 var decoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
-		IntDec: cbor.IntDecConvertSigned, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
+		IntDec: cbor.IntDecConvertSignedOrFail, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
 		UTF8: cbor.UTF8RejectInvalid, MaxNestedLevels: 4, MaxArrayElements: 1 << 20, MaxMapPairs: 16,
 	}.DecMode()
 	if err != nil {

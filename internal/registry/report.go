@@ -83,7 +83,6 @@ func attention(tx *store.Tx) (wire.ReportAttention, error) {
 // licenseTally is a report while it is counted.
 type licenseTally struct {
 	now, soon, from license.Time
-	year, first     int // the first month
 	names           map[string]string
 	lines           map[string]*wire.ReportLine
 	starts          []license.Time // of each month, and the end of the last
