@@ -30,8 +30,7 @@ func (x *exchange) step() ([]byte, error) {
 		// What was granted once and undone since, a repetition does not grant anew;
 		// what the vendor has ordered since comes along (docs/protocol.md R2, R10, R16).
 		ordered := container.Ordered(ops)
-		if (len(ops) > 0 || x.same) && len(ordered) == 0 && lock == container.Unchanged && !follow && !x.keys.voids(x.first) {
-			x.restated(ordered)
+		if (len(ops) > 0 || x.same) && len(ordered) == 0 && lock == container.Unchanged && !follow {
 			return x.first, x.tx.UpdateContainer(x.c)
 		}
 		if len(ordered) < len(ops) {
