@@ -91,6 +91,5 @@ func (x *exchange) tellsTrust(u container.Update) bool {
 	case !x.known:
 		return r.Number == 0
 	}
-	return !x.unrestated() && x.c.Flag.Reason == "" && x.c.Acked <= r.Number && r.Number <= x.c.Issued &&
-		u.Acked+uint64(len(u.Steps)) == x.c.Issued
+	return !x.unrestated() && x.c.Flag.Reason == "" && r.Number >= x.c.Acked && u.Acked+uint64(len(u.Steps)) == x.c.Issued
 }
