@@ -32,6 +32,11 @@ func Confirm(p Placement, serial license.Serial, n uint64, op Op) (license.Event
 	return "", false
 }
 
+// UnitsBack is how many units of a license come back by the proof that its container
+// has fewer of it by so many as were asked for: those that are left (docs/protocol.md
+// R30). The container may have used others until it had the step.
+func UnitsBack(asked, units, used int64) int64 { return max(0, min(asked, units-used)) }
+
 // Reopened is where an unconfirmed operation leaves a license, when staff accept
 // a container at an earlier step and its later steps go out again. A license
 // that has gone elsewhere since stays there; one that lay with the vendor counts

@@ -74,6 +74,7 @@ type Change struct {
 	Cause   string     `json:"cause,omitempty"` // who wanted it: vendor or user
 	Again   bool       `json:"again,omitempty"` // of a put: the container had it already
 	Seats   int64      `json:"seats,omitempty"` // of a put, how many the license has; Import leaves it to who reads bodies
+	Units   int64      `json:"units,omitempty"` // of a put, how many are left of it; likewise
 	Body    []byte     `json:"-"`               // the license, of a put
 }
 

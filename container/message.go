@@ -129,10 +129,12 @@ type Op struct {
 	Product    string             `cbor:"5,keyasint"`
 	Body       Hash               `cbor:"6,keyasint"` // hash of the license body; zero for Drop
 
-	// Of tells that License is a part that begins with this operation: so many Seats
-	// of the license Of. It is no part of the step; "" for a license that there was.
-	Of    license.ID `cbor:"-"`
-	Seats int64      `cbor:"-"`
+	// Of tells that License is a part that begins with this operation: an Amount of
+	// seats, or of units, of the license Of. It is no part of the step; "" for a
+	// license that there was. A Put with an Amount and without Of asks for so many
+	// units of License back, as far as they are left once it is proven.
+	Of     license.ID `cbor:"-"`
+	Amount int64      `cbor:"-"`
 }
 
 // Step is one programming transaction of one container.
@@ -184,18 +186,20 @@ type Wishes struct {
 	Return   []license.ID     `cbor:"3,keyasint"`
 	Pending  bool             `cbor:"4,keyasint"` // what the vendor has pending; any other wish brings it too
 	// Amounts say how many seats of a license in Activate the container is to have,
-	// or how many of one in Return go. One that is not named here is meant whole.
+	// or how many of one in Return go; units, of a license that is sold by them. One
+	// that is not named here is meant whole.
 	Amounts []Amount `cbor:"5,keyasint,omitempty"`
 }
 
-// Amount is so many seats of a license.
+// Amount is so many seats of a license, or units of one that is sold by them.
 type Amount struct {
 	License license.ID `cbor:"1,keyasint" json:"license"`
-	Seats   int64      `cbor:"2,keyasint" json:"seats"` // 1 or more
+	Seats   int64      `cbor:"2,keyasint" json:"seats"` // or units; 1 or more
 }
 
-// amount is how many seats of a license are meant, and whether not the whole is.
-func (w Wishes) amount(id license.ID) (seats int64, some bool) {
+// amount is how many seats or units of a license are meant, and whether not the
+// whole is.
+func (w Wishes) amount(id license.ID) (n int64, some bool) {
 	for _, a := range w.Amounts {
 		if a.License == id {
 			return a.Seats, true
@@ -204,10 +208,10 @@ func (w Wishes) amount(id license.ID) (seats int64, some bool) {
 	return 0, false
 }
 
-// named is a license of a wish as outcomes name it: "ID", or "ID=SEATS".
+// named is a license of a wish as outcomes name it: "ID", or "ID=NUMBER".
 func (w Wishes) named(id license.ID) string {
-	if seats, some := w.amount(id); some {
-		return string(id) + "=" + strconv.FormatInt(seats, 10)
+	if n, some := w.amount(id); some {
+		return string(id) + "=" + strconv.FormatInt(n, 10)
 	}
 	return string(id)
 }
@@ -266,7 +270,7 @@ type Report struct {
 
 // Outcome says what became of one wish.
 type Outcome struct {
-	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID", "return ID", either with =SEATS, or "update"
+	Wish    string         `cbor:"1,keyasint" json:"wish"` // "ticket T", "activate ID", "return ID", either with =NUMBER, or "update"
 	Code    refusal.Code   `cbor:"2,keyasint" json:"code"`
 	Message string         `cbor:"3,keyasint" json:"message,omitempty"`
 	Hint    string         `cbor:"4,keyasint" json:"hint,omitempty"`

@@ -97,6 +97,54 @@ func TestPlanParts(t *testing.T) {
 			[]string{"2 drop N1 (2 of L)", "2 put L"}, []string{"return L=2: done"}},
 		{"some go, some come", []string{"L P collected@ME 10", "M Q returned 5"}, []string{"ticket T M", "return L=2", "activate M=1"},
 			[]string{"2 drop N1 (2 of L)", "2 put L", "5 put N2 (1 of M)"}, []string{"return L=2: done", "activate M=1: done"}},
+		// Units.
+		{"some units of a free license", []string{"L P not_collected units=1000/0"}, []string{"ticket T L", "activate L=400"},
+			[]string{"5 put N1 (400 of L)"}, []string{"activate L=400: done"}},
+		{"of one that was used elsewhere", []string{"L P returned units=1000/600"}, []string{"ticket T L", "activate L=300"},
+			[]string{"5 put N1 (300 of L)"}, []string{"activate L=300: done"}},
+		{"all that are left of it", []string{"L P returned units=1000/600"}, []string{"ticket T L", "activate L=400"},
+			[]string{"5 put L"}, []string{"activate L=400: done"}},
+		{"more units than are left", []string{"L P returned units=1000/600"}, []string{"ticket T L", "activate L=401"},
+			nil, []string{"activate L=401: too_few_units"}},
+		{"no unit is left", []string{"L P returned units=1000/1000"}, []string{"ticket T L", "activate L=1"},
+			nil, []string{"activate L=1: too_few_units"}},
+		{"all that are left are elsewhere", []string{"L P returned units=600/600", "R P collected@OTHER units=400/100 of=L"}, []string{"ticket T L R", "activate L=1"},
+			nil, []string{"activate L=1: license_in_use"}},
+		{"what is used up is not taken along", []string{"L P returned units=600/600", "R P returned units=400/100 of=L"}, []string{"ticket T L R", "activate L=300"},
+			[]string{"5 put R"}, []string{"activate L=300: done"}},
+		{"what was given counts, however many of it are used", []string{"L P returned units=600/0", "R P collected@ME units=400/150 given=400 of=L"},
+			[]string{"ticket T L R", "activate L=400"}, nil, []string{"activate L=400: already_applied"}},
+		{"what was used before does not", []string{"L P collected@ME units=1000/700 given=400", "R P returned units=500/0 of=L"},
+			[]string{"ticket T L R", "activate L=500"}, []string{"5 put N1 (100 of R)"}, []string{"activate L=500: done"}},
+		{"units are used as a whole", []string{"L P not_collected units=1000/0 whole"}, []string{"ticket T L", "activate L=400"},
+			nil, []string{"activate L=400: not_splittable"}},
+		{"all units of a whole", []string{"L P not_collected units=1000/0 whole"}, []string{"ticket T L", "activate L=1000"},
+			[]string{"5 put L"}, []string{"activate L=1000: done"}},
+		{"two numbers of units", []string{"L P not_collected units=1000/0"}, []string{"ticket T L", "activate L=400", "activate L=400"},
+			[]string{"5 put N1 (400 of L)"}, []string{"activate L=400: done"}},
+		{"two parts of units", []string{"L P returned units=300/100", "R P returned units=400/100 of=L"}, []string{"ticket T L R", "activate L=350"},
+			[]string{"5 put R", "5 put N1 (50 of L)"}, []string{"activate L=350: done", "activate L=350: done"}},
+		{"a part of units that was merged", []string{"L P returned units=1000/0", "R P gone units=1000/0 of=L into=L"}, []string{"ticket T L", "activate R=2"},
+			[]string{"5 put N1 (2 of L)"}, []string{"activate R=2: done"}},
+		{"units on their way back are not split", []string{"L P returning@ME units=400/0"}, []string{"ticket T L", "activate L=200"},
+			nil, []string{"activate L=200: license_in_use"}},
+		{"and come again whole", []string{"L P returned units=300/0", "R P returning@ME units=400/100 of=L"}, []string{"ticket T L R", "activate L=350"},
+			[]string{"5 put R", "5 put N1 (50 of L)"}, []string{"activate L=350: done", "activate L=350: done"}},
+		{"or stay where they are", []string{"L P returned units=300/0", "R P returning@ME units=400/100 of=L"}, []string{"ticket T L R", "activate L=250"},
+			[]string{"5 put N1 (250 of L)"}, []string{"activate L=250: done"}},
+		{"some units are returned", []string{"L P collected@ME units=1000/100"}, []string{"return L=200"},
+			[]string{"2 put L (200 of )"}, []string{"return L=200: done"}},
+		{"all units that are left", []string{"L P collected@ME units=1000/100"}, []string{"return L=900"},
+			[]string{"2 drop L"}, []string{"return L=900: done"}},
+		{"more units than are left here", []string{"L P collected@ME units=1000/100"}, []string{"return L=901"}, nil, []string{"return L=901: too_few_units"}},
+		{"units that stay together are returned so", []string{"L P collected@ME units=1000/100 whole"}, []string{"return L=200"}, nil, []string{"return L=200: not_splittable"}},
+		{"units asked back again", []string{"L P collecting@ME units=1000/100 leaving=200"}, []string{"return L=200"}, nil, []string{"return L=200: already_applied"}},
+		{"another number of units, while some are on their way", []string{"L P collecting@ME units=1000/100 leaving=200"}, []string{"return L=100"}, nil, []string{"return L=100: not_done"}},
+		{"what needs them stays", []string{"L P collected@ME units=10/0", "A Q collected@ME +P"}, []string{"return L=2"},
+			[]string{"2 put L (2 of )"}, []string{"return L=2: done"}},
+		{"seats are no units", []string{"L P not_collected 10 units=1000/0"}, []string{"ticket T L", "activate L=11"},
+			[]string{"5 put N1 (11 of L)"}, []string{"activate L=11: done"}},
+
 		{"blocked for its contradictions", []string{"L P collected@ME 10"}, []string{"flagged", "return L=2"}, nil, []string{"return L=2: container_flagged"}},
 	}
 	for _, tt := range tests {
@@ -125,6 +173,23 @@ func TestTooFewSaysWhere(t *testing.T) {
 	delete(s.Licenses, "L")
 	_, out = container.Plan(s)
 	if out[0].Code != "license_unknown" {
+		t.Errorf("%+v", out[0])
+	}
+}
+
+// TestTooFewUnitsSaysWhere is the same of units, and where they went.
+func TestTooFewUnitsSaysWhere(t *testing.T) {
+	s := situation(t, []string{"L CAD returned units=500/300", "M CAD collected@OTHER units=400/100 of=L", "N CAD returning@OTHER units=50/0 of=L", "O CAD collected@ME units=50/20 given=50 of=L"},
+		[]string{"ticket T L M N O", "activate L=500"})
+	_, out := container.Plan(s)
+	const says = "200 units of CAD are free: of 1000 there are 300 in container OTHER, 50 on their way back from container OTHER, whose receipt is awaited, 30 here, 420 used."
+	if out[0].Message != says || out[0].Hint != "Ask for at most 250, those that are here included." || out[0].Details["free"] != int64(200) || out[0].Details["units"] != int64(500) {
+		t.Errorf("%+v", out[0])
+	}
+	s.Amounts[0].Seats = 50
+	_, out = container.Plan(s)
+	const here = "The container got 50 units of CAD already, of which 30 are left. What is asked for is the number in all, used ones included."
+	if out[0].Message != here || out[0].Details["units"] != int64(50) {
 		t.Errorf("%+v", out[0])
 	}
 }
@@ -179,12 +244,16 @@ func carriedOut(t *rapid.T, s container.Situation, ops []container.Op) container
 		if op.Of != "" {
 			of := s.Licenses[op.Of]
 			part := of
-			part.License, part.Origin, part.Seats, part.Generation = op.License, of.Origin, op.Seats, 1
+			part.License, part.Origin, part.Seats, part.Generation = op.License, of.Origin, op.Amount, 1
 			if part.Origin == "" {
 				part.Origin = of.License
 			}
-			if of.Seats -= op.Seats; of.Seats < 1 || op.Seats < 1 {
-				t.Fatalf("a split of %d leaves %d: %+v", op.Seats, of.Seats, op)
+			left := &of.Seats
+			if of.Units > 0 {
+				part.Seats, part.Units, part.Used, left = of.Seats, op.Amount, 0, &of.Units
+			}
+			if *left -= op.Amount; *left < 1 || op.Amount < 1 || of.Units < of.Used {
+				t.Fatalf("a split of %d leaves %d: %+v", op.Amount, *left, op)
 			}
 			if !of.Split {
 				t.Fatalf("%s is split", of.License)
@@ -209,6 +278,9 @@ func carriedOut(t *rapid.T, s container.Situation, ops []container.Op) container
 				t.Fatalf("dropped, though it is %s with %q: %+v", c.State, c.Holder, op)
 			}
 		}
+		if op.Kind == container.Put && op.Phase != container.Return {
+			c.Given = c.Units - c.Used
+		}
 		c.State, c.Holder = license.Collecting, s.Serial
 		if op.Kind == container.Drop {
 			c.State = license.Returning
@@ -219,7 +291,7 @@ func carriedOut(t *rapid.T, s container.Situation, ops []container.Op) container
 	for i, op := range ops {
 		if op.Kind == container.Put && op.Phase == container.Return {
 			c := s.Licenses[op.License]
-			c.Returning = ops[i-1].Seats
+			c.Returning = ops[i-1].Amount
 			s.Licenses[op.License] = c
 		}
 	}
@@ -228,18 +300,31 @@ func carriedOut(t *rapid.T, s container.Situation, ops []container.Op) container
 
 func seatsBy(s container.Situation, of func(container.Candidate) bool) (n int64) {
 	for _, c := range s.Licenses {
-		if of(c) {
+		switch {
+		case of(c) && c.Units == 0:
 			n += c.Seats
+		case of(c) && c.Holder == me:
+			n += c.Given
+		case of(c):
+			n += c.Units - c.Used
 		}
 	}
 	return n
 }
 
-// TestAnyParts: whatever is asked of a license in parts, no seat is lost or added,
-// none comes in that is elsewhere, the container has what was granted, and asking
-// for the same again changes nothing.
+func sum(s container.Situation, of func(container.Candidate) int64) (n int64) {
+	for _, c := range s.Licenses {
+		n += of(c)
+	}
+	return n
+}
+
+// TestAnyParts: whatever is asked of a license in parts, no seat and no unit is lost
+// or added, none comes in that is elsewhere, the container has what was granted, and
+// asking for the same again changes nothing.
 func TestAnyParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		units := rapid.Bool().Draw(t, "units")
 		s := container.Situation{Serial: me, Kind: license.Machine, Licenses: map[license.ID]container.Candidate{}}
 		drawn := 0
 		s.NewPart = func() license.ID { drawn++; return license.ID(fmt.Sprint("N", drawn)) }
@@ -251,6 +336,11 @@ func TestAnyParts(t *testing.T) {
 				State: rapid.SampledFrom([]license.State{license.NotCollected, license.Returned, license.Collecting, license.Collected, license.Returning}).Draw(t, "state")}
 			if i > 0 {
 				c.Origin = "L0"
+			}
+			if units {
+				c.Units, c.Seats = c.Seats, rapid.Int64Range(0, 2).Draw(t, "seats of units")
+				c.Used = rapid.Int64Range(0, c.Units).Draw(t, "used")
+				c.Given = rapid.Int64Range(c.Units-c.Used, c.Units).Draw(t, "given")
 			}
 			if c.State.Held() {
 				c.Holder = rapid.SampledFrom([]license.Serial{me, other}).Draw(t, "holder")
@@ -277,9 +367,10 @@ func TestAnyParts(t *testing.T) {
 			t.Fatalf("planning changed the situation")
 		}
 		after := carriedOut(t, s, ops)
-		all := func(container.Candidate) bool { return true }
-		if seatsBy(s, all) != seatsBy(after, all) {
-			t.Fatalf("%d seats became %d by %+v", seatsBy(s, all), seatsBy(after, all), ops)
+		if sum(s, func(c container.Candidate) int64 { return c.Units }) != sum(after, func(c container.Candidate) int64 { return c.Units }) ||
+			sum(s, func(c container.Candidate) int64 { return c.Used }) != sum(after, func(c container.Candidate) int64 { return c.Used }) ||
+			!units && sum(s, func(c container.Candidate) int64 { return c.Seats }) != sum(after, func(c container.Candidate) int64 { return c.Seats }) {
+			t.Fatalf("%+v became %+v by %+v", s.Licenses, after.Licenses, ops)
 		}
 		mine := func(c container.Candidate) bool {
 			return c.Holder == me && (c.State == license.Collecting || c.State == license.Collected)
@@ -293,7 +384,7 @@ func TestAnyParts(t *testing.T) {
 		switch {
 		case !granted && len(ops) > 0:
 			t.Fatalf("refused, and done: %+v %+v", out, ops)
-		case granted && returns && len(ops) > 0 && had-has != seats:
+		case granted && returns && len(ops) > 0 && !units && had-has != seats:
 			t.Fatalf("%d were to go, and %d did: %+v", seats, had-has, ops)
 		case granted && !returns && has != max(had, seats):
 			t.Fatalf("it has %d, had %d, and was to have %d: %+v", has, had, seats, ops)

@@ -29,9 +29,11 @@ type Candidate struct {
 	Split      bool       // some of them may go into another container
 	Origin     license.ID // the license that it is a part of; empty for one that is no part
 	MergedInto license.ID // the part that has its seats since; empty while it has them itself
-	Returning  int64      // seats that an unproven step splits off it and takes out
+	Returning  int64      // seats that an unproven step splits off it and takes out, or units that it asks back
 
-	Used int64 // units of it that are used
+	Units int64 // of its counter, of a merged license those of the one it is in; 0 for none
+	Used  int64 // units of it that are used
+	Given int64 // units that were left of it when it came into the container that has it, and were added since, without those on their way back
 }
 
 // whole is the license that c is, or is a part of.
@@ -40,6 +42,39 @@ func (c Candidate) whole() license.ID {
 		return c.Origin
 	}
 	return c.License
+}
+
+// measure is what of a license can be in several containers.
+type measure string
+
+// The measures.
+const (
+	bySeats measure = "seats"
+	byUnits measure = "units"
+)
+
+// measure is units for a license that is sold by them, else seats.
+func (c Candidate) measure() measure {
+	if c.Units > 0 {
+		return byUnits
+	}
+	return bySeats
+}
+
+// has is how many seats or units the container that has the license got by it.
+func (c Candidate) has() int64 {
+	if c.Units > 0 {
+		return c.Given
+	}
+	return c.Seats
+}
+
+// left is how many seats or units another container would get by it.
+func (c Candidate) left() int64 {
+	if c.Units > 0 {
+		return max(0, c.Units-c.Used)
+	}
+	return c.Seats
 }
 
 // MaxOfTicket is how many licenses a ticket may stand for to be asked for as a
@@ -109,9 +144,10 @@ func Plan(s Situation) ([]Op, []Outcome) {
 			"The container contradicts the vendor's record (%s); it keeps what it has.", s.Flagged))
 	}
 	user, outcomes := p.userOps(vendor)
-	// What its user returns in the same step does not come again.
+	// What its user returns in the same step does not come again; of what is returned in
+	// part, the rest comes as it is now anyhow.
 	vendor = slices.DeleteFunc(vendor, func(o Op) bool {
-		return o.Kind == Put && slices.ContainsFunc(user, func(u Op) bool { return u.Kind == Drop && u.License == o.License })
+		return o.Kind == Put && slices.ContainsFunc(user, func(u Op) bool { return u.Phase == Return && u.License == o.License })
 	})
 	ops := p.restate(append(vendor, user...))
 	slices.SortStableFunc(ops, func(a, b Op) int { return int(a.Phase) - int(b.Phase) })
@@ -209,19 +245,23 @@ type wish struct {
 	no      *refusal.Refusal
 	already bool
 
-	// Of a wish for some seats.
-	seats int64
-	part  license.ID // that is split off the license: to come in, or to go
-	said  string     // where there is nothing to do
+	// Of a wish for some seats or units.
+	amount  int64
+	measure measure
+	part    license.ID // that is split off the license: to come in, or to go
+	said    string     // where there is nothing to do
 }
+
+// stays reports whether a license that some is returned of stays in the container.
+func (w wish) stays() bool { return w.part != "" || w.amount != 0 }
 
 func (w wish) outcome() Outcome {
 	o := Outcome{Wish: w.text, Code: refusal.Done}
 	if w.license != "" {
 		o.Details = map[string]any{"license": string(w.license)}
 	}
-	if w.seats != 0 {
-		o.Details["seats"] = w.seats
+	if w.amount != 0 {
+		o.Details[string(w.measure)] = w.amount
 	}
 	if w.part != "" {
 		o.Details["part"] = string(w.part)
@@ -290,6 +330,10 @@ func (p *planner) userOps(vendor []Op) ([]Op, []Outcome) {
 			// What goes is a license of its own from now on; the other keeps its name,
 			// because sessions and loans on the user's network are of it.
 			ops = append(ops, p.begin(p.op(Drop, Return, w.part), w), p.op(Put, Return, w.license))
+		case i < len(returns) && w.stays(): // units, which are free when it is known that they are left
+			op := p.op(Put, Return, w.license)
+			op.Amount = w.amount
+			ops = append(ops, op)
 		case i < len(returns):
 			ops = append(ops, p.op(Drop, Return, w.license))
 		case w.part != "":
@@ -321,7 +365,7 @@ func (p *planner) returns() []wish {
 	for _, id := range unique(p.s.Return) {
 		w := wish{text: "return " + wishes.named(id), license: id}
 		c, known := p.s.Licenses[id]
-		seats, some := wishes.amount(id)
+		n, some := wishes.amount(id)
 		switch {
 		case !known || c.Holder != p.s.Serial:
 			w.no = refusal.New(refusal.LicenseUnknown, "The license %s is not in this container.", id)
@@ -329,8 +373,8 @@ func (p *planner) returns() []wish {
 			w.already = true // its removal is issued already
 		case !c.Deactivation:
 			w.no = refusal.New(refusal.NotDeactivatable, "%s (%s) may not be returned by its user.", c.Product, id)
-		case some && (c.Returning > 0 || seats != c.Seats):
-			p.returnPart(&w, c, seats)
+		case some && (c.Returning > 0 || n != c.left()):
+			p.returnPart(&w, c, n)
 		case c.Lent.Seats > 0 && !c.LentStays:
 			w.no = onLoan(c)
 		}
@@ -358,17 +402,19 @@ func (p *planner) named() []wish {
 	var ws []wish
 	for _, id := range unique(p.s.Activate) {
 		w := wish{text: "activate " + wishes.named(id), license: id}
-		seats, some := wishes.amount(id)
+		n, some := wishes.amount(id)
 		switch {
 		case !p.covered(id) && !p.held[id]:
 			w.no = refusal.New(refusal.LicenseUnknown, "No ticket of the request covers the license %s.", id)
 		case some:
-			ws = append(ws, p.some(w, seats)...)
+			ws = append(ws, p.some(w, n)...)
 			continue
 		default:
 			p.judge(&w)
 		}
-		p.coming[id] = p.coming[id] || w.no == nil
+		if w.no == nil && !w.already {
+			p.comes(id)
+		}
 		ws = append(ws, w)
 	}
 	for _, t := range p.s.Tickets { // a mistyped ticket must not pass unseen
@@ -473,8 +519,8 @@ func (p *planner) judge(w *wish) {
 	case p.held[w.license], p.coming[w.license]:
 		w.already = true
 	case c.MergedInto != "":
-		w.no = refusal.New(refusal.LicenseUnknown, "The seats of %s (%s) were merged with those of the license %s.", c.Product, c.License, c.MergedInto).
-			With("merged_into", string(c.MergedInto)).Hinted("Ask for that license, or for some of its seats: %s=SEATS.", c.MergedInto)
+		w.no = refusal.New(refusal.LicenseUnknown, "The %s of %s (%s) were merged with those of the license %s.", c.measure(), c.Product, c.License, c.MergedInto).
+			With("merged_into", string(c.MergedInto)).Hinted("Ask for that license, or for some of its %s: %s=NUMBER.", c.measure(), c.MergedInto)
 	case c.State == license.Gone || p.leaving(w.license):
 		w.no = refusal.New(refusal.LicenseWithdrawn, "%s (%s) was withdrawn by the vendor.", c.Product, c.License)
 	case c.State.Held() && c.Holder != p.s.Serial:
@@ -528,7 +574,7 @@ func (p *planner) needs(returns, named, tickets []wish) {
 		after := p.after(returns, slices.Concat(named, tickets))
 		for i := range returns {
 			w := &returns[i]
-			if w.no != nil || w.already || w.part != "" {
+			if w.no != nil || w.already || w.stays() {
 				continue
 			}
 			if broken := p.broken(p.s.Licenses[w.license].Product, after); len(broken) > 0 {
@@ -570,7 +616,7 @@ func (p *planner) after(returns, puts []wish) map[license.ID]string {
 		held[id] = p.s.Licenses[id].Product
 	}
 	for _, w := range returns {
-		if w.no == nil && w.part == "" {
+		if w.no == nil && !w.stays() {
 			delete(held, w.license)
 		}
 	}

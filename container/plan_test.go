@@ -19,7 +19,7 @@ const me, other = license.Serial("ME"), license.Serial("OTHER")
 
 // lic is a license of a situation, in one line: "id product state@holder", then
 // what it needs as "+product", "fixed" for one that users may not return, a number
-// of seats, "of=ID" for a part of another, "for=SERIAL" for one that is kept,
+// of seats, "units=N/USED" and "given=N" of a counter, "of=ID" for a part of another, "for=SERIAL" for one that is kept,
 // "whole" for one that is not split, and kinds of container that it may go into
 // (else any).
 func lic(t testing.TB, line string) container.Candidate {
@@ -45,6 +45,13 @@ func lic(t testing.TB, line string) container.Candidate {
 			c.MergedInto = license.ID(word[5:])
 		case strings.HasPrefix(word, "leaving="):
 			c.Returning, _ = strconv.ParseInt(word[8:], 10, 64)
+		case strings.HasPrefix(word, "units="):
+			if _, err := fmt.Sscanf(word, "units=%d/%d", &c.Units, &c.Used); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			c.Given = c.Units - c.Used
+		case strings.HasPrefix(word, "given="):
+			c.Given, _ = strconv.ParseInt(word[6:], 10, 64)
 		case strings.HasPrefix(word, "for="):
 			c.Reserved = license.Serial(word[4:])
 		case '0' <= word[0] && word[0] <= '9':
@@ -119,8 +126,8 @@ func planned(s container.Situation) (ops, outcomes []string) {
 	got, out := container.Plan(s)
 	for _, op := range got {
 		text := fmt.Sprintf("%d %s %s", op.Phase, op.Kind, op.License)
-		if op.Of != "" {
-			text += fmt.Sprintf(" (%d of %s)", op.Seats, op.Of)
+		if op.Amount != 0 {
+			text += fmt.Sprintf(" (%d of %s)", op.Amount, op.Of)
 		}
 		ops = append(ops, text)
 	}

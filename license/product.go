@@ -13,7 +13,7 @@ type Product struct {
 	Binding      Tolerance `json:"binding"`      // how much a machine may change
 	Repair       bool      `json:"repair"`       // whether users may rebind a changed machine themselves
 	Deactivation bool      `json:"deactivation"` // whether users may return a license themselves
-	Split        bool      `json:"split"`        // whether the seats of one license may be in several containers
+	Split        bool      `json:"split"`        // whether the seats, or units, of one license may be in several containers
 	Requires     []string  `json:"requires"`     // codes of products that must be in the same container
 	Terms        Terms     `json:"terms"`
 	Restore      Restore   `json:"restore"`
@@ -113,14 +113,17 @@ func (t Terms) Freeze(activated Time) Terms {
 	return t
 }
 
-// Splits reports whether a license with these terms has seats that can be told
-// apart: several, each counted. One with units stays whole, because its counter is
-// one number.
+// Splits reports whether a license with these terms can be in several containers:
+// it has several units, or several seats that can be told apart.
 func (t Terms) Splits() bool {
-	return t.Units == 0 && t.Seats > 1 && t.Counting != Exclusive && t.Counting != Unlimited
+	if t.Units > 0 {
+		return t.Units > 1
+	}
+	return t.Seats > 1 && t.Counting != Exclusive && t.Counting != Unlimited
 }
 
-// Part returns the terms of so many of the seats that t was sold with. Seats that
+// Part returns the terms of so many of the seats that t was sold with. Parts of a
+// license with units have all its seats each. Seats that
 // can be borrowed are divided in proportion, rounded down, so that all parts
 // together lend no more than the whole.
 func (t Terms) Part(seats int64) Terms {

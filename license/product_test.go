@@ -145,7 +145,7 @@ func TestPart(t *testing.T) {
 	for terms, splits := range map[license.Terms]bool{
 		{Seats: 0}: false, {Seats: 1}: false, {Seats: 2}: true, {Seats: 2, Counting: license.PerStation}: true,
 		{Seats: 2, Counting: license.Exclusive}: false, {Seats: 2, Counting: license.Unlimited}: false,
-		{Seats: 2, Units: 5}: false,
+		{Seats: 2, Units: 5}: true, {Units: 1}: false, {Units: 2}: true, {Seats: 2, Units: 1}: false, {Units: 2, Counting: license.Unlimited}: true,
 	} {
 		if terms.Splits() != splits {
 			t.Errorf("%+v", terms)

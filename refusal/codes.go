@@ -19,6 +19,7 @@ const (
 	LicenseAssigned     Code = "license_assigned"
 	AlreadyIssued       Code = "already_issued"
 	TooFewSeats         Code = "too_few_seats"
+	TooFewUnits         Code = "too_few_units"
 	NotSplittable       Code = "not_splittable"
 	NotDeactivatable    Code = "not_deactivatable"
 	PrerequisiteMissing Code = "prerequisite_missing"
@@ -129,7 +130,8 @@ var Codes = []Entry{
 	{LicenseHeldBack, "The vendor's server was restored from a back-up, and somebody may have got the license meanwhile; until that is known it is not given out.", "If the license is on another machine, run licet update there, or give it back there; otherwise ask the vendor to release it.", 409},
 	{AlreadyIssued, "The order cannot be taken back: an update that carries it was issued.", "Give the opposite order; it follows in the next update.", 409},
 	{TooFewSeats, "Fewer seats are there than were asked for.", "Ask for no more than the number named.", 409},
-	{NotSplittable, "The license is used as a whole: its seats cannot be in several containers.", "Ask for the whole license.", 409},
+	{TooFewUnits, "Fewer units are free than were asked for.", "Ask for no more than the number named, or the vendor for more units.", 409},
+	{NotSplittable, "The license is used as a whole: its seats or units cannot be in several containers.", "Ask for the whole license.", 409},
 	{NotDeactivatable, "The vendor does not let users return this license themselves.", "Ask the vendor to move it.", 409},
 	{PrerequisiteMissing, "The license needs another one in the same container first.", "Activate what it needs in the same container, then try again.", 409},
 	{BreaksOtherLicense, "Another license in the container needs this one.", "Return the licenses that depend on it together with it.", 409},

@@ -72,7 +72,7 @@ type BridgeContainer struct {
 type BridgeActivate struct {
 	Tickets   []license.Ticket   `json:"tickets"`
 	Licenses  []license.ID       `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
-	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats of a license the container is to have, where not all
+	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats or units of a license the container is to have, where not all
 	Container license.Serial     `json:"container,omitempty"` // the vendor's oldest, or the first, if empty; "new" for a further one
 }
 

@@ -133,9 +133,9 @@ type WebhookData struct {
 	Container  license.Serial     `json:"container,omitempty" doc:"Serial of the container."`
 	Recovery   uint64             `json:"recovery,omitempty" doc:"Number of the recovery."`
 	Licenses   *int64             `json:"licenses,omitempty" doc:"How many licenses were added, or withdrawn."`
-	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats now."`
+	Part       license.ID         `json:"part,omitempty" doc:"The other part of the license: that was split off, or that has the seats or units now."`
 	Seats      int64              `json:"seats,omitempty" doc:"How many seats went from one part to the other."`
-	Units      *Units             `json:"units,omitempty" doc:"The counter of the license, after the event."`
+	Units      *Units             `json:"units,omitempty" doc:"The counter of the license, after the event; where it was split or merged, the units that went from one part to the other."`
 	Since      license.Time       `json:"since,omitzero" doc:"Moment of the back-up; what came after it is lost."`
 
 	Subscription      string             `json:"subscription,omitempty" doc:"Id of the subscription."`

@@ -123,7 +123,7 @@ type License struct {
 	ReplacedBy   license.ID         `json:"replaced_by,omitempty"`
 	KeptFor      license.Serial     `json:"kept_for,omitempty"`    // the container that is to get it
 	Origin       license.ID         `json:"part_of,omitempty"`     // the license that it was split from
-	MergedInto   license.ID         `json:"merged_into,omitempty"` // the part that has its seats now
+	MergedInto   license.ID         `json:"merged_into,omitempty"` // the part that has its seats or units now
 	Parts        []Part             `json:"parts,omitempty"`       // of a license that was split: itself and all others, where one license is shown
 	HeldBack     string             `json:"held_back,omitempty"`   // why it is not given out since the server was restored from a back-up
 	Withdrawn    bool               `json:"withdrawn,omitempty"`
@@ -135,10 +135,11 @@ type License struct {
 	Can          []string           `json:"can"`                    // what can be done with it now, for people
 }
 
-// Part is some of the seats of a license that was split.
+// Part is some of the seats or units of a license that was split.
 type Part struct {
 	License   license.ID     `json:"license"`
 	Seats     int64          `json:"seats"`
+	Units     *Units         `json:"units,omitempty"` // its counter, of a license that is sold by units
 	State     license.State  `json:"state"`
 	Container license.Serial `json:"container,omitempty"`
 }
@@ -342,7 +343,7 @@ type PageLicense struct {
 	Leaving      bool               `json:"leaving,omitempty"`  // withdrawn by the vendor; it goes at the next contact
 	Activate     bool               `json:"can_activate"`
 	Return       bool               `json:"can_return"`        // by the container that holds it
-	Split        bool               `json:"can_split"`         // so many of its seats as somebody wants
+	Split        bool               `json:"can_split"`         // so many of its seats or units as somebody wants
 	Origin       license.ID         `json:"part_of,omitempty"` // the license that it was split from
 	Continue     bool               `json:"can_continue"`      // a transfer that is not confirmed
 	Units        *Units             `json:"units,omitempty"`   // its counter, as its container told last

@@ -216,7 +216,8 @@ func (b *box) trusts(signed []byte, t *seal.Trust, before vendor) {
 	b.told = len(t.Revoked) > len(before.trust.Revoked) || !bytes.Equal(t.Root, before.trust.Root)
 }
 
-// change brings a license in or takes it out, and notes how many seats it has.
+// change brings a license in or takes it out, and notes how many seats and units it
+// has.
 func (b *box) change(c *container.Change) error {
 	if _, held := b.State.Held[c.License]; !held {
 		delete(b.bodies, c.License)
@@ -230,7 +231,9 @@ func (b *box) change(c *container.Change) error {
 	if c.Phase == container.Return.String() {
 		b.Returned = b.State.Number // some of its seats
 	}
-	c.Seats = seatsOf(c.Body)
+	if body, err := seal.DecodeBody(c.Body); err == nil {
+		c.Seats, c.Units = body.Terms.Seats, max(0, body.Terms.Units-b.State.Used(body))
+	}
 	return b.put(c.Body)
 }
 

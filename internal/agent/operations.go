@@ -16,7 +16,7 @@ const NewContainer license.Serial = "new"
 type ActivateRequest struct {
 	Tickets   []license.Ticket   `json:"tickets,omitempty"`
 	Licenses  []license.ID       `json:"licenses,omitempty"`  // these alone; all of the tickets' if empty
-	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats of a license in Licenses the container is to have, where not all
+	Amounts   []container.Amount `json:"amounts,omitempty"`   // how many seats or units of a license in Licenses the container is to have, where not all
 	Central   string             `json:"central,omitempty"`   // the trust file's address if empty
 	Container license.Serial     `json:"container,omitempty"` // NewContainer for a further one
 	Vendor    string             `json:"vendor,omitempty"`    // only into one of this vendor's

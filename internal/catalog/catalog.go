@@ -230,10 +230,11 @@ func (p *problems) coherentSeats(line int, m license.Model, t license.Terms) {
 	}
 }
 
-// coherentSplit checks a product whose licenses are to be split: its seats must be
-// ones that can be told apart. How many there are, an order may say.
+// coherentSplit checks a product whose licenses are to be split: it has units, or its
+// seats are ones that can be told apart. How many there are, an order may say.
 func (p *problems) coherentSplit(line int, x license.Product) {
 	switch c := x.Terms.Counting; {
+	case x.Terms.Units > 0:
 	case !x.Model.MultiSeat():
 		p.add(line, "split is true, but model %s has one seat", x.Model)
 	case c == license.Exclusive || c == license.Unlimited:

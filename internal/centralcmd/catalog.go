@@ -157,7 +157,10 @@ func productPage(p *cli.Page, env Env, x license.Product) {
 	p.Field("requires", "%s", strings.Join(x.Requires, ", "))
 	p.Field("binding", "%s; %s", x.Binding, either(x.Repair, "users may rebind a changed machine", "only the vendor rebinds a changed machine"))
 	p.Field("deactivation", "%s", either(x.Deactivation, "users may return it themselves", "users cannot return it themselves"))
-	p.Field("split", "%s", either(x.Model.MultiSeat(), either(x.Split, "users may spread the seats over several containers", "all seats stay in one container"), ""))
+	if units := x.Terms.Units > 0; units || x.Model.MultiSeat() {
+		what := either(units, "units", "seats")
+		p.Field("split", "%s", either(x.Split, "users may spread the "+what+" over several containers", "all "+what+" stay in one container"))
+	}
 	termFields(p, env, x.Terms)
 	restoreFields(p, x.Restore)
 	p.Next(`licet-central order create --customer "NAME" --item ` + x.Code)

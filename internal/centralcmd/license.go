@@ -2,6 +2,7 @@ package centralcmd
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,11 @@ func licensePage(p *cli.Page, env Env, l wire.License) {
 	p.Field("split from", "%s", l.Origin)
 	p.Field("merged into", "%s", l.MergedInto)
 	for i, x := range l.Parts {
-		p.Field(either(i == 0, "its seats", ""), "%d in %s, %s", x.Seats, x.License, either(x.Container != "", string(x.State)+" "+string(x.Container), string(x.State)))
+		what, n := "its seats", strconv.FormatInt(x.Seats, 10)
+		if u := x.Units; u != nil {
+			what, n = "its units", fmt.Sprintf("%d, %d of them used,", u.Total, u.Used)
+		}
+		p.Field(either(i == 0, what, ""), "%s in %s, %s", n, x.License, either(x.Container != "", string(x.State)+" "+string(x.Container), string(x.State)))
 	}
 	p.Field("generation", "%d", l.Generation)
 	p.Field("customer", "%s", l.Customer)

@@ -88,9 +88,9 @@ type flag struct {
 type step struct {
 	in    container.Incoming
 	plan  container.Hash
-	life  []byte // proven by a report; nil if not
-	cause cause  // the report that was answered with it
-	units int64  // of the license that it puts, by its body
+	life  []byte               // proven by a report; nil if not
+	cause cause                // the report that was answered with it
+	units map[license.ID]int64 // of the licenses that it puts, by their bodies
 }
 
 // cause names a report file, which a repetition of it is known by.
@@ -315,6 +315,7 @@ func (x *exchange) takeIn() {
 		life := x.found.Lives[n]
 		r.steps[n-1].life = life[:]
 		for _, op := range r.steps[n-1].in.Step.Ops {
+			x.takeBack(n, op)
 			x.confirmOp(n, op)
 		}
 		x.carriedOut(n)
@@ -405,11 +406,17 @@ func (x *exchange) situation() container.Situation {
 	for i, l := range x.b.licenses {
 		c := container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
 			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved,
-			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged, Used: l.used}
+			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged, Units: l.units, Used: l.used}
+		if l.merged != "" {
+			c.Units = x.b.licenses[licenseNumber(l.merged)].units
+		}
 		if l.Holder == x.serial() {
 			c.Lent = container.LentOf(x.record().lent, c.License, c.Generation, 1)
 			c.LentStays = x.stays(c.Lent.Seats > 0)
 			c.Returning = x.returning(i)
+			if l.units > 0 {
+				c.Given = x.given(l, x.record().base(licenseID(i), l.Generation)) - c.Returning
+			}
 		}
 		s.Licenses[c.License] = c
 	}
@@ -432,12 +439,12 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 	r := x.record()
 	r.known = true
 	n := r.issued() + 1
-	s := step{cause: x.cause}
+	s := step{cause: x.cause, units: map[license.ID]int64{}}
 	for i, op := range ops {
 		event := license.DropIssued
 		before := int64(0) // seats of what some are split off
-		if op.Kind == container.Put && op.Phase == container.Return {
-			before = x.b.licenses[licenseNumber(op.License)].seats + ops[i-1].Seats
+		if op.Kind == container.Put && op.Phase == container.Return && i > 0 && ops[i-1].Of == op.License {
+			before = x.b.licenses[licenseNumber(op.License)].seats + ops[i-1].Amount
 		}
 		if op.Of != "" {
 			x.split(op)
@@ -450,8 +457,12 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 			}
 			body := body(op.License, op.Generation, x.serial(), x.written(op, l.seats, before))
 			if l.units > 0 {
-				body = fmt.Appendf(body, ", %d of %d used", l.used, l.units)
-				s.units = l.units
+				back := op.Amount
+				if op.Of != "" || back == 0 {
+					back = x.unitsBack(licenseNumber(op.License))
+				}
+				body = fmt.Appendf(body, ", %d of %d used", l.used, l.units-back)
+				s.units[op.License] = l.units - back
 				s.in.Units = append(s.in.Units, container.Counted{License: op.License, Generation: op.Generation, Used: x.base(l.used)})
 			}
 			ops[i].Body = sha256.Sum256(body)
@@ -489,19 +500,84 @@ func body(id license.ID, g license.Generation, serial license.Serial, seats int6
 
 // split follows registry: what is split off is where the license is.
 func (x *exchange) split(op container.Op) {
-	of := &x.b.licenses[licenseNumber(op.Of)]
-	part := unit{Placement: of.Placement, seats: op.Seats, origin: of.origin}
+	x.part(op.Of, op.Amount, x.b.licenses[licenseNumber(op.Of)].Placement)
+}
+
+// part makes so many seats or units of a license one of their own, which begins where
+// it is placed.
+func (x *exchange) part(id license.ID, n int64, at container.Placement) {
+	of := &x.b.licenses[licenseNumber(id)]
+	part := unit{Placement: at, seats: n, origin: of.origin}
 	part.Generation, part.Withdrawn = 1, false
 	if part.origin == "" {
-		part.origin = op.Of
+		part.origin = id
 	}
-	of.seats -= op.Seats
+	if of.units > 0 {
+		part.seats, part.units = of.seats, n
+		of.units = x.rest(of.units, n)
+	} else {
+		of.seats -= n
+	}
 	x.b.licenses = append(x.b.licenses, part)
 }
 
+// takeBack follows registry: units that were asked back and are left are a part with
+// the vendor, once the container has proven it.
+func (x *exchange) takeBack(n uint64, op container.Op) {
+	l := x.b.licenses[licenseNumber(op.License)]
+	if l.Holder != x.serial() || op.Generation != l.Generation {
+		return
+	}
+	if back := x.back(x.record().steps[n-1].asks(l, op), l.units, l.used); back > 0 {
+		x.part(op.License, back, container.Placement{State: license.Returned})
+	}
+}
+
+// asks is how many units of a license an operation of the step asks back.
+func (s step) asks(l unit, op container.Op) int64 {
+	if l.units == 0 || op.Kind != container.Put || op.Phase != container.Return {
+		return 0
+	}
+	return l.units - s.units[op.License]
+}
+
+// unitsBack follows registry: the units that are asked back and not proven to be.
+func (x *exchange) unitsBack(i int) (n int64) {
+	r, l := x.record(), x.b.licenses[i]
+	for _, s := range r.steps[min(r.acked, r.issued()):] {
+		for _, op := range s.in.Step.Ops {
+			if n == 0 && op.License == licenseID(i) && op.Generation == l.Generation {
+				n = s.asks(l, op)
+			}
+		}
+	}
+	return n
+}
+
+// base is what was used of a license when a container last got it that had it not
+// before.
+func (r *record) base(id license.ID, g license.Generation) (used int64) {
+	there := false
+	for _, s := range r.steps {
+		for _, op := range s.in.Step.Ops {
+			if op.License != id || op.Generation != g {
+				continue
+			}
+			if op.Kind == container.Put && !there {
+				used = s.in.Units[slices.IndexFunc(s.in.Units, func(c container.Counted) bool { return c.License == id })].Used
+			}
+			there = op.Kind == container.Put
+		}
+	}
+	return used
+}
+
 // returning follows registry: the seats that the last step about a license takes
-// out, until that is proven.
+// out, until that is proven; or the units that are asked back.
 func (x *exchange) returning(i int) int64 {
+	if x.b.licenses[i].units > 0 {
+		return x.unitsBack(i)
+	}
 	r, n := x.record(), x.b.licenses[i].Step
 	if n == 0 || n <= r.acked || n > r.issued() {
 		return 0
@@ -528,8 +604,13 @@ func merge(x *exchange) {
 			into = i
 			continue
 		}
-		x.b.licenses[into].seats += l.seats
-		l.State, l.Step, l.seats, l.merged = license.Gone, 0, 0, licenseID(into)
+		if all := &x.b.licenses[into]; l.units > 0 {
+			all.units, all.used = all.units+l.units, all.used+l.used
+			l.units, l.used = 0, 0
+		} else {
+			all.seats, l.seats = all.seats+l.seats, 0
+		}
+		l.State, l.Step, l.merged = license.Gone, 0, licenseID(into)
 	}
 }
 
@@ -558,6 +639,7 @@ func (x *exchange) accept() {
 	for n := min(r.acked, f.number) + 1; n <= r.issued(); n++ {
 		for _, op := range r.steps[n-1].in.Step.Ops {
 			if n <= f.number {
+				x.takeBack(n, op)
 				x.confirmOp(n, op)
 				continue
 			}

@@ -52,10 +52,6 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		}
 		out.when(holding > 1, "Inv4: both containers can use %s", licenseID(i))
 		out.when(copies > 1+b.notProvenGone(i), "Inv8: %d copies of %s can be used, and %d lost ones are not proven gone", copies, licenseID(i), b.notProvenGone(i))
-		if i == 0 {
-			out.when(int64(w.spent-w.excess) > l.units && !w.cheated[0] && !w.cheated[1], "Inv41: %d units of %s were used and %d of them lost with a copy; it has %d", w.spent, licenseID(i), w.excess, l.units)
-			out.when(l.used > int64(w.spent), "Inv41: the record has %d units of %s used, and %d were", l.used, licenseID(i), w.spent)
-		}
 		for c := range serials {
 			for _, seat := range e.boxes.all[w.boxes[c]].lent {
 				lent := licenseNumber(seat.License) == i && seat.Generation == l.Generation && !w.wiped[c] && !w.cheated[c]
@@ -73,6 +69,7 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 		}
 	}
 	e.checkSeats(&out, w)
+	e.checkUnits(&out, w)
 	for c := range w.boxes {
 		one := world{book: w.book, boxes: [2]int32{w.boxes[c]}, lives: [2]uint8{w.lives[c]}, wiped: [2]bool{w.wiped[c]}, cheated: [2]bool{w.cheated[c]}}
 		log, ok := e.checked[one]
@@ -130,6 +127,35 @@ func (e *explorer) checkSeats(out *breaches, w world) {
 	out.when(all != sold, "Inv3: the book has %d seats of %d that were sold", all, sold)
 	out.when(free+usable > sold+within, "Inv5: %d seats are free and %d can be used, of %d that were sold", free, usable, sold)
 	out.when(copies > sold+lost, "Inv8: %d seats can be used, of %d that were sold and %d that are lost and not proven gone", copies, sold, lost)
+}
+
+// checkUnits holds the units of a license, and of its parts, to the invariants: no more
+// are used than there are, none is lost or added, and nobody has more than he asked
+// for.
+func (e *explorer) checkUnits(out *breaches, w world) {
+	if e.units == 0 {
+		return
+	}
+	b := e.books.all[w.book]
+	var all, used int64
+	for i, l := range b.licenses {
+		all += l.units
+		used += l.used
+		out.when((l.merged == "") != (l.units > 0), "Inv3: %s has %d units, and is %s", licenseID(i), l.units, l.State)
+		out.when(l.used > l.units, "Inv41: the record has %d units used of %s, which has %d", l.used, licenseID(i), l.units)
+	}
+	out.when(int64(w.spent-w.excess) > all && !w.cheated[0] && !w.cheated[1], "Inv41: %d units were used and %d of them lost with a copy; there are %d", w.spent, w.excess, all)
+	out.when(used > int64(w.spent), "Inv41: the record has %d units used, and %d were", used, w.spent)
+	if !e.shares || e.whole {
+		return
+	}
+	for c, s := range serials {
+		var got int64
+		for id, h := range e.boxes.all[w.boxes[c]].Held {
+			got += b.logs[c].steps[h.Step-1].units[id] - b.logs[c].base(id, h.Generation)
+		}
+		out.when(got > 1, "Inv16: %s has got %d units, and has never asked for more than one", s, got)
+	}
 }
 
 // puts reports whether a container was ever given a license under its own name.
@@ -280,12 +306,14 @@ func (e *explorer) recounts(w world) bool {
 	c := e.boxes.all[w.boxes[0]].c
 	w = e.contact(w)
 	b, x := e.books.all[w.book], e.boxes.all[w.boxes[0]]
-	held, has := x.Held[licenseID(0)]
-	l := b.licenses[0]
-	if !has || b.logs[c].flag.reason != "" || held.Generation != l.Generation || l.Holder != serials[c] || x.Number < b.logs[c].acked {
-		return true
+	for i, l := range b.licenses {
+		held, has := x.Held[licenseID(i)]
+		mine := has && b.logs[c].flag.reason == "" && held.Generation == l.Generation && l.Holder == serials[c] && x.Number >= b.logs[c].acked
+		if mine && x.Counters[licenseID(i)].Used < l.used {
+			return false
+		}
 	}
-	return x.Counters[licenseID(0)].Used >= l.used
+	return true
 }
 
 func (e *explorer) convicts(w world) bool {
@@ -320,12 +348,15 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 	out = x.faults()
 	was, is := before.logs[x.c], x.b.logs[x.c]
 	out.when(!slices.EqualFunc(was.steps, is.steps[:len(was.steps)], func(a, b step) bool { return a.plan == b.plan }), "Inv10: a step changed")
+	var units, used int64 // more than before
 	for i, l := range x.b.licenses {
-		if i >= len(before.licenses) {
-			continue // split off by this exchange
+		if i >= len(before.licenses) { // split off by this exchange
+			units, used = units+l.units, used+l.used
+			continue
 		}
 		old := before.licenses[i]
-		out.when(l.used < old.used, "Inv42: a report took units used of %s from %d to %d", licenseID(i), old.used, l.used)
+		units, used = units+l.units-old.units, used+l.used-old.used
+		out.when(l.used < old.used && l.merged == "", "Inv42: a report took units used of %s from %d to %d", licenseID(i), old.used, l.used)
 		out.when(old.Generation != l.Generation, "Inv7: an exchange changed the generation of %s", licenseID(i))
 		out.when(old.Holder != "" && old.Holder != x.serial() && old != l, "Inv18: a report of %s changed %s, which was with %s", x.serial(), licenseID(i), old.Holder)
 		proven := x.report.Number >= old.Step && !slices.ContainsFunc(x.report.Held, func(h container.HeldLicense) bool {
@@ -333,6 +364,8 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 		})
 		out.when(old.State.Held() && !l.State.Held() && !proven, "Inv9: %s became %s without proof", licenseID(i), l.State)
 	}
+	out.when(units != 0, "Inv3: an exchange made the units %d more", units)
+	out.when(used < 0, "Inv42: an exchange made the units used %d more", used)
 	if x.report.Number < was.acked && !x.found.Convicts() {
 		same := x.b.clone()
 		same.logs[x.c].challenge = was.challenge

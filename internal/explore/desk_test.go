@@ -214,6 +214,26 @@ func (e *explorer) decide(of hand) move {
 	return m
 }
 
+// unitsOf is how many units there are.
+func (b book) unitsOf() (n int64) {
+	for _, l := range b.licenses {
+		n += l.units
+	}
+	return n
+}
+
+// asked follows registry: units of a license are asked back by a step that is not
+// proven.
+func (b book) asked(i int) bool {
+	for c, r := range b.logs {
+		x := exchange{b: b, c: c}
+		if l := b.licenses[i]; l.Holder == serials[c] && r.known && x.unitsBack(i) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // decisions is what the vendor's people can do.
 func (e *explorer) decisions(bookID int32) (out moves) {
 	b := e.books.all[bookID]
@@ -224,7 +244,7 @@ func (e *explorer) decisions(bookID int32) (out moves) {
 		if i == 0 && !l.Withdrawn && l.State != license.Gone && e.replaces && len(b.licenses) == 1 {
 			out = append(out, e.decide(hand{"replace", bookID, i}))
 		}
-		if i == 0 && !l.Withdrawn && l.State != license.Gone && l.units > 0 && l.units < e.units+int64(e.adds) {
+		if i == 0 && !l.Withdrawn && l.State != license.Gone && l.units > 0 && b.unitsOf() < e.units+int64(e.adds) && !b.asked(i) {
 			out = append(out, e.decide(hand{"add", bookID, i}))
 		}
 		if e.cancels && b.mayTakeBack(i) {

@@ -36,13 +36,16 @@ var (
 	countingLost = scope{name: "units are used, and a restore", licenses: 1, chain: [2]uint64{2, 1}, units: 1, restores: 1}
 	countingBack = scope{name: "units are used, and one rollback", licenses: 1, chain: [2]uint64{2, 1}, units: 1, rollbacks: 1, terse: true}
 	adding       = scope{name: "units are used and added", licenses: 1, chain: [2]uint64{3, 1}, units: 1, adds: 1, withdraws: true}
+	sharing      = scope{name: "units, one for each", licenses: 1, chain: [2]uint64{3, 1}, units: 2, shares: true}
+	sharingBack  = scope{name: "units, some returned", licenses: 1, chain: [2]uint64{3, 1}, units: 2, shares: true, whole: true}
+	sharingLost  = scope{name: "units, some returned, and one restore", licenses: 1, chain: [2]uint64{2, 1}, units: 2, shares: true, whole: true, restores: 1}
 	blocked      = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
 )
 
 // TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
 	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending,
-		split, splitBack, splitLost, counting, countingLost, countingBack, adding} {
+		split, splitBack, splitLost, counting, countingLost, countingBack, adding, sharing, sharingBack, sharingLost} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for c := range s.chain {

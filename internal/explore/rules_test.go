@@ -38,6 +38,9 @@ type rules struct {
 	base     func(used int64) int64                                           // what a license that is put says of units used before
 	kept     func(used int64) int64                                           // what a restore leaves of it
 	told     func([]container.Counted) []container.Counted                    // what an answer tells of counters
+	back     func(asked, units, used int64) int64                             // units that come back, of those asked back
+	given    func(l unit, base int64) int64                                   // units that a container got by a license of which base were used then
+	rest     func(units, n int64) int64                                       // what a license has when n units were split off
 }
 
 // production is the product's rule set.
@@ -56,6 +59,9 @@ func production() rules {
 		base:      func(used int64) int64 { return used },
 		kept:      func(used int64) int64 { return used },
 		told:      func(list []container.Counted) []container.Counted { return list },
+		back:      container.UnitsBack,
+		given:     func(l unit, base int64) int64 { return l.units - base },
+		rest:      func(units, n int64) int64 { return units - n },
 		lock:      container.NextLock,
 		lost:      lost,
 		raised:    func(g license.Generation) license.Generation { return g + 1 },
@@ -385,6 +391,33 @@ var mutants = []mutant{
 	}},
 	{"R30", "a container that was put back is not told what it forgot", "Inv42", countingBack, func(r *rules) {
 		r.told = func([]container.Counted) []container.Counted { return nil }
+	}},
+	{"R30", "units that are asked back are free when the step is issued", "Inv41", sharingBack, func(r *rules) {
+		r.issued = func(x *exchange) {
+			n := x.record().issued()
+			for _, op := range x.record().steps[n-1].in.Step.Ops {
+				x.takeBack(n, op)
+			}
+		}
+	}},
+	{"R30", "units that are asked back come back, used or not", "Inv41", sharingBack, func(r *rules) {
+		r.back = func(asked, _, _ int64) int64 { return asked }
+	}},
+	{"R29", "what is split off stays with the license as well", "Inv3", sharing, func(r *rules) {
+		r.rest = func(units, _ int64) int64 { return units }
+	}},
+	{"R29", "what was used of a part is forgotten when it is merged", "Inv41", sharing, func(r *rules) {
+		r.merge = func(x *exchange) {
+			for i := range x.b.licenses {
+				if l := &x.b.licenses[i]; l.origin != "" && l.State.Available() && !x.b.ordered(i) {
+					l.used = 0
+				}
+			}
+			merge(x)
+		}
+	}},
+	{"R29", "of units only what is left counts: asked again, a container gets more", "Inv16", sharing, func(r *rules) {
+		r.given = func(l unit, _ int64) int64 { return l.units - l.used }
 	}},
 	{"R30", "units that were added never reach the container", "Inv17", adding, func(r *rules) {
 		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {

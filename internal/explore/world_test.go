@@ -28,7 +28,8 @@ type scope struct {
 	lends     bool      // A may lend a seat of L1 while it has it, and get it back
 	more      int64     // seats of each license beyond the first, which may be in both containers
 	whole     bool      // a container may also ask for all seats, and return some
-	units     int64     // L1 has so many; a container that has it may use one at any time
+	units     int64     // L1 has so many; a container that has some may use one at any time
+	shares    bool      // they may be in both containers
 	adds      uint8     // how often the vendor may add one
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
@@ -50,7 +51,7 @@ const (
 
 func (s scope) wishes(licenses int) []wish {
 	w := []wish{receipt, pending, activate1, return1}
-	if s.more > 0 { // whoever has seats, has them by a wish for one
+	if s.more > 0 || s.shares { // whoever has seats or units, has them by a wish for one
 		w = []wish{receipt, pending, someOf1}
 		if s.whole {
 			w = append(w, activate1, backOf1)
@@ -99,7 +100,7 @@ type world struct {
 	cheated [2]bool
 	lives   [2]uint8 // how often each container was rolled back
 
-	spent  int8 // units of L1 that were used, wherever
+	spent  int8 // units of L1 and its parts that were used, wherever
 	excess int8 // of them, those of a copy that was lost of which the book did not know then, or knows never
 }
 
@@ -143,7 +144,7 @@ func (b box) key() string {
 	if b.Locked {
 		k += "locked"
 	}
-	for i := range 2 {
+	for i := range 9 {
 		if c, ok := b.Counters[licenseID(i)]; ok {
 			k += fmt.Sprintf("used %d %d %d %d|", i, c.Generation, c.Used, c.Dropped)
 		}
@@ -259,7 +260,11 @@ func (e *explorer) written(letters, book, box int32) int32 {
 		l := e.letters.all[letters].with(e.boxes.id(b.letter()))
 		steps := e.books.all[book].logs[b.c].steps
 		on := newBox(b.c)
-		for n := range min(b.Number, uint64(len(steps))) {
+		between := min(b.Number, uint64(len(steps)))
+		if e.shares {
+			between = 0 // what it had used by then is not known here; it asks between two steps by itself
+		}
+		for n := range between {
 			l = l.with(e.boxes.id(on.letter()))
 			on, _ = e.apply(on, update{Update: container.Update{Container: b.Serial, Acked: n}, steps: []container.Incoming{steps[n].in}}, b.path[n])
 		}
@@ -450,6 +455,8 @@ func (e *explorer) describe(a action) string {
 			what = fmt.Sprintf("acknowledged %d, steps to %d", u.Acked, u.Acked+uint64(len(u.steps)))
 		}
 		return fmt.Sprintf("%s imports an update: %s", serials[a.c], what)
+	case usesUnit:
+		return fmt.Sprintf("%s uses a unit of %s", serials[a.c], licenseID(int(a.file)))
 	case "add":
 		return "the vendor adds a unit to L1"
 	case "withdraw", "replace", "restore":
@@ -474,7 +481,7 @@ func (e *explorer) edges(w world, yield func(action, world, []string)) {
 			n := w
 			n.boxes[c] = m.to
 			if m.kind == usesUnit {
-				e.spend(&n, c)
+				e.spend(&n, c, m.file)
 			}
 			if m.kind == "ask" || e.terse {
 				n.letters = e.written(w.letters, w.book, m.to)
@@ -555,37 +562,40 @@ func (e *explorer) lending(out moves, box int32) moves {
 	return out.add(box, move{action{kind: kind, c: b.c}, e.boxes.id(b), nil})
 }
 
-const usesUnit = "uses a unit of L1"
+const usesUnit = "uses a unit"
 
-// using is a program that takes a unit of L1.
+// using is a program that takes a unit of what the container has.
 func (e *explorer) using(out moves, book, box int32) moves {
-	b := e.boxes.all[box]
-	held, ok := b.Held[licenseID(0)]
-	if !ok || b.Locked {
-		return out
+	for i := range e.books.all[book].licenses {
+		b := e.boxes.all[box]
+		held, ok := b.Held[licenseID(i)]
+		if !ok || b.Locked {
+			continue
+		}
+		units := e.books.all[book].logs[b.c].steps[held.Step-1].units[licenseID(i)]
+		state, no := e.rules.use(b.State, container.Body{License: licenseID(i), Generation: held.Generation, Terms: license.Terms{Units: units}})
+		if no != nil {
+			continue
+		}
+		b.State = state
+		out = out.add(box, move{action{kind: usesUnit, c: b.c, file: int32(i)}, e.boxes.id(b), nil})
 	}
-	units := e.books.all[book].logs[b.c].steps[held.Step-1].units
-	state, no := e.rules.use(b.State, container.Body{License: licenseID(0), Generation: held.Generation, Terms: license.Terms{Units: units}})
-	if no != nil {
-		return out
-	}
-	b.State = state
-	return out.add(box, move{action{kind: usesUnit, c: b.c}, e.boxes.id(b), nil})
+	return out
 }
 
-// spend counts a unit that the container c has used.
-func (e *explorer) spend(w *world, c int) {
+// spend counts a unit of a license that the container c has used.
+func (e *explorer) spend(w *world, c int, i int32) {
 	w.spent++
-	if e.boxes.all[w.boxes[c]].Held[licenseID(0)].Generation != e.books.all[w.book].licenses[0].Generation {
+	if e.boxes.all[w.boxes[c]].Held[licenseID(int(i))].Generation != e.books.all[w.book].licenses[i].Generation {
 		w.excess++
 	}
 }
 
-// forgives counts what a copy of L1 had used that the book did not know of when it
-// was restored.
-func (e *explorer) forgives(w *world) {
-	l := e.books.all[w.book].licenses[0]
-	if x := e.boxes.all[w.boxes[containerNumber(l.Holder)]].Counters[licenseID(0)]; x.Generation == l.Generation {
+// forgives counts what a copy of a license had used that the book did not know of when
+// it was restored.
+func (e *explorer) forgives(w *world, i int) {
+	l := e.books.all[w.book].licenses[i]
+	if x := e.boxes.all[w.boxes[containerNumber(l.Holder)]].Counters[licenseID(i)]; x.Generation == l.Generation {
 		w.excess += int8(max(0, x.Used-l.used))
 	}
 }
@@ -631,7 +641,7 @@ func (e *explorer) staff(w world, yield func(action, world, []string)) {
 	for _, m := range e.decisions(w.book) {
 		n := w
 		if m.kind == "restore" && e.units > 0 {
-			e.forgives(&n)
+			e.forgives(&n, m.c)
 		}
 		n.book = m.to
 		yield(m.action, n, m.broken)

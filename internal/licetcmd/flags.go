@@ -66,17 +66,18 @@ func ids(texts []string) []license.ID {
 	return list
 }
 
-// amounts reads license ids, each of which may go on with = and a number of seats.
+// amounts reads license ids, each of which may go on with = and a number of seats or
+// units.
 func amounts(texts []string) (list []license.ID, some []container.Amount, err error) {
 	for _, text := range texts {
 		id, number, named := strings.Cut(text, "=")
 		if named {
-			seats, err := strconv.ParseInt(number, 10, 64)
-			if err != nil || seats < 1 || id == "" {
-				return nil, nil, refusal.New(refusal.InvalidInput, "%q is not a license with a number of seats.", text).
-					Hinted("Write the license id, or ID=SEATS with one seat or more.")
+			n, err := strconv.ParseInt(number, 10, 64)
+			if err != nil || n < 1 || id == "" {
+				return nil, nil, refusal.New(refusal.InvalidInput, "%q is not a license with a number of seats or units.", text).
+					Hinted("Write the license id, or ID=NUMBER with a number of 1 or more.")
 			}
-			some = append(some, container.Amount{License: license.ID(id), Seats: seats})
+			some = append(some, container.Amount{License: license.ID(id), Seats: n})
 		}
 		list = append(list, license.ID(id))
 	}

@@ -22,8 +22,9 @@ func (c *commands) activate() *cobra.Command {
 		Short: "Activate the licenses of a ticket on this machine",
 		Long: "Fetches the licenses of one or more tickets from the vendor's server and sends the\n" +
 			"receipt. If it is interrupted, run it again: it goes on, and nothing is taken twice.\n\n" +
-			"Of a license with several seats, --license ID=SEATS takes so many; the others stay\n" +
-			"free for other machines. The number is how many this machine has in the end.",
+			"Of a license with several seats, or with units, --license ID=NUMBER takes so many; the\n" +
+			"others stay free for other machines. The number is how many this machine has in the\n" +
+			"end, units that it has used included.",
 		Example: "  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF\n" +
 			"  licet activate K7WQM-4X9ZT-HR2CN-B8VEJ-6DPAF --license lic_01krx3m2k5g0001q7w8e9r0t1y2=4",
 		Args: cli.Args("TICKET…"),
@@ -48,7 +49,7 @@ func (c *commands) activate() *cobra.Command {
 	}
 	w.centralFlag(cmd)
 	w.containerFlag(cmd, "container `SERIAL` they go into (default: this machine's first of the vendor; \"new\" makes another)")
-	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only the license `ID[=SEATS]` of the tickets; with a number this machine is to have so many seats of it; may be repeated")
+	cmd.Flags().StringArrayVar(&chosen, "license", nil, "only the license `ID[=NUMBER]` of the tickets; with a number this machine is to have so many seats or units of it; may be repeated")
 	return cmd
 }
 
@@ -236,11 +237,14 @@ func programming(p *cli.Page, r wire.Programming, notes ...string) {
 			p.Line("%s", lockWords[c.Op])
 			continue
 		}
-		seats := ""
+		amount := ""
 		if c.Seats > 1 || c.Seats == 1 && c.Phase == container.Return.String() {
-			seats = ", " + plural(c.Seats)
+			amount = ", " + plural(c.Seats, "seat")
 		}
-		p.Field(changeWord(c), "%s  %s%s", c.Product, c.License, seats)
+		if c.Units > 0 {
+			amount += ", " + plural(c.Units, "unit")
+		}
+		p.Field(changeWord(c), "%s  %s%s", c.Product, c.License, amount)
 	}
 	left := 0
 	for _, o := range r.Outcomes {
@@ -304,12 +308,12 @@ func changeWord(c container.Change) string {
 	return "Activated"
 }
 
-// plural writes a number of seats.
-func plural(seats int64) string {
-	if seats == 1 {
-		return "1 seat"
+// plural writes a number of things.
+func plural(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d seats", seats)
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // wishName names a wish without telling a whole ticket.

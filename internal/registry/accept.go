@@ -80,7 +80,7 @@ func reopen(tx *store.Tx, c store.Container, log scribe) error {
 	for _, s := range steps {
 		for _, op := range s.Ops {
 			if s.Number <= c.Flag.Number {
-				err = x.confirmOp(s, op.Op)
+				err = errors.Join(x.takeBack(op, s.Number), x.confirmOp(s, op.Op))
 			} else {
 				err = x.reopenOp(s.Number, op.Op)
 			}
@@ -110,6 +110,6 @@ func (x *exchange) reopenOp(n uint64, op container.Op) error {
 		return err
 	}
 	x.licenses[l.ID] = l
-	return x.log.note(evLicenseReopened, map[string]any{"from": old, "to": next, "generation": l.Generation, "step": n},
+	return x.log.note(evLicenseReopened, map[string]any{"from": old, "to": next, "generation": l.Generation, "step": n, "product": l.Product},
 		about(ofLicense, string(l.ID)), x.self())
 }

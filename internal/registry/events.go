@@ -62,6 +62,7 @@ const (
 	evSeatsLent            = "seats_lent"
 	evUnitsCounted         = "units_counted"
 	evUnitsAdded           = "units_added"
+	evUnitsBack            = "units_back"
 	evLostUnits            = "lost_units_counted"
 	evSubscriptionCreated  = "subscription_created"
 	evSubscriptionRenewed  = "subscription_renewed"
@@ -156,7 +157,7 @@ var sentences = map[string]string{
 	evOrderTakenBack:       "The vendor's order ({kind} in container {container}) was taken back before it was issued.",
 	evOrderCanceled:        "Order {number} of {customer} was canceled; licenses withdrawn: {withdrawn}, refused: {refused}.",
 	evLicenseFree:          "{product} did not come in place of {instead} in its container; it is free to be activated.",
-	evSplit:                "{seats} of the {had} seats of {product} ({of}) were split off; they are the license {part} now, and {left} are left.",
+	evSplit:                "{amount} of the {had} {what} of {product} ({of}) were split off; they are the license {part} now, and {left} are left.",
 	evUpdatePushed:         "An update up to step {to} was made for the container without a request.",
 	evCopyGone:             "The container has proven that its lost copy of {product} (generation {generation}) is gone.",
 	evTurnedUp:             "The container that had lost {product} turned up; it is to have it again.",
@@ -165,6 +166,7 @@ var sentences = map[string]string{
 	evSeatsLent:            "Seats out of the container's licenses: {seats}, the last of them until {until}.",
 	evUnitsCounted:         "Units used: {used} of {units}; {was} were known before.",
 	evUnitsAdded:           "{added} units were added; the license has {units}.",
+	evUnitsBack:            "{amount} of the {had} {what} of {product} ({of}) are back, of {asked} that were to come back; they are the license {part} now, and {left} are left.",
 	evLostUnits:            "Its lost copy (generation {generation}) had counted {used} units used; they are not taken from the license.",
 	evSubscriptionCreated:  "The subscription of {what} began; its period ends on {ends}.",
 	evSubscriptionRenewed:  "The subscription of {what} was renewed from {from} to {to}.",
@@ -225,7 +227,7 @@ var sentences = map[string]string{
 	string(license.TakenBack):     "The withdrawn {product} was removed; it is gone.",
 	string(license.Withdrawn):     "{product} was withdrawn by the vendor.",
 	string(license.Restored):      "{product} was lost and restored; generation {generation} is dead, and the next one is free to be activated.",
-	string(license.Merged):        "The {seats} seats of {product} ({part}) were merged with those of the license {into}, which has {now} now.",
+	string(license.Merged):        "The {amount} {what} of {product} ({part}) were merged with those of the license {into}, which has {now} now.",
 	string(license.Lost):          "{product} was lost while its withdrawal was ordered; it is gone.",
 }
 

@@ -44,7 +44,9 @@ var (
 	moved   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldOrder}
 	movedIn = []string{fieldLicense, fieldProduct, fieldGeneration, fieldState, fieldContainer, fieldOrder}
 	asked   = []string{fieldLicense, fieldProduct, fieldGeneration, fieldContainer, fieldOrder}
-	parted  = []string{fieldLicense, fieldPart, fieldSeats, fieldProduct, fieldGeneration, fieldOrder}
+	// Either seats or units went.
+	parted  = []string{fieldLicense, fieldPart, fieldSeats, fieldUnits, fieldProduct, fieldGeneration, fieldOrder}
+	back    = []string{fieldLicense, fieldPart, fieldUnits, fieldProduct, fieldGeneration, fieldOrder}
 	boxed   = []string{fieldContainer}
 	lostOne = []string{fieldRecovery}
 	coded   = []string{fieldProduct}
@@ -63,8 +65,9 @@ var hookTypes = []hookType{
 	{"license.activated", []string{string(license.PutIssued)}, "A license was issued to a container. It counts as with the user from now on.", movedIn},
 	{"license.activation_confirmed", []string{string(license.PutConfirmed)}, "The container confirmed that it holds the license.", movedIn},
 	{"license.changed", []string{string(license.ChangeIssued)}, "A license was issued again to the container that has it, as it is now: with the seats that stay, where some were returned, or with more units.", movedIn},
-	{"license.split", []string{evSplit}, "Seats of a license were split off: they are a license of its own now, the part, in the same place.", parted},
-	{"license.merged", []string{string(license.Merged)}, "The seats of a license are back and went to the other part that is with the vendor. The license itself is gone.", parted},
+	{"license.split", []string{evSplit}, "Seats or units of a license were split off: they are a license of its own now, the part, in the same place.", parted},
+	{"license.units_back", []string{evUnitsBack}, "Units of a license came back from its container: they are a license of its own now, the part, with the vendor.", back},
+	{"license.merged", []string{string(license.Merged)}, "The seats or units of a license are back and went to the other part that is with the vendor. The license itself is gone.", parted},
 	{"license.returning", []string{string(license.DropIssued)}, "The removal of a license was issued to its container. It still counts as with the user.", movedIn},
 	{"license.returned", []string{string(license.DropConfirmed)}, "The container proved that the license is removed: it is free to be activated.", movedIn},
 	{"license.withdrawn", []string{string(license.Withdrawn), string(license.TakenBack)}, "A license that the vendor withdrew is gone.", moved},
@@ -239,7 +242,8 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		Number     json.RawMessage    `json:"number"` // a recovery's is a number, an order's a text
 		Added      *int64             `json:"added"`
 		Withdrawn  *int64             `json:"withdrawn"`
-		Seats      json.RawMessage    `json:"seats"` // a number of events about one license
+		What       string             `json:"what"` // went from one part to another, seats or units: so many
+		Amount     int64              `json:"amount"`
 		Units      int64              `json:"units"`
 		Used       int64              `json:"used"`
 		Since      license.Time       `json:"since"`
@@ -304,8 +308,8 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 				}
 			}
 		case fieldSeats:
-			if err := json.Unmarshal(details.Seats, &m.Data.Seats); err != nil {
-				return m, err
+			if details.What != "units" {
+				m.Data.Seats = details.Amount
 			}
 		case fieldRecovery:
 			if err := json.Unmarshal(details.Number, &m.Data.Recovery); err != nil {
@@ -324,7 +328,11 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 		case fieldSince:
 			m.Data.Since = details.Since
 		case fieldUnits:
-			m.Data.Units = wire.UnitsOf(license.Terms{Units: details.Units}, details.Used)
+			units := details.Units
+			if details.What == "units" {
+				units = details.Amount
+			}
+			m.Data.Units = wire.UnitsOf(license.Terms{Units: units}, details.Used)
 		case fieldLicenses:
 			if m.Data.Licenses = details.Added; m.Data.Licenses == nil {
 				m.Data.Licenses = details.Withdrawn

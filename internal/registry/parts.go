@@ -7,13 +7,14 @@ import (
 	"licet/container"
 	"licet/internal/store"
 	"licet/license"
+	"licet/seal"
 )
 
-// Parts of a license (docs/protocol.md, section 12): the seats of one license in
-// several containers, each part a license of its own.
+// Parts of a license (docs/protocol.md, section 12): the seats or units of one license
+// in several containers, each part a license of its own.
 
-// parts adds to what is wished for all parts of the licenses that some seats are
-// wished of.
+// parts adds to what is wished for all parts of the licenses that some seats or units
+// are wished of.
 func (x *exchange) parts(w container.Wishes) error {
 	for _, a := range w.Amounts {
 		if !slices.Contains(w.Activate, a.License) {
@@ -42,13 +43,79 @@ func (x *exchange) family(id license.ID) (ids []license.ID, err error) {
 	return ids, err
 }
 
-// mergedInto is the part that has the seats of a merged one today.
-func (x *exchange) mergedInto(l store.License) (id license.ID, err error) {
-	for err == nil && l.MergedInto != "" {
-		id = l.MergedInto
-		l, err = x.tx.License(id)
+// mergedInto is the part that has the seats or units of a merged one today.
+func (x *exchange) mergedInto(l store.License) (into store.License, err error) {
+	for into = l; err == nil && into.MergedInto != ""; {
+		into, err = x.tx.License(into.MergedInto)
 	}
-	return id, err
+	return into, err
+}
+
+// given is how many units a container got by a license that it has: all but those
+// that were used when it came in.
+func (x *exchange) given(l store.License) (int64, error) {
+	bytes, err := x.tx.FirstBody(l.Holder, l.ID, l.Generation)
+	if err != nil {
+		return 0, err
+	}
+	body, err := seal.DecodeBody(bytes)
+	if err != nil {
+		return 0, err
+	}
+	back, err := x.unitsBack(l)
+	return l.Terms.Units - body.Used - back, err
+}
+
+// unitsBack is how many units of a license its container was told to give back, 0
+// once that is proven. Until then the record has them with the license: they come
+// back as far as they are left.
+func (x *exchange) unitsBack(l store.License) (n int64, err error) {
+	for _, s := range x.unproven {
+		for _, op := range s.Ops {
+			if n == 0 && op.License == l.ID && op.Generation == l.Generation {
+				n, err = asksBack(l, op)
+			}
+		}
+	}
+	return n, err
+}
+
+// asksBack is how many units of a license an operation asks back: its body has so
+// many less than the record.
+func asksBack(l store.License, op store.StepOp) (int64, error) {
+	if l.Terms.Units == 0 || op.Kind != container.Put || op.Phase != container.Return {
+		return 0, nil
+	}
+	body, err := seal.DecodeBody(op.Bytes)
+	return l.Terms.Units - body.Terms.Units, err
+}
+
+// takeBack splits off the units that an operation asked back and that are left, now
+// that the container has proven it: they are a part with the vendor.
+func (x *exchange) takeBack(op store.StepOp, step uint64) error {
+	l := x.licenses[op.License]
+	if l.Holder != x.in.serial || op.Generation != l.Generation {
+		return nil
+	}
+	asked, err := asksBack(l, op)
+	if err != nil || asked < 1 {
+		return err
+	}
+	n := container.UnitsBack(asked, l.Terms.Units, l.Used)
+	if n == 0 {
+		return nil // all were used meanwhile
+	}
+	id := license.ID(x.newID("lic", x.now))
+	rest, part, err := x.tx.TakeUnits(l, id, n, license.At(x.now))
+	if err != nil {
+		return err
+	}
+	x.licenses[rest.ID], x.licenses[part.ID], x.locked[part.ID] = rest, part, true
+	x.parted = append(x.parted, part.ID)
+	return x.log.note(evUnitsBack, map[string]any{"what": whatOf(l), "amount": n, "asked": asked, "had": amountOf(l), "left": amountOf(rest), "of": rest.ID, "part": part.ID, "whole": part.Origin,
+		"state": part.State, "generation": rest.Generation, "by_step": step, "activated": rest.Activated,
+		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": part.Sold, "features": rest.Features},
+		about(ofLicense, string(rest.ID)), about(ofLicense, string(part.ID)), about(ofOrder, rest.OrderID), x.self())
 }
 
 // split makes the part that an operation begins with; the license that it is split
@@ -62,15 +129,14 @@ func (x *exchange) split(op container.Op, step uint64) error {
 			return err
 		}
 	}
-	had := of.Terms.Seats
-	rest, part, err := x.tx.SplitLicense(of, op.License, op.Seats, license.At(x.now))
+	rest, part, err := x.tx.SplitLicense(of, op.License, op.Amount, license.At(x.now))
 	if err != nil {
 		return err
 	}
 	x.licenses[rest.ID], x.licenses[part.ID], x.locked[part.ID] = rest, part, true
-	details := map[string]any{"seats": op.Seats, "had": had, "left": rest.Terms.Seats, "of": rest.ID, "part": part.ID, "whole": part.Origin,
+	details := map[string]any{"what": whatOf(of), "amount": op.Amount, "had": amountOf(of), "left": amountOf(rest), "of": rest.ID, "part": part.ID, "whole": part.Origin,
 		"state": rest.State, "generation": rest.Generation, "container": rest.Holder, "step": rest.Step, "by_step": step, "activated": rest.Activated,
-		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": rest.Sold, "features": rest.Features}
+		"product": rest.Product, "position": rest.Item, "ticket": rest.TicketID, "terms": part.Sold, "features": rest.Features}
 	if part.Subscription != "" {
 		details["subscription"] = part.Subscription
 	}
@@ -78,23 +144,43 @@ func (x *exchange) split(op container.Op, step uint64) error {
 		about(ofLicense, string(rest.ID)), about(ofLicense, string(part.ID)), about(ofOrder, rest.OrderID), x.self())
 }
 
+// whatOf is what of a license can be in several containers, as events name it.
+func whatOf(l store.License) string {
+	if l.Terms.Units > 0 {
+		return "units"
+	}
+	return "seats"
+}
+
+// amountOf is how many seats or units a license has.
+func amountOf(l store.License) int64 {
+	if l.Terms.Units > 0 {
+		return l.Terms.Units
+	}
+	return l.Terms.Seats
+}
+
 // returning is how many seats of a license in the container its last step splits off
-// and takes out, 0 if that step does something else or is proven.
-func (x *exchange) returning(l store.License) int64 {
+// and takes out, 0 if that step does something else or is proven; or how many of its
+// units are asked back.
+func (x *exchange) returning(l store.License) (int64, error) {
+	if l.Terms.Units > 0 {
+		return x.unitsBack(l)
+	}
 	for _, s := range x.unproven {
 		if s.Number != l.Step {
 			continue
 		}
 		for i, op := range s.Ops {
 			if i > 0 && op.Kind == container.Put && op.Phase == container.Return && op.License == l.ID {
-				return x.licenses[s.Ops[i-1].License].Terms.Seats
+				return x.licenses[s.Ops[i-1].License].Terms.Seats, nil
 			}
 		}
 	}
-	return 0
+	return 0, nil
 }
 
-// merge gives the seats of parts that came back to the oldest of those that are with
+// merge gives the seats or units of parts that came back to the oldest of those that are with
 // the vendor, as far as nothing is ordered for them. All are locked.
 func (x *exchange) merge(ids []license.ID) error {
 	done := map[license.ID]bool{}
@@ -137,7 +223,7 @@ func (x *exchange) mergeParts(whole license.ID) error {
 // merges reports whether a license may be merged with another part: it is with the
 // vendor, and nothing waits to be done with it or with a lost copy of it.
 func (x *exchange) merges(l store.License) (bool, error) {
-	if !l.State.Available() || l.Withdrawn || l.Reserved != "" || l.HeldBack != "" || l.Terms.Seats == 0 {
+	if !l.State.Available() || l.Withdrawn || l.Reserved != "" || l.HeldBack != "" || amountOf(l) == 0 {
 		return false, nil
 	}
 	orders, err := x.tx.EarmarksOn(l.ID)
@@ -145,7 +231,6 @@ func (x *exchange) merges(l store.License) (bool, error) {
 }
 
 func (x *exchange) mergeTwo(part, into store.License) error {
-	seats := part.Terms.Seats
 	gone, whole, err := x.tx.MergeLicense(part, into)
 	if err != nil {
 		return err
@@ -160,6 +245,6 @@ func (x *exchange) mergeTwo(part, into store.License) error {
 	}
 	x.licenses[gone.ID], x.licenses[whole.ID] = gone, whole
 	return x.log.note(string(license.Merged), map[string]any{"from": part.State, "to": next, "generation": part.Generation, "step": 0, "product": part.Product,
-		"seats": seats, "part": gone.ID, "into": whole.ID, "now": whole.Terms.Seats},
+		"what": whatOf(part), "amount": amountOf(part), "used": part.Used, "part": gone.ID, "into": whole.ID, "now": amountOf(whole)},
 		about(ofLicense, string(gone.ID)), about(ofLicense, string(whole.ID)), about(ofOrder, part.OrderID), x.self())
 }

@@ -156,6 +156,7 @@ type exchange struct {
 	first    []byte                 // what the same request was answered before
 	same     bool                   // and nothing was issued since
 	told     []container.Outcome    // in the answer; nil if it is an earlier one
+	parted   []license.ID           // of which units came back
 
 	gapClosed bool             // the gap of the record, if there ever was one, is closed
 	stale     *refusal.Refusal // the record was just shown to be older than another
@@ -399,7 +400,7 @@ func (x *exchange) confirm(f container.Finding) error {
 		life := f.Lives[n]
 		lives = append(lives, hex.EncodeToString(life[:]))
 	}
-	if err := x.merge(removed); err != nil {
+	if err := x.merge(append(removed, x.parted...)); err != nil {
 		return err
 	}
 	err = x.log.note(evStepsConfirmed, map[string]any{"from": x.c.Acked + 1, "to": x.in.report.Number, "lives": lives}, x.self())
@@ -408,12 +409,12 @@ func (x *exchange) confirm(f container.Finding) error {
 	return err
 }
 
-// removed are the licenses that are, or have, parts and whose removal the report
-// proves, and all parts that belong to them.
+// removed are the licenses that are, or have, parts and whose removal, or that of some
+// units, the report proves, and all parts that belong to them.
 func (x *exchange) removed() (ids, kin []license.ID, err error) {
 	for _, s := range x.unproven {
 		for _, op := range s.Ops {
-			if s.Number > x.in.report.Number || op.Kind != container.Drop {
+			if s.Number > x.in.report.Number || op.Kind != container.Drop && op.Phase != container.Return {
 				continue
 			}
 			family, err := x.family(op.License)
@@ -491,6 +492,11 @@ func (x *exchange) confirmOp(s store.Step, op container.Op) error {
 
 // move takes a license through one transition of its life, with its event.
 func (x *exchange) move(l store.License, event license.Event, step uint64) error {
+	return x.moveBack(l, event, step, 0)
+}
+
+// moveBack is move where so many units of the license are asked back.
+func (x *exchange) moveBack(l store.License, event license.Event, step uint64, back int64) error {
 	old := l.State
 	next, no := license.Next(old, event)
 	if no != nil {
@@ -512,6 +518,9 @@ func (x *exchange) move(l store.License, event license.Event, step uint64) error
 	}
 	if l.HeldBack != "" {
 		details["held_back"] = l.HeldBack
+	}
+	if back > 0 {
+		details["back"] = back
 	}
 	return x.log.note(string(event), details, about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
 }

@@ -219,12 +219,23 @@ func (x *exchange) situation() (s container.Situation, err error) {
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
 			LentStays: l.Terms.Borrow.Out == license.OutAllow,
-			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Used: l.Used, HeldBack: l.HeldBack != ""}
-		if c.MergedInto, err = x.mergedInto(l); err != nil {
-			return s, err
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Units: l.Terms.Units, Used: l.Used, HeldBack: l.HeldBack != ""}
+		if l.MergedInto != "" {
+			into, err := x.mergedInto(l)
+			if err != nil {
+				return s, err
+			}
+			c.MergedInto, c.Units = into.ID, into.Terms.Units
+		}
+		if l.Holder == x.in.serial && c.Units > 0 && len(w.Amounts) > 0 {
+			if c.Given, err = x.given(l); err != nil {
+				return s, err
+			}
 		}
 		if l.Holder == x.in.serial {
-			c.Returning = x.returning(l)
+			if c.Returning, err = x.returning(l); err != nil {
+				return s, err
+			}
 			c.Lent = container.LentOf(x.c.Lent, id, l.Generation, license.At(x.now))
 		}
 		s.Licenses[id] = c
@@ -285,6 +296,7 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 	now := license.At(x.now)
 	n := x.c.Issued + 1
 	row := store.Step{Number: n, Time: now, Epoch: x.keys.epoch}
+	back := map[license.ID]int64{} // units that the container is to have no longer
 	for i, op := range ops {
 		if op.Of != "" {
 			if err := x.split(op, n); err != nil {
@@ -306,6 +318,14 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 			if err != nil {
 				return err
 			}
+			if op.Of == "" && op.Amount > 0 {
+				back[l.ID] = op.Amount
+			} else if _, now := back[l.ID]; !now {
+				if back[l.ID], err = x.unitsBack(l); err != nil {
+					return err
+				}
+			}
+			body.Terms.Units -= back[l.ID]
 			if bytes, ops[i].Body, err = seal.EncodeBody(body); err != nil {
 				return err
 			}
@@ -314,7 +334,7 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) error {
 		if op.Generation < l.Generation {
 			continue // a copy that counts no more; the license is elsewhere
 		}
-		if err := x.move(l, event, n); err != nil {
+		if err := x.moveBack(l, event, n, back[l.ID]); err != nil {
 			return err
 		}
 	}

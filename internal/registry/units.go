@@ -45,6 +45,12 @@ func (d *desk) addUnits(l store.License, n int64) (done wire.OrderedLicense, err
 		return done, refusal.New(refusal.InvalidInput, "With %d more, %s (%s) would have more than %d units.", n, l.Product, l.ID, int64(catalog.MaxCount)).
 			Hinted("Add fewer.")
 	}
+	if back, err := d.asked(l); err != nil {
+		return done, err
+	} else if back {
+		return done, refusal.New(refusal.Conflict, "Some units of %s (%s) are on their way back; how many are left is known with the next report of container %s.", l.Product, l.ID, l.Holder).
+			Hinted("Add them when the report is there: licet update on that machine, or its receipt.")
+	}
 	l.Sold.Units += n
 	l = l.With(l.Terms.Seats)
 	if err := d.tx.MoveLicense(l.State, l); err != nil {
@@ -62,6 +68,23 @@ func (d *desk) addUnits(l store.License, n int64) (done wire.OrderedLicense, err
 	}
 	done.When = wire.NextContact
 	return done, d.order(store.Earmark{Container: l.Holder, Kind: store.Change, License: l.ID, Generation: l.Generation}, evUnitsAdded, details)
+}
+
+// asked reports whether units of a locked license are asked back by a step that is
+// not proven.
+func (d *desk) asked(l store.License) (bool, error) {
+	if l.Holder == "" {
+		return false, nil
+	}
+	steps, err := d.tx.StepsAfter(l.Holder, d.containers[l.Holder].Acked)
+	for _, s := range steps {
+		for _, op := range s.Ops {
+			if op.License == l.ID && op.Generation == l.Generation && op.Kind == container.Put && op.Phase == container.Return {
+				return true, err
+			}
+		}
+	}
+	return false, err
 }
 
 // dropChange ends what was ordered for a locked license because it was changed.

@@ -87,7 +87,7 @@ func partsOf(tx *store.Tx, id license.ID) (parts []wire.Part, err error) {
 	}
 	all, err := tx.Parts(whole)
 	for _, l := range all {
-		parts = append(parts, wire.Part{License: l.ID, Seats: l.Terms.Seats, State: l.State, Container: l.Holder})
+		parts = append(parts, wire.Part{License: l.ID, Seats: l.Terms.Seats, Units: wire.UnitsOf(l.Terms, l.Used), State: l.State, Container: l.Holder})
 	}
 	return parts, err
 }

@@ -356,7 +356,7 @@ func (d *desk) replace(old store.License, item catalog.Item) (done wire.OrderedL
 
 // mergedAlready refuses what staff order for a part that is none any more.
 func mergedAlready(l store.License) *refusal.Refusal {
-	return refusal.New(refusal.LicenseWithdrawn, "%s (%s) is gone: its seats were merged with those of the license %s.", l.Product, l.ID, l.MergedInto).
+	return refusal.New(refusal.LicenseWithdrawn, "%s (%s) is gone: it was merged with the license %s.", l.Product, l.ID, l.MergedInto).
 		With("merged_into", string(l.MergedInto)).Hinted("Order it for that license.")
 }
 

@@ -177,6 +177,7 @@ const (
 	stepsUnproven = `update steps set life = null where container = $1 and number > $2`
 	licenseStep   = `select s.signed from step_ops o join steps s on s.container = o.container and s.number = o.number where o.container = $1 and o.license = $2 and o.kind = 1 order by o.number desc limit 1`
 	opsOfLicense  = `select kind, phase, generation from step_ops where license = $2 and container = $1 order by number, place`
+	licenseFirst  = `select body from step_ops where container = $1 and license = $2 and generation = $3 and kind = 1 and number > (select coalesce(max(number), 0) from step_ops where container = $1 and license = $2 and generation = $3 and kind = 2) order by number limit 1`
 	licenseBody   = `select body from step_ops where container = $1 and license = $2 and kind = 1 order by number desc limit 1`
 )
 
@@ -275,6 +276,12 @@ func (tx *Tx) Body(serial license.Serial, id license.ID) (body []byte, err error
 // StepOf returns the signed step that put a license into a container last.
 func (tx *Tx) StepOf(serial license.Serial, id license.ID) (signed []byte, err error) {
 	return signed, tx.QueryRow(licenseStep, serial, id).Scan(&signed)
+}
+
+// FirstBody returns the body with which a container last got a license that it did
+// not have before.
+func (tx *Tx) FirstBody(serial license.Serial, id license.ID, g license.Generation) (body []byte, err error) {
+	return body, tx.QueryRow(licenseFirst, serial, id, g).Scan(&body)
 }
 
 // Answer is a report that caused a step, and what it was answered.

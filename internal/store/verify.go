@@ -151,6 +151,12 @@ type RawCount struct {
 	Count, Seats         int64
 }
 
+// RawUnits is what a row of licenses says of units.
+type RawUnits struct {
+	Terms string
+	Used  int64
+}
+
 // RawToken is a row of tokens, without the hash.
 type RawToken struct {
 	ID, Name, Scopes          string
@@ -270,6 +276,7 @@ const (
 	rawOrders     = `select id, number, customer, created from orders where id > $1 order by id limit $2`
 	rawTickets    = `select id, order_id, lookup, sealed, created from tickets where (order_id, id) > ($1, $2) order by order_id, id limit $3`
 	rawCounts     = `select order_id, item, state, count(*), cast(sum(seats) as bigint) from licenses where order_id >= $1 and order_id <= $2 group by order_id, item, state order by order_id, item, state`
+	rawUnits      = `select terms, used from licenses where order_id = $1`
 	rawTokens     = `select id, name, scopes, created, expires, revoked from tokens where id > $1 order by id limit $2`
 	rawSpecs      = `select code, spec from products where code > $1 order by code limit $2`
 	rawBundles    = `select code, spec from bundles where code > $1 order by code limit $2`
@@ -299,7 +306,7 @@ const (
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
 	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'lost_units_counted', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
 	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent', 'steps_brought', 'container_settled') order by f.subject_id, f.event_id limit $4`
-	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split', 'license_claimed', 'seats_brought', 'ticket_rewrapped') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split', 'units_back', 'units_added', 'units_counted', 'license_claimed', 'seats_brought', 'ticket_rewrapped') order by f.subject_id, f.event_id limit $4`
 )
 
 // RawLicenses reads licenses by id.
@@ -361,6 +368,13 @@ func (tx *Tx) RawCounts(first, last string) ([]RawCount, error) {
 	return collect(tx, func(scan func(...any) error) (c RawCount, err error) {
 		return c, scan(&c.OrderID, &c.Item, &c.State, &c.Count, &c.Seats)
 	}, rawCounts, first, last)
+}
+
+// RawUnits reads the terms of the licenses of an order, and how many units are used.
+func (tx *Tx) RawUnits(order string) ([]RawUnits, error) {
+	return collect(tx, func(scan func(...any) error) (u RawUnits, err error) {
+		return u, scan(&u.Terms, &u.Used)
+	}, rawUnits, order)
 }
 
 // RawTokens reads tokens by id.
@@ -462,7 +476,7 @@ func (tx *Tx) CountSubjects(event, kind string) (n int64, err error) {
 
 // SubjectEvents reads the events about things of one kind by subject and id:
 // those of a license but for wishes refused, those of a container that change
-// the container itself, those of an order that add licenses, and all of any
+// the container itself, those of an order that add licenses or tell of units, and all of any
 // other kind.
 func (tx *Tx) SubjectEvents(kind, subject, event string, limit int) ([]SubjectEvent, error) {
 	query := subjectEvents

@@ -66,7 +66,7 @@ func isGap(name string) bool {
 func (l *life) fitsGap(e store.SubjectEvent, d licenseDetails, held string) bool {
 	switch e.Name {
 	case "license_brought":
-		return e.Find("container") != "" && d.From == l.state && number(d.Was) == l.generation && d.Generation >= number(d.Was) && d.Used >= l.used && d.Units >= l.units+l.added
+		return e.Find("container") != "" && d.From == l.state && number(d.Was) == l.generation && d.Generation >= number(d.Was) && d.Used >= l.used && d.Units >= l.units
 	case "license_released":
 		return withVendor(l.state) && held != "" && number(d.Was) == l.generation && d.Generation > number(d.Was)
 	case "hold_lifted":
@@ -168,7 +168,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 	if l.withdrawn = 0; d.Withdrawn {
 		l.withdrawn = 1
 	}
-	l.added, l.used = d.Units-l.units, d.Used
+	l.units, l.used = d.Units, d.Used
 	if d.Change {
 		l.orders = append(l.orders, order{event: e.ID, kind: "change", container: where, generation: d.Generation, actor: e.Actor, reason: changedBefore, created: e.Time})
 	}

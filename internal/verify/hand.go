@@ -95,10 +95,10 @@ func (l *life) ordered(e store.SubjectEvent, d licenseDetails) bool {
 	case "restore_enabled":
 		return d.Count > 0
 	case "units_counted":
-		return where != "" && where == l.holder && d.Generation == l.generation && number(d.Was) == l.used && d.Used > l.used && d.Used <= l.units+l.added
+		return where != "" && where == l.holder && d.Generation == l.generation && number(d.Was) == l.used && d.Used > l.used && d.Used <= l.units
 	case "units_added":
 		mine := where == "" || where == l.holder && d.Kind == "change" && (l.state == "collecting" || l.state == "collected")
-		return mine && d.Added > 0 && number(d.Was) == l.units+l.added && d.Units == number(d.Was)+d.Added && l.withdrawn == 0 && l.state != "gone"
+		return mine && d.Added > 0 && number(d.Was) == l.units && d.Units == number(d.Was)+d.Added && l.withdrawn == 0 && l.state != "gone"
 	}
 	return isAgreement(e.Name) && d.Facts != nil && l.state != "gone"
 }
@@ -156,7 +156,7 @@ func (l *life) order(e store.SubjectEvent, d licenseDetails) {
 	case "units_counted":
 		l.used = d.Used
 	case "units_added":
-		l.added += d.Added
+		l.units += d.Added
 		if where != "" {
 			l.dropOrders("change")
 			add("change", where)

@@ -71,7 +71,7 @@ func makes(e store.SubjectEvent, license string) bool {
 	switch e.Name {
 	case "order_created", "order_extended":
 		return true
-	case "replacement_ordered", "split":
+	case "replacement_ordered", "split", "units_back":
 		return e.Find("license") != license
 	case "seats_brought":
 		return e.Find("license") != license && strings.Contains(e.Details, `"made":true`)
@@ -87,7 +87,7 @@ func (v *run) making(e store.SubjectEvent) *making {
 	if !v.details(e, m) {
 		return m
 	}
-	if e.Name == "split" || makes(e, "") && e.Name == "seats_brought" {
+	if splits(e.Name) || makes(e, "") && e.Name == "seats_brought" {
 		v.details(e, &m.part)
 		m.ticket, m.Added = m.Ticket, 1
 		m.Items = append(m.Items, madeItem{Product: m.part.Product, Position: m.part.Position, Asked: 1, Terms: m.Terms, Features: m.Features})
@@ -147,12 +147,13 @@ type life struct {
 	restores             []restored
 	allowed              []allowed
 
-	units, added, used int64             // as sold and what was added; what is used
-	puts               map[string]counts // by operation issued
-	id                 string
-	held               string   // why it is held back
-	item               string   // the position that claimed it; empty for that of its making
-	ended              []ending // generations that ended otherwise than by a restore
+	units, used int64             // how many there are, and are used
+	back        int64             // of them, that the container was told to give back
+	puts        map[string]counts // by operation issued
+	id          string
+	held        string   // why it is held back
+	item        string   // the position that claimed it; empty for that of its making
+	ended       []ending // generations that ended otherwise than by a restore
 
 	expires, grace int64 // of one that belongs to a subscription
 }
@@ -207,8 +208,8 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if isOrder(e.Name) {
 			return l.ordered(e, d)
 		}
-		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
-			return l.mayMove(e, d)
+		if partMoves(e, id) {
+			return l.mayMove(e, d, len(v.accepted[l.holder]) > 0)
 		}
 		held := l.held
 		if len(gaps) > 0 && gaps[0].event < e.ID && withVendor(l.state) {
@@ -232,9 +233,9 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			free := l.withdrawn == 0 && held == "" && (l.reserved == "" || l.reserved == where)
 			return where != "" && free && (withVendor(l.state) || mine && d.Step > l.step)
 		case "change_issued":
-			return mine && d.Step > l.step && d.Seats == l.seats && l.withdrawn == 0
+			return mine && d.Step > l.step && d.Seats == l.seats && d.Back >= 0 && d.Back <= l.units-l.used && l.withdrawn == 0
 		case "merged":
-			return l.alone() && d.Seats == l.seats
+			return l.alone() && d.What == l.what() && d.Amount == l.amount() && d.Used == l.used
 		case "drop_issued":
 			return mine && d.Step > l.step
 		case "put_confirmed":
@@ -265,7 +266,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			l.order(e, d)
 			return
 		}
-		if e.Name == "split" || e.Name == "merged" && e.Find("license") != id {
+		if partMoves(e, id) {
 			l.moves(e, d)
 			return
 		}
@@ -280,7 +281,8 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		}
 		switch e.Name {
 		case "merged":
-			l.seats, l.mergedInto = 0, d.Into
+			l.change(-l.amount())
+			l.used, l.mergedInto = 0, d.Into
 		case "put_issued", "change_issued", "drop_issued":
 			kind := "put"
 			if e.Name == "drop_issued" {
@@ -288,7 +290,8 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			}
 			issued := issuedAs(kind, e.Find("container"), d.Step, d.Generation)
 			l.issued[issued] = true
-			l.puts[issued] = counts{l.units + l.added, l.used, l.expires, l.grace}
+			l.puts[issued] = counts{l.units - d.Back, l.used, l.expires, l.grace}
+			l.back = max(l.back, d.Back)
 			if l.activated == 0 && e.Name == "put_issued" {
 				l.activated = e.Time
 			}
@@ -301,6 +304,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 			l.orders = slices.DeleteFunc(l.orders, func(o order) bool { return o.kind != "kill" && o.container == where })
 		case "restored", "lost":
 			v.ends(&l, id, e, d)
+			l.back = 0
 			l.generation = max(l.generation, v.epochAt(e.ID)) + 1
 		case "withdrawn":
 			l.dropOrders(moving...)
@@ -456,12 +460,12 @@ func (v *run) bought(row store.RawLicense, m making, position string, l life, t 
 		}
 		v.same("licenses", row.ID, "product", row.Product, it.Product, "event %s", m.event)
 		v.same("licenses", row.ID, "features", strings.Join(features, " "), strings.Join(it.Features, " "), "event %s", m.event)
-		sold := m.terms[i].frozen(l.activated).with(l.units + l.added)
+		sold := m.terms[i].frozen(l.activated).with(l.units)
 		if m.Subscription != "" {
 			sold = sold.until(l.expires, l.grace)
 		}
 		if is, want := t.differs(sold); is != "" {
-			v.find("licenses", row.ID, "terms", is, want, "event %s, the first activation, and what was added or renewed", m.event)
+			v.find("licenses", row.ID, "terms", is, want, "event %s, the first activation, and what was added, moved or renewed", m.event)
 		}
 		return
 	}
@@ -554,6 +558,12 @@ func (v *run) held(row store.RawLicense, m *making, l life, t terms, features []
 	if put, told := l.puts[issuedKey(*last)]; told {
 		v.same("step_ops", key, "body", fmt.Sprintf("%d of %d units used", b.used, b.terms.number("units")), fmt.Sprintf("%d of %d units used", put.used, put.units), "the events before it")
 	}
+	// What a container has of units is what the record has, or will get; of what it gave
+	// back, those that it had used by then are still in the record.
+	waits := slices.ContainsFunc(l.orders, func(o order) bool { return o.kind == "change" && o.step == 0 })
+	if units := b.terms.number("units"); row.State == "collected" && !waits && len(v.accepted[row.Holder.String]) == 0 && l.units != max(units, l.used) {
+		v.find("licenses", row.ID, "terms", fmt.Sprintf("%d units", l.units), fmt.Sprintf("%d units", max(units, l.used)), from, key)
+	}
 	if m != nil && m.Subscription != "" {
 		if put, told := l.puts[issuedKey(*last)]; told {
 			v.same("step_ops", key, "body", moment(b.terms.number("expires_at"))+" and "+time.Duration(b.terms.number("grace")).String(),
@@ -566,7 +576,7 @@ func (v *run) held(row store.RawLicense, m *making, l life, t terms, features []
 	if !withContainer(row.State) || row.State == "returning" && len(v.accepted[row.Holder.String]) > 0 {
 		b.terms = b.terms.like(t)
 	}
-	if is, want := t.differs(b.terms.with(l.units + l.added)); is != "" {
+	if is, want := t.differs(b.terms.with(l.units)); is != "" {
 		v.find("licenses", row.ID, "terms", is, want, from, key)
 	}
 	if m != nil && m.replaces == "" && m.part.Whole == "" {

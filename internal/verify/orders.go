@@ -67,11 +67,21 @@ func (v *run) orders() error {
 	}
 }
 
-func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, counts []store.RawCount) error {
+func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, rows []store.RawCount) error {
 	sold, seats := map[string]int64{}, map[string]int64{}
+	var units counts
 	var created *making
 	var rewrapped []*making // the ticket's copy was encrypted anew, by id
 	for _, e := range events {
+		if e.Name == "units_added" || e.Name == "units_counted" {
+			var d ordering
+			if v.details(e, &d); e.Name == "units_added" {
+				units.units += d.Added
+			} else {
+				units.used += d.Used - number(d.Was)
+			}
+			continue
+		}
 		m := v.making(e)
 		if e.Name == "ticket_rewrapped" {
 			rewrapped = append(rewrapped, m)
@@ -88,13 +98,18 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 			seats[d.Position], seats[was] = seats[d.Position]+d.Seats, seats[was]-d.Seats
 			continue
 		}
-		if e.Name != "split" && e.Name != "seats_brought" { // which change no sum
-			for i, it := range m.Items {
-				n, _ := m.terms[i]["seats"].(int64)
-				seats[it.Position] += n * max(it.Asked-it.Had, 0)
+		for i, it := range m.Items {
+			seatsEach, unitsEach := m.terms[i].number("seats"), m.terms[i].number("units")
+			switch {
+			case e.Name == "seats_brought": // which changes no sum, as a split by seats
+			case !splits(e.Name):
+				seats[it.Position] += seatsEach * max(it.Asked-it.Had, 0)
+				units.units += unitsEach * max(it.Asked-it.Had, 0)
+			case unitsEach > 0: // a part has the seats, and some of the units
+				seats[it.Position] += seatsEach
 			}
 		}
-		if e.Name == "replacement_ordered" || e.Name == "withdrawn" || e.Name == "split" || e.Name == "seats_brought" {
+		if e.Name == "replacement_ordered" || e.Name == "withdrawn" || splits(e.Name) || e.Name == "seats_brought" {
 			for _, it := range m.Items {
 				sold[it.Position]++
 			}
@@ -127,7 +142,35 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	v.same("orders", row.ID, "customer", row.Customer, created.Customer, "event %s", created.event)
 	v.same("orders", row.ID, "created", moment(row.Created), moment(created.time), "event %s", created.event)
 	v.ticket(row, *created, rewrapped, tickets)
-	v.sum(row, sold, seats, counts)
+	v.sum(row, sold, seats, rows)
+	if units == (counts{}) {
+		return nil
+	}
+	return v.units(row, units)
+}
+
+// units checks that no unit of an order is lost or added, whatever was split and
+// merged, and that those are used of which containers have told.
+func (v *run) units(row store.RawOrder, told counts) error {
+	rows, err := v.tx.RawUnits(row.ID)
+	if err != nil {
+		return err
+	}
+	var have counts
+	for _, r := range rows {
+		t, err := parseTerms([]byte(r.Terms))
+		if err != nil {
+			continue // told of with the license
+		}
+		have.units += t.number("units")
+		have.used += r.Used
+	}
+	if have.units != told.units {
+		v.find("orders", row.ID, "units", show(have.units), show(told.units), "what its events say was sold and added: splitting and merging change no sum")
+	}
+	if have.used != told.used {
+		v.find("orders", row.ID, "used", show(have.used), show(told.used), "what containers have told of its units: splitting and merging change no sum")
+	}
 	return nil
 }
 

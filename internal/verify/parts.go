@@ -23,21 +23,49 @@ func (i *instant) UnmarshalJSON(b []byte) error {
 
 // part is what the event of a split says of the license that began with it.
 type part struct {
-	Seats, Step                                int64
-	Activated                                  instant
-	Whole, State, Container, Product, Position string
-	HeldBack                                   string `json:"held_back"`
+	Seats, Amount, Step                              int64 // Seats of one that was brought
+	Activated                                        instant
+	What, Whole, State, Container, Product, Position string
+	HeldBack                                         string `json:"held_back"`
 }
 
 // splitting is what events about parts say beside the state.
 type splitting struct {
-	Seats, Had, Left, Now int64
-	Whole, Of, Part, Into string
-	State                 string
-	Activated             instant
+	Seats                  int64 // of a license that was changed
+	What                   string
+	Amount, Had, Left, Now int64 // of seats or units, as What says
+	Back, Asked            int64 // units that a container was to give back
+	Whole, Of, Part, Into  string
+	State                  string
+	Activated              instant
 }
 
-// begins is where a license begins, and with how many seats.
+// what is what a license is divided by.
+func (l *life) what() string {
+	if l.units > 0 {
+		return "units"
+	}
+	return "seats"
+}
+
+// amount is how many seats or units a license has.
+func (l *life) amount() int64 {
+	if l.units > 0 {
+		return l.units
+	}
+	return l.seats
+}
+
+// change adds to them.
+func (l *life) change(n int64) {
+	if l.units > 0 {
+		l.units += n
+	} else {
+		l.seats += n
+	}
+}
+
+// begins is where a license begins, and with how many seats or units.
 func (l *life) begins(m *making, item string) {
 	if m == nil {
 		return
@@ -48,12 +76,13 @@ func (l *life) begins(m *making, item string) {
 		}
 	}
 	if p := m.part; p.Whole != "" {
-		l.state, l.holder, l.step, l.activated, l.seats = p.State, p.Container, p.Step, int64(p.Activated), p.Seats
+		l.state, l.holder, l.step, l.activated = p.State, p.Container, p.Step, int64(p.Activated)
+		l.change(p.Amount - l.amount())
 	}
 }
 
 // alone reports whether nothing is ordered for a license that is with the vendor, so
-// that its seats can move to another part or come from there.
+// that its seats or units can move to another part or come from there.
 func (l *life) alone() bool {
 	return withVendor(l.state) && l.withdrawn == 0 && l.reserved == "" && !slices.ContainsFunc(l.orders, func(o order) bool { return !o.proven })
 }
@@ -71,23 +100,37 @@ func (l *life) removed(where string, d licenseDetails, ops []store.RawOp) {
 	}
 }
 
+// splits reports whether an event makes a part of a license.
+func splits(event string) bool { return event == "split" || event == "units_back" }
+
+// partMoves reports whether an event about parts leaves the state of a license as it is.
+func partMoves(e store.SubjectEvent, id string) bool {
+	return splits(e.Name) || e.Name == "merged" && e.Find("license") != id
+}
+
 // mayMove reports whether an event may take seats from a license, or bring some.
-func (l *life) mayMove(e store.SubjectEvent, d licenseDetails) bool {
+func (l *life) mayMove(e store.SubjectEvent, d licenseDetails, accepted bool) bool {
 	if e.Name == "merged" {
-		return l.alone() && d.Seats > 0 && d.Now == l.seats+d.Seats
+		return l.alone() && d.What == l.what() && d.Amount > 0 && d.Now == l.amount()+d.Amount
+	}
+	if e.Name == "units_back" { // those that are left of what was asked for; after an acceptance it may be asked for again
+		return withContainer(l.state) && d.Generation == l.generation && l.units > 0 && d.splitting.Had == l.units && d.Left > 0 && d.Amount+d.Left == l.units &&
+			d.Amount > 0 && d.Amount == min(d.Asked, l.units-l.used) && (d.Asked == l.back || accepted) && int64(d.Activated) == l.activated
 	}
 	first := l.activated == 0 && int64(d.Activated) == e.Time
-	return d.State == l.state && d.Container == l.holder && d.Generation == l.generation && d.splitting.Had == l.seats &&
-		d.Seats > 0 && d.Left > 0 && d.Seats+d.Left == l.seats && (first || int64(d.Activated) == l.activated && l.activated != 0)
+	return d.State == l.state && d.Container == l.holder && d.Generation == l.generation && d.What == l.what() && d.splitting.Had == l.amount() &&
+		d.Amount > 0 && d.Left > 0 && d.Left >= l.used && d.Amount+d.Left == l.amount() && (first || int64(d.Activated) == l.activated && l.activated != 0)
 }
 
 // moves takes in that seats went to another part, or came from one.
 func (l *life) moves(e store.SubjectEvent, d licenseDetails) {
 	if e.Name == "merged" {
-		l.seats += d.Seats
+		l.change(d.Amount)
+		l.used += d.Used
 		return
 	}
-	l.seats -= d.Seats
+	l.change(-d.Amount)
+	l.back = 0
 	if l.activated == 0 {
 		l.activated = e.Time
 	}

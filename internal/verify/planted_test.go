@@ -427,7 +427,7 @@ func mergeMore(h *planting) {
 	h.exec(`update licenses set seats = seats + 5 where id = '{whole}'`)
 	var now int64
 	must(h.t, h.tx.QueryRow(fill(`select seats from licenses where id = '{whole}'`, h.name)).Scan(&now))
-	h.event("merged", "", map[string]any{"from": "returned", "to": "gone", "generation": 1, "step": 0, "seats": 5, "part": h.name["merged"], "into": h.name["whole"], "now": now},
+	h.event("merged", "", map[string]any{"from": "returned", "to": "gone", "generation": 1, "step": 0, "what": "seats", "amount": 5, "part": h.name["merged"], "into": h.name["whole"], "now": now},
 		store.Subject{Kind: "license", ID: h.name["merged"]}, store.Subject{Kind: "license", ID: h.name["whole"]}, store.Subject{Kind: "order", ID: h.name["parts-order"]})
 }
 
@@ -435,7 +435,7 @@ func mergeMore(h *planting) {
 func splitMore(h *planting) {
 	h.exec(`insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, activated, created, seats, origin)
 select 'lic_zz', order_id, ticket_id, product, item, features, terms, state, 1, activated, created, 7, id from licenses where id = '{whole}'`)
-	h.event("split", "", map[string]any{"seats": 7, "had": 8, "left": 1, "of": h.name["whole"], "part": "lic_zz", "whole": h.name["whole"], "state": "not_collected", "generation": 1},
+	h.event("split", "", map[string]any{"what": "seats", "amount": 7, "had": 8, "left": 1, "of": h.name["whole"], "part": "lic_zz", "whole": h.name["whole"], "state": "not_collected", "generation": 1},
 		store.Subject{Kind: "license", ID: h.name["whole"]}, store.Subject{Kind: "license", ID: "lic_zz"}, store.Subject{Kind: "order", ID: h.name["parts-order"]})
 }
 

@@ -175,6 +175,7 @@ func (t terms) with(units int64) terms {
 		return t
 	}
 	out := maps.Clone(t)
+	delete(out, "units")
 	_ = out.put("units", units) // a number
 	return out
 }
