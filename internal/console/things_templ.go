@@ -309,7 +309,7 @@ func licensePage(m member, v licenseView) templ.Component {
 							}
 							return nil
 						})
-						templ_7745c5c3_Err = look.Part{Title: look.T(ctx, "console.license.parts"), Lead: look.T(ctx, "console.license.parts.lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var12), templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = look.Part{Title: look.T(ctx, partsTitle(v.Parts)), Lead: look.T(ctx, partsTitle(v.Parts)+".lead")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var12), templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -440,12 +440,28 @@ func licensePage(m member, v licenseView) templ.Component {
 	})
 }
 
-// partsTable is where the seats of a license are that was split.
+// partsTitle is the title of where the seats or units of a license are.
+func partsTitle(parts []wire.Part) string {
+	if parts[0].Units != nil {
+		return "console.license.parts.units"
+	}
+	return "console.license.parts"
+}
+
+// partsTable is where the seats or units of a license are that was split.
 func partsTable(ctx context.Context, parts []wire.Part) look.Table {
-	t := look.Table{Caption: look.T(ctx, "console.license.parts"), Columns: []look.Column{{Title: look.T(ctx, "console.fact.license"), Main: true}, {Title: look.T(ctx, "console.fact.seats"), Number: true},
+	column := look.Column{Title: look.T(ctx, "console.fact.seats"), Number: true}
+	if parts[0].Units != nil {
+		column = look.Column{Title: look.T(ctx, "console.terms.units")}
+	}
+	t := look.Table{Caption: look.T(ctx, partsTitle(parts)), Columns: []look.Column{{Title: look.T(ctx, "console.fact.license"), Main: true}, column,
 		{Title: look.T(ctx, "console.fact.with")}, {Title: look.T(ctx, "console.fact.state")}}}
 	for _, p := range parts {
-		t.Rows = append(t.Rows, look.Row{Href: licensePath(p.License), Cells: []templ.Component{mono(string(p.License)), look.Text(look.Number(ctx, p.Seats)), mono(short(string(p.Container))), look.Badge{State: look.State(p.State)}}})
+		amount := look.Number(ctx, p.Seats)
+		if u := p.Units; u != nil {
+			amount = look.T(ctx, "console.terms.units.left", "Left", look.Number(ctx, u.Left), "Total", look.Number(ctx, u.Total))
+		}
+		t.Rows = append(t.Rows, look.Row{Href: licensePath(p.License), Cells: []templ.Component{mono(string(p.License)), look.Text(amount), mono(short(string(p.Container))), look.Badge{State: look.State(p.State)}}})
 	}
 	return t
 }
@@ -502,7 +518,7 @@ func pendingList(pending []wire.Earmark, id license.ID) templ.Component {
 				var templ_7745c5c3_Var19 string
 				templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(ordered(ctx, e, id))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 96, Col: 26}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 112, Col: 26}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 				if templ_7745c5c3_Err != nil {
@@ -515,7 +531,7 @@ func pendingList(pending []wire.Earmark, id license.ID) templ.Component {
 				var templ_7745c5c3_Var20 string
 				templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.pending.by", "Who", actor(ctx, e.Actor), "Reason", e.Reason))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 97, Col: 108}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 113, Col: 108}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 				if templ_7745c5c3_Err != nil {
@@ -552,9 +568,6 @@ func placeFacts(ctx context.Context, v licenseView) []look.Fact {
 		{Term: look.T(ctx, "console.fact.product"), Text: v.Name + " (" + v.Product + ")"},
 		{Term: look.T(ctx, "console.fact.customer"), Value: look.Link{Text: v.Customer, Href: Prefix + "/orders?customer=" + url.QueryEscape(v.Customer)}},
 		{Term: look.T(ctx, "console.fact.order"), Value: look.Link{Text: v.Number, Href: orderPath(v.Order)}},
-	}
-	if v.Subscription != "" {
-		facts = append(facts, look.Fact{Term: look.T(ctx, "console.fact.subscription"), Value: look.Link{Text: v.Subscription, Href: subscriptionPath(v.Subscription)}})
 	}
 	link := func(key string, serial license.Serial) {
 		if serial != "" {
@@ -821,7 +834,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var29 string
 							templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.acceptable", "Step", v.Flag.Number))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 202, Col: 77}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 215, Col: 77}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 							if templ_7745c5c3_Err != nil {
@@ -863,7 +876,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var31 string
 							templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.unacceptable"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 209, Col: 56}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 222, Col: 56}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 							if templ_7745c5c3_Err != nil {
@@ -913,7 +926,7 @@ func containerPage(m member, v containerView) templ.Component {
 						var templ_7745c5c3_Var33 string
 						templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(lockedText(ctx, v.Blocked.Locked))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 218, Col: 43}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 231, Col: 43}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var33))
 						if templ_7745c5c3_Err != nil {
@@ -992,7 +1005,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var37 string
 							templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.holdsnothing"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 227, Col: 70}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 240, Col: 70}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 							if templ_7745c5c3_Err != nil {
@@ -1487,7 +1500,7 @@ func orderPage(m member, v orderView) templ.Component {
 							var templ_7745c5c3_Var54 string
 							templ_7745c5c3_Var54, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.order.nolicenses"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 352, Col: 64}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 365, Col: 64}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var54))
 							if templ_7745c5c3_Err != nil {

@@ -92,7 +92,7 @@ func actor(ctx context.Context, name string) string {
 
 // words that stand in the details of events, as they are and for people.
 var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "change", "unknown",
-	"not_collected", "collecting", "collected", "returning", "returned", "gone", "loose", "medium", "tight", "customer", "container", "staff"}
+	"not_collected", "collecting", "collected", "returning", "returned", "gone", "loose", "medium", "tight", "customer", "container", "staff", "seats", "units"}
 
 // ofSubscriptions begins the names of events about subscriptions.
 const ofSubscriptions = "subscription_"
@@ -183,7 +183,7 @@ var drawings = map[string]struct {
 	"recovery_requested": {look.IconRecovery, look.Warning}, "recovery_granted": {look.IconRecovery, look.Success}, "recovery_approved": {look.IconCheck, look.Success},
 	"recovery_refused": {look.IconClose, look.Danger}, "recovery_question": {look.IconInfo, look.Info}, "recovery_answered": {look.IconPerson, ""},
 	"restore_enabled": {look.IconPlus, look.Info}, "recovery_excess": {look.IconWarning, look.Warning},
-	"units_counted": {look.IconInfo, ""}, "units_added": {look.IconPlus, look.Success}, "lost_units_counted": {look.IconWarning, look.Warning},
+	"units_counted": {look.IconInfo, ""}, "units_added": {look.IconPlus, look.Success}, "units_back": {look.IconLicense, look.Info}, "lost_units_counted": {look.IconWarning, look.Warning},
 	"put_issued": {look.IconDown, look.Info}, "put_confirmed": {look.IconCheck, look.Success}, "change_issued": {look.IconDown, look.Info},
 	"split": {look.IconLicense, look.Info}, "merged": {look.IconLicense, ""}, "drop_issued": {look.IconUp, look.Info},
 	"drop_confirmed": {look.IconCheck, ""}, "taken_back": {look.IconClose, ""}, "withdrawn": {look.IconClose, look.Danger},

@@ -1148,7 +1148,7 @@ func filePage(x way) templ.Component {
 	})
 }
 
-// seatsPart asks how many seats are meant of licenses that have several.
+// seatsPart asks how many seats or units are meant of licenses that have several.
 func seatsPart(x way) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1238,7 +1238,7 @@ func seatsPart(x way) templ.Component {
 				}
 				for _, l := range x.Licenses {
 					if x.divides(l) {
-						templ_7745c5c3_Err = look.Field{Name: seatsField(l.ID), Label: look.T(ctx, "portal.seats.label."+x.What, "Product", l.Name), Hint: x.seatsHint(ctx, l), Value: x.seatsOf(l.ID), Error: x.wrongAt(l.ID), Inputmode: "numeric", Max: 9, Short: true, Optional: true}.Render(ctx, templ_7745c5c3_Buffer)
+						templ_7745c5c3_Err = look.Field{Name: seatsField(l.ID), Label: look.T(ctx, "portal."+measure(l)+".label."+x.What, "Product", l.Name), Hint: x.seatsHint(ctx, l), Value: x.seatsOf(l.ID), Error: x.wrongAt(l.ID), Inputmode: "numeric", Max: 13, Short: true, Optional: true}.Render(ctx, templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -1278,7 +1278,7 @@ func seatsPart(x way) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = look.Part{ID: "seats", Title: look.T(ctx, "portal.seats.title"), Lead: look.T(ctx, "portal.seats.lead."+x.What), Card: true}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var43), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = look.Part{ID: "seats", Title: look.T(ctx, "portal."+x.measure()+".title"), Lead: look.T(ctx, "portal."+x.measure()+".lead."+x.What), Card: true}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var43), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

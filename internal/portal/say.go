@@ -37,6 +37,7 @@ func sayCode(ctx context.Context, code refusal.Code, message, hint string, detai
 		"Limit", size(details["limit"]),
 		"There", number(ctx, cmp.Or(details["free"], details["there"])),
 		"Seats", number(ctx, details["seats"]),
+		"Units", number(ctx, details["units"]),
 	}
 	text := look.T(ctx, key, pairs...)
 	if text == key {
@@ -167,7 +168,7 @@ func facts(ctx context.Context, page wire.TicketPage, l wire.PageLicense) (all [
 	case t.Maintenance != 0:
 		add("maintenance", look.N(ctx, "portal.valid.days", days(t.Maintenance)))
 	}
-	if all := whole(page, l); all > t.Seats {
+	if all := whole(page, l); l.Units == nil && all > t.Seats {
 		add("seats", look.T(ctx, "portal.seats.part", "Seats", look.Number(ctx, t.Seats), "All", look.Number(ctx, all)))
 	} else if t.Seats > 1 {
 		add("seats", look.Number(ctx, t.Seats))
@@ -304,8 +305,12 @@ func outcomes(ctx context.Context, got wire.Carried, page wire.TicketPage) (all 
 			x.Text = look.T(ctx, "portal.outcome.already")
 		case what == "return" && detail(o.Details, "part") != "":
 			x.Text = look.T(ctx, "portal.outcome.return.some", "Seats", number(ctx, o.Details["seats"]))
+		case what == "return" && o.Details["units"] != nil:
+			x.Text = look.T(ctx, "portal.outcome.return.units", "Units", number(ctx, o.Details["units"]))
 		case what == "return":
 			x.Text = look.T(ctx, "portal.outcome.return")
+		case o.Details["units"] != nil:
+			x.Text = look.T(ctx, "portal.outcome.activate.units", "Units", number(ctx, o.Details["units"]))
 		case detail(o.Details, "part") != "":
 			x.Text = look.T(ctx, "portal.outcome.activate.some", "Seats", number(ctx, o.Details["seats"]))
 		default:

@@ -13,13 +13,13 @@ import (
 	"licet/wire"
 )
 
-// Some of the seats of a license: how many, is asked beside it.
+// Some of the seats or units of a license: how many, is asked beside it.
 
-// seatsField is the field for the seats of a license.
+// seatsField is the field for the seats or units of a license.
 func seatsField(id license.ID) string { return "seats-" + string(id) }
 
-// readSeats reads how many seats of the chosen licenses are meant; a field that is
-// empty means all of them.
+// readSeats reads how many seats or units of the chosen licenses are meant; a field
+// that is empty means all of them.
 func (x *way) readSeats(ctx context.Context, form url.Values) {
 	for _, l := range x.Licenses {
 		text := strings.TrimSpace(form.Get(seatsField(l.ID)))
@@ -39,21 +39,49 @@ func (x *way) readSeats(ctx context.Context, form url.Values) {
 	}
 }
 
-// typed is what stood in a field and is no number of seats.
+// typed is what stood in a field and is no number of seats or units.
 type typed struct {
 	License license.ID
 	Text    string
 }
 
-// divides reports whether some seats of a chosen license can be meant.
+// measure is what a license is divided by, as texts name it.
+func measure(l wire.PageLicense) string {
+	if l.Units != nil {
+		return "units"
+	}
+	return "seats"
+}
+
+// measure is what the licenses that some can be meant of are divided by; seats, where
+// it is not the same for all.
+func (x way) measure() string {
+	what := "units"
+	for _, l := range x.Licenses {
+		if x.divides(l) && l.Units == nil {
+			what = "seats"
+		}
+	}
+	return what
+}
+
+// left is how many seats a license has, or how many units of it are left.
+func left(l wire.PageLicense) int64 {
+	if l.Units != nil {
+		return l.Units.Left
+	}
+	return l.Terms.Seats
+}
+
+// divides reports whether some seats or units of a chosen license can be meant.
 func (x way) divides(l wire.PageLicense) bool {
 	if x.What == forReturn {
-		return l.Split && l.Return && l.Terms.Seats > 1
+		return l.Split && l.Return && left(l) > 1
 	}
 	return l.Split && whole(x.All, l) > 1
 }
 
-// some reports whether the seats of any chosen license can be told apart.
+// dividesAny reports whether some of any chosen license can be meant.
 func (x way) dividesAny() bool {
 	for _, l := range x.Licenses {
 		if x.divides(l) {
@@ -63,27 +91,31 @@ func (x way) dividesAny() bool {
 	return false
 }
 
-// most is how many seats can be meant at most: of a return those that are there, else
-// all that were sold, because what a container has already counts.
+// most is how many seats or units can be meant at most: of a return those that are
+// there, else all that were sold, because what a container was given already counts.
 func (x way) most(l wire.PageLicense) int64 {
 	if x.What == forReturn {
-		return l.Terms.Seats
+		return left(l)
 	}
 	return whole(x.All, l)
 }
 
-// whole is how many seats a license has with all its parts.
-func whole(page wire.TicketPage, l wire.PageLicense) (seats int64) {
+// whole is how many seats or units a license has with all its parts.
+func whole(page wire.TicketPage, l wire.PageLicense) (n int64) {
 	of := cmp.Or(l.Origin, l.ID)
 	for _, o := range page.Licenses {
 		if cmp.Or(o.Origin, o.ID) == of {
-			seats += o.Terms.Seats
+			if o.Units != nil {
+				n += o.Units.Total
+			} else {
+				n += o.Terms.Seats
+			}
 		}
 	}
-	return seats
+	return n
 }
 
-// named is a license as commands name it, with the seats that are meant.
+// named is a license as commands name it, with the seats or units that are meant.
 func (x way) named(id license.ID) string {
 	for _, a := range x.Amounts {
 		if a.License == id {
@@ -114,7 +146,7 @@ func (x way) wrongAt(id license.ID) string {
 	return ""
 }
 
-// bridgeAmounts are the seats that are meant, for the agent.
+// bridgeAmounts are the seats or units that are meant, for the agent.
 func (x way) bridgeAmounts() string {
 	var words []string
 	for _, a := range x.Amounts {

@@ -85,12 +85,12 @@ func (x way) importCommand(serial license.Serial) string {
 	return "licet import " + strings.ToLower(string(serial[:min(len(serial), 8)])) + ".licet-update"
 }
 
-// seatsHint says what a number of seats means, and how many there are.
+// seatsHint says what a number of seats or units means, and how many there are.
 func (x way) seatsHint(ctx context.Context, l wire.PageLicense) string {
 	if x.What == forReturn {
-		return look.T(ctx, "portal.seats.hint.return", "Most", look.Number(ctx, l.Terms.Seats))
+		return look.T(ctx, "portal."+measure(l)+".hint.return", "Most", look.Number(ctx, left(l)))
 	}
-	return look.T(ctx, "portal.seats.hint.activate", "Free", look.Number(ctx, l.Terms.Seats), "Most", look.Number(ctx, x.most(l)))
+	return look.T(ctx, "portal."+measure(l)+".hint.activate", "Free", look.Number(ctx, left(l)), "Most", look.Number(ctx, x.most(l)))
 }
 
 // in are the licenses of the tickets that are in a container.
@@ -150,7 +150,9 @@ func (c choice) picks(ctx context.Context) (all []look.Pick) {
 
 func pickDetail(ctx context.Context, page wire.TicketPage, l wire.PageLicense) string {
 	var parts []string
-	if all := whole(page, l); all > 1 {
+	if all := whole(page, l); l.Units != nil {
+		parts = append(parts, look.T(ctx, "portal.pick.units", "Left", look.Number(ctx, l.Units.Left), "All", look.Number(ctx, all)))
+	} else if all > 1 {
 		parts = append(parts, look.T(ctx, "portal.pick.seats", "Seats", look.Number(ctx, l.Terms.Seats), "All", look.Number(ctx, all)))
 	}
 	if len(l.Features) > 0 {

@@ -432,7 +432,8 @@ func (x *exchange) removed() (ids, kin []license.ID, err error) {
 // confirmStep takes in that a step was applied; its licenses are locked.
 func (x *exchange) confirmStep(s store.Step) error {
 	for _, op := range s.Ops {
-		if err := x.confirmOp(s, op.Op); err != nil {
+		// What comes back of it, before the same step or a later one takes the rest out.
+		if err := errors.Join(x.takeBack(op, s.Number), x.confirmOp(s, op.Op)); err != nil {
 			return err
 		}
 	}
