@@ -8,6 +8,9 @@ import (
 	"licet/license"
 )
 
+// Units that moved in the gap cannot be brought: how many are used of each part is not
+// known of those that are with nobody.
+
 // Seats that moved in the gap between parts of a license (docs/protocol.md, sections
 // 12 and 13). The bodies that a container still has say how many seats it has of
 // each; what they say moves seats in the record, and the sum stays.
@@ -191,7 +194,11 @@ func (x *exchange) moveSeats(from, to store.License, seats int64, activated lice
 // of one that is, or has, a part, or that has another number of seats than the record
 // knows.
 func (x *exchange) partsBrought(steps []container.Brought, lost []container.Body) (parts, whole []container.Body, err error) {
+	const unitsParted = "It brings units of a license that was split, merged or returned in part after the back-up."
 	for _, b := range lost {
+		if b.Of != "" && b.Terms.Units > 0 {
+			return nil, nil, cannotBring(unitsParted)
+		}
 		if b.Of != "" {
 			if _, err := x.tx.License(b.Of); err == nil {
 				parts = append(parts, b)
@@ -204,6 +211,15 @@ func (x *exchange) partsBrought(steps []container.Brought, lost []container.Body
 		for _, op := range b.Step.Ops {
 			l, known := x.licenses[op.License]
 			body, have := bodyIn(b, op.License)
+			if known && have && op.Kind == container.Put && body.Terms.Units > 0 {
+				family, err := x.tx.WholeOf(op.License)
+				if err != nil {
+					return nil, nil, err
+				}
+				if op.Phase == container.Return || family != "" && body.Terms.Units != l.Terms.Units {
+					return nil, nil, cannotBring(unitsParted)
+				}
+			}
 			if !known || !have || op.Kind != container.Put || op.Generation < l.Generation || body.Terms.Seats == l.Terms.Seats {
 				continue
 			}

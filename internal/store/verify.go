@@ -306,7 +306,7 @@ const (
 	subjectEvents     = subjectColumns + ` order by f.subject_id, f.event_id limit $4`
 	licenseEvents     = subjectColumns + ` and e.name not in ('wishes_refused', 'seats_lent', 'lost_units_counted', 'recovery_requested', 'recovery_granted', 'recovery_approved', 'recovery_refused') order by f.subject_id, f.event_id limit $4`
 	containerEvents   = subjectColumns + ` and e.name in ('container_registered', 'step_issued', 'steps_confirmed', 'container_flagged', 'container_accepted', 'container_blocked', 'container_unblocked', 'seats_lent', 'steps_brought', 'container_settled') order by f.subject_id, f.event_id limit $4`
-	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split', 'units_back', 'units_added', 'units_counted', 'license_claimed', 'seats_brought', 'ticket_rewrapped') order by f.subject_id, f.event_id limit $4`
+	orderMakingEvents = subjectColumns + ` and e.name in ('order_created', 'order_extended', 'replacement_ordered', 'withdrawn', 'split', 'units_back', 'units_added', 'units_counted', 'license_brought', 'license_claimed', 'seats_brought', 'ticket_rewrapped') order by f.subject_id, f.event_id limit $4`
 )
 
 // RawLicenses reads licenses by id.

@@ -70,9 +70,14 @@ func (v *run) orders() error {
 func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []store.RawTicket, rows []store.RawCount) error {
 	sold, seats := map[string]int64{}, map[string]int64{}
 	var units counts
+	brought := false // by containers, after a return from a back-up: each license says what
 	var created *making
 	var rewrapped []*making // the ticket's copy was encrypted anew, by id
 	for _, e := range events {
+		brought = brought || isGap(e.Name)
+		if e.Name == "license_brought" {
+			continue
+		}
 		if e.Name == "units_added" || e.Name == "units_counted" {
 			var d ordering
 			if v.details(e, &d); e.Name == "units_added" {
@@ -143,7 +148,7 @@ func (v *run) order(row store.RawOrder, events []store.SubjectEvent, tickets []s
 	v.same("orders", row.ID, "created", moment(row.Created), moment(created.time), "event %s", created.event)
 	v.ticket(row, *created, rewrapped, tickets)
 	v.sum(row, sold, seats, rows)
-	if units == (counts{}) {
+	if units == (counts{}) || brought {
 		return nil
 	}
 	return v.units(row, units)
