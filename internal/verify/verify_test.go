@@ -25,7 +25,7 @@ func TestWholeHistoryIsClean(t *testing.T) {
 				t.Errorf("nothing of %s was checked", c.Table)
 			}
 		}
-		if len(r.Tables) != 21 || r.Tail == 0 || r.Checkpoints == 0 || r.Bad != 0 {
+		if len(r.Tables) != 24 || r.Tail == 0 || r.Checkpoints == 0 || r.Bad != 0 {
 			t.Errorf("%+v", r)
 		}
 	})
