@@ -77,7 +77,7 @@ func (l *life) begins(m *making, item string) {
 	}
 	if p := m.part; p.Whole != "" {
 		l.state, l.holder, l.step, l.activated = p.State, p.Container, p.Step, int64(p.Activated)
-		l.change(p.Amount - l.amount())
+		l.change(max(p.Amount, p.Seats) - l.amount()) // one of the two
 	}
 }
 
