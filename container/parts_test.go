@@ -291,7 +291,11 @@ func carriedOut(t *rapid.T, s container.Situation, ops []container.Op) container
 	for i, op := range ops {
 		if op.Kind == container.Put && op.Phase == container.Return {
 			c := s.Licenses[op.License]
-			c.Returning = ops[i-1].Amount
+			if c.Returning = op.Amount; c.Returning > 0 { // units
+				c.Given -= op.Amount
+			} else {
+				c.Returning = ops[i-1].Amount
+			}
 			s.Licenses[op.License] = c
 		}
 	}
