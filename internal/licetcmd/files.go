@@ -58,7 +58,7 @@ func (c *commands) request() *cobra.Command {
 	w.containerFlag(cmd, "container `SERIAL` it is for (default: this machine's first of the vendor; \"new\" makes another)")
 	cmd.Flags().StringArrayVar(&ticketTexts, "ticket", nil, "`TICKET` whose licenses are wanted; may be repeated")
 	cmd.Flags().StringArrayVar(&activate, "activate", nil, "only the license `ID[=NUMBER]` of the tickets; with a number the container is to have so many seats or units of it; may be repeated")
-	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license `ID[=SEATS]` to give back, or so many seats of it; may be repeated")
+	cmd.Flags().StringArrayVar(&deactivate, "deactivate", nil, "license `ID[=NUMBER]` to give back, or so many seats or units of it; may be repeated")
 	cmd.Flags().BoolVar(&all, "deactivate-all", false, "give back everything in the container")
 	cmd.Flags().StringVar(&vendor, "vendor", "", "vendor `ID`, where this machine trusts several")
 	return cmd

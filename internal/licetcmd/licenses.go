@@ -57,12 +57,12 @@ func (c *commands) deactivate() *cobra.Command {
 	var w where
 	var all, together bool
 	cmd := &cobra.Command{
-		Use:   "deactivate [ID[=SEATS]…]",
+		Use:   "deactivate [ID[=NUMBER]…]",
 		Short: "Give licenses back to the vendor, so that they can be used elsewhere",
 		Long: "Returns the licenses named, or with --all everything in a container, and says\n" +
-			"whether the machine may be erased then. Of a license with several seats, ID=SEATS\n" +
+			"whether the machine may be erased then. Of a license with several seats, or units, ID=NUMBER\n" +
 			"returns so many, and the others stay.",
-		Args: cli.Args("[ID[=SEATS]…]"),
+		Args: cli.Args("[ID[=NUMBER]…]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return cli.Usage("Name the licenses, or give --all, not both.")

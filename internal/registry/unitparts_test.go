@@ -241,9 +241,9 @@ func TestUnitsBackInAnyOrder(t *testing.T) {
 		unitParts(t, func(b *book, o wire.Order, id license.ID) {
 			x, _ := begin(b, o, id)
 			old := *x
-			file, err := b.Program(context.Background(), x.report(container.Wishes{Return: []license.ID{id}}))
+			_, err := b.Program(context.Background(), x.report(container.Wishes{Return: []license.ID{id}}))
 			must(b.t, err)
-			file, err = b.Program(context.Background(), old.report(container.Wishes{Tickets: []license.Ticket{o.Ticket}}))
+			file, err := b.Program(context.Background(), old.report(container.Wishes{Tickets: []license.Ticket{o.Ticket}}))
 			must(b.t, err)
 			b.counters("100/1000 collecting A", x)
 			x.state = old.state
