@@ -222,6 +222,9 @@ func (p *planner) returnPart(w *wish, c Candidate, n int64) {
 	case c.Returning > 0:
 		w.no = refusal.New(refusal.NotDone, "%d %s of %s (%s) are on their way back already.", c.Returning, m, c.Product, c.License).
 			Hinted("Import that update first, then ask for more.")
+	case c.left() == 0 && m == byUnits:
+		w.no = refusal.New(refusal.TooFewUnits, "No unit of %s (%s) is left in the container; %d cannot be returned.", c.Product, c.License, n).
+			With("units", n).With("there", int64(0)).Hinted("Return the license as a whole, where the product lets you.")
 	case n > c.left() && m == byUnits:
 		w.no = refusal.New(refusal.TooFewUnits, "The container has %d units of %s (%s) left; %d cannot be returned.", c.left(), c.Product, c.License, n).
 			With("units", n).With("there", c.left()).Hinted("Return at most %d, or the license as a whole.", c.left())

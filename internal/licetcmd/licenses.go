@@ -238,7 +238,7 @@ func programming(p *cli.Page, r wire.Programming, notes ...string) {
 			continue
 		}
 		amount := ""
-		if c.Seats > 1 || c.Seats == 1 && c.Phase == container.Return.String() {
+		if c.Seats > 1 || c.Seats == 1 && c.Units == 0 && c.Phase == container.Return.String() {
 			amount = ", " + plural(c.Seats, "seat")
 		}
 		if c.Units > 0 {
