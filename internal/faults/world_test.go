@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"licet/client"
+	"licet/internal/store"
 	"licet/license"
 	"licet/wire"
 )
@@ -105,6 +106,15 @@ func makeWorld() *world {
 	s := w.serve(folder)
 	_, err := s.staff().ApplyCatalog(context.Background(), wire.CatalogRequest{YAML: "products:\n  - {code: CAD, name: CAD, model: perpetual_single}\n"})
 	check(err)
+	// The server notes once a minute that a token is used: a write that would come
+	// between the points or not, as the clock has it.
+	db, err := store.Open(context.Background(), "sqlite:"+filepath.Join(folder, "licet.db"))
+	check(err)
+	check(db.Write(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Exec("update tokens set used = $1", license.At(time.Now().Add(24*time.Hour)))
+		return err
+	}))
+	check(db.Close())
 	sell := func(number string) (license.Ticket, license.ID) {
 		o, err := s.staff().CreateOrder(context.Background(), wire.OrderRequest{Number: number, Customer: "Ada", Items: []wire.OrderItem{{Product: "CAD", Quantity: 1}}})
 		check(err)

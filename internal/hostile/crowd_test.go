@@ -121,7 +121,7 @@ func TestPlaces(t *testing.T) {
 func TestFlood(t *testing.T) {
 	w := getWorld()
 	s := w.fresh(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	garbage := make([]byte, 4<<10)
 	rand.Read(garbage)
@@ -147,6 +147,10 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	took := honest(t, w, s, 40, 40*time.Millisecond, 3*time.Second)
+	// A machine that is busy with other things takes longer to send too much.
+	for limited.Load() == 0 && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
 	cancel()
 	flood.Wait()
 	if len(took) < 10 || percentile(took, 99) > 2*time.Second || other.Load() > 0 || limited.Load() == 0 {
