@@ -9,6 +9,11 @@ PACKAGES ?= ./...
 # into Go: watching its memory takes most of the time and can find nothing of ours.
 RACE := -race -gcflags='modernc.org/...=-race=false'
 
+# Long tests that do one thing after the other. What they use is watched by the race
+# detector in the tests of many at once (races, contention, whole, console, portal),
+# and they are too, in the long run.
+UNWATCHED := /internal/(audit|explore|registry|scenarios|verify)$$
+
 # The product is built without cgo. Only licet-signer, for tokens, and the race
 # detector need a C compiler.
 STATIC := CGO_ENABLED=0
@@ -50,7 +55,8 @@ cross: ## the machine program also compiles for systems it is not tested on, and
 check: fmt vet staticcheck build cross
 
 test: deps check ## everything CI runs; check has vetted the tests too
-	$(GO) test $(RACE) -vet=off -timeout 15m $(PACKAGES)
+	$(GO) test $(RACE) -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -vE '$(UNWATCHED)')
+	$(GO) test -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -E '$(UNWATCHED)')
 
 test-fast: ## while you work: no race detector, nothing installed
 	$(GO) test $(PACKAGES)

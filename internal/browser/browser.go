@@ -56,12 +56,15 @@ type Look struct {
 	// Shots is the folder of the screenshots; the one that LICET_SHOTS names if
 	// empty, and none where that is empty too. A file is NAME-WIDTH-THEME.png.
 	Shots string `json:"shots"`
-	// Widths are 390, 820 and 1440 if empty, Themes light and dark.
+	// Widths are 390 and 1440 if empty, and 820 with LICET_TEST_LONG=1; Themes light
+	// and dark.
 	Widths []int    `json:"widths"`
 	Themes []string `json:"themes"`
+	// Long tries every rule at the widest too; set by LICET_TEST_LONG=1.
+	Long bool `json:"long"`
 	// Args are further ones for the browser.
 	Args []string `json:"args"`
-	// Within ends it; five minutes if 0.
+	// Within ends it; ten minutes if 0.
 	Within time.Duration `json:"-"`
 }
 
@@ -87,14 +90,18 @@ func (l *Look) complete() {
 	if l.Shots == "" {
 		l.Shots = os.Getenv("LICET_SHOTS")
 	}
+	l.Long = l.Long || os.Getenv("LICET_TEST_LONG") == "1"
 	if len(l.Widths) == 0 {
-		l.Widths = []int{390, 820, 1440}
+		l.Widths = []int{390, 1440}
+		if l.Long {
+			l.Widths = []int{390, 820, 1440}
+		}
 	}
 	if len(l.Themes) == 0 {
 		l.Themes = []string{"light", "dark"}
 	}
 	if l.Within == 0 {
-		l.Within = 5 * time.Minute
+		l.Within = 10 * time.Minute
 	}
 	for n := range l.Pages {
 		if l.Pages[n].Status == 0 {

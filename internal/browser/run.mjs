@@ -83,9 +83,9 @@ const everything = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "bes
 const colors = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 
 // rulesAt is what can differ at a width and in a theme: everything at the
-// narrowest and the widest, colors alone in a further theme.
+// narrowest, and in a long run at the widest; colors alone in a further theme.
 function rulesAt(width, theme) {
-  const end = width === job.widths[0] || width === job.widths.at(-1);
+  const end = width === job.widths[0] || (job.long && width === job.widths.at(-1));
   if (theme === job.themes[0]) return end ? everything : null;
   return width === job.widths[0] ? colors : null;
 }

@@ -31,6 +31,7 @@ type scope struct {
 	units     int64     // L1 has so many; a container that has some may use one at any time
 	shares    bool      // they may be in both containers
 	adds      uint8     // how often the vendor may add one
+	long      bool      // for the long run alone
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
 

@@ -1,9 +1,10 @@
 // Package pgtest gives tests real PostgreSQL databases.
 //
 // One server is started per test process from the installed programs, on a
-// unix socket in a temporary folder, with fsync on. Its default collation is a
-// linguistic one, so that a query that sorts by the locale instead of by bytes
-// shows up. A package that uses [URL] calls [Main] from its TestMain; without
+// unix socket in a temporary folder. It does not wait for the disk: what a crash of
+// the server leaves is the same, and no test cuts the power. A server of [Start]
+// does wait. The default collation is a linguistic one, so that a query that sorts
+// by the locale instead of by bytes shows up. A package that uses [URL] calls [Main] from its TestMain; without
 // it the server still ends with the process, and its folder is removed by the
 // next run.
 package pgtest
@@ -40,18 +41,40 @@ var shared struct {
 }
 
 // URL gives the address of a fresh, empty database on the server that all
-// tests of this process share. The database is dropped when t ends.
+// tests of this process share. It goes with the server: to drop one waits for a
+// checkpoint, which takes longer than most tests.
 func URL(t testing.TB) string {
 	t.Helper()
-	shared.once.Do(func() { shared.server, shared.err = newServer() })
+	return ours(t).URL(t)
+}
+
+// Prepared gives the address of a copy of a database that prepare was run on: once
+// in this process, by the first who asks. Prepare is the same function for all.
+func Prepared(t testing.TB, prepare func(address string) error) string {
+	t.Helper()
+	s := ours(t)
+	s.preparing.Do(func() {
+		if s.prepareErr = s.exec("CREATE DATABASE prepared"); s.prepareErr == nil {
+			s.prepareErr = prepare(s.address("prepared"))
+		}
+	})
+	if s.prepareErr != nil {
+		t.Fatalf("pgtest: preparing a database: %v", s.prepareErr)
+	}
+	return s.fresh(t, " TEMPLATE prepared")
+}
+
+func ours(t testing.TB) *Server {
+	t.Helper()
+	shared.once.Do(func() { shared.server, shared.err = newServer("off") })
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	return shared.server.URL(t)
+	return shared.server
 }
 
 // Copy gives the address of a copy of a database that URL gave, to which nobody is
-// connected. It is dropped when t ends.
+// connected.
 func Copy(t testing.TB, address string) string {
 	t.Helper()
 	of, err := url.Parse(address)
@@ -75,7 +98,7 @@ func Main(m *testing.M) {
 // removed when t ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := newServer()
+	s, err := newServer("on")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,14 +111,19 @@ type Server struct {
 	bin string // folder with initdb and postgres
 	dir string // holds data/, the log and the socket
 
+	fsync string // on or off
+
 	mu        sync.Mutex // serializes starting, stopping and creating databases
 	databases int
-	process   *os.Process
-	exited    chan struct{} // closed when process has ended
+
+	preparing  sync.Once
+	prepareErr error
+
+	process *os.Process
+	exited  chan struct{} // closed when process has ended
 }
 
-// URL gives the address of a fresh, empty database on s. The database is
-// dropped when t ends.
+// URL gives the address of a fresh, empty database on s.
 func (s *Server) URL(t testing.TB) string {
 	t.Helper()
 	return s.fresh(t, "")
@@ -111,10 +139,6 @@ func (s *Server) fresh(t testing.TB, how string) string {
 	if err != nil {
 		t.Fatalf("pgtest: creating a database: %v", err)
 	}
-	t.Cleanup(func() {
-		// Best effort: the whole server goes away in the end.
-		s.exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
-	})
 	return s.address(name)
 }
 
@@ -211,7 +235,7 @@ func (s *Server) exec(statement string) error {
 	return err
 }
 
-func newServer() (*Server, error) {
+func newServer(fsync string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -221,7 +245,7 @@ func newServer() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir, fsync: fsync}
 	if err := s.create(); err != nil {
 		s.remove()
 		return nil, err
@@ -265,6 +289,7 @@ func (s *Server) start() error {
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"),
 		"-D", filepath.Join(s.dir, "data"),
 		"-c", "listen_addresses=",
+		"-c", "fsync="+s.fsync,
 		"-c", "unix_socket_directories="+s.dir,
 		"-c", "port=5432",
 		"-c", "max_connections=200",

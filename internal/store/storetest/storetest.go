@@ -20,8 +20,17 @@ func Each(t *testing.T, fn func(t *testing.T, open func() *store.DB)) {
 		fn(t, opener(t, "sqlite:"+filepath.Join(t.TempDir(), "test.db")))
 	})
 	t.Run("postgres", func(t *testing.T) {
-		fn(t, opener(t, pgtest.URL(t)))
+		fn(t, opener(t, pgtest.Prepared(t, migrated)))
 	})
+}
+
+// migrated makes the tables in an empty database.
+func migrated(address string) error {
+	db, err := store.Open(context.Background(), address)
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 func opener(t *testing.T, url string) func() *store.DB {
