@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licet/container"
+	"licet/internal/cli"
 	"licet/license"
 	"licet/refusal"
 )
@@ -74,8 +75,7 @@ func amounts(texts []string) (list []license.ID, some []container.Amount, err er
 		if named {
 			n, err := strconv.ParseInt(number, 10, 64)
 			if err != nil || n < 1 || id == "" {
-				return nil, nil, refusal.New(refusal.InvalidInput, "%q is not a license with a number of seats or units.", text).
-					Hinted("Write the license id, or ID=NUMBER with a number of 1 or more.")
+				return nil, nil, cli.Usage("%q is not a license with a number of seats or units. Write the license id, or ID=NUMBER with a number of 1 or more.", text)
 			}
 			some = append(some, container.Amount{License: license.ID(id), Seats: n})
 		}
