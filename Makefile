@@ -12,7 +12,7 @@ RACE := -race -gcflags='modernc.org/...=-race=false'
 # Long tests that do one thing after the other. What they use is watched by the race
 # detector in the tests of many at once (races, contention, whole, console, portal),
 # and they are too, in the long run.
-UNWATCHED := /internal/(audit|explore|registry|scenarios|verify)$$
+UNWATCHED := /(internal/(audit|explore|registry|scenarios|verify)|seal|seats)$$
 
 # The product is built without cgo. Only licet-signer, for tokens, and the race
 # detector need a C compiler.
