@@ -170,7 +170,7 @@ func start(t testing.TB, folder string, env []string, class func(string, int) st
 		pid, err := syscall.ForkExec(self, append([]string{program}, args...), &syscall.ProcAttr{
 			Dir: folder, Env: append(slices.Clone(env), helper+"="+program),
 			Files: []uintptr{null.Fd(), p.out.Fd(), p.errs.Fd()},
-			Sys:   &syscall.SysProcAttr{Ptrace: true},
+			Sys:   &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 		})
 		p.pid = pid
 		begun <- err
@@ -213,7 +213,9 @@ func (p *traced) trace() error {
 		// comes next.
 		_ = syscall.PtraceCont(pid, deliver)
 	wait:
-		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		// Its process group alone: this thread may have started other programs before
+		// it became a tracer, and whoever started them waits for them.
+		tid, err := syscall.Wait4(-p.pid, &status, unix.WALL|unix.WNOTHREAD, nil)
 		if err == syscall.EINTR {
 			goto wait
 		}
