@@ -200,7 +200,7 @@ func find() (tools, error) {
 		return tools{}, errors.New("node is not here")
 	}
 	chromium := ""
-	for _, name := range []string{os.Getenv("LICET_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+	for _, name := range []string{os.Getenv("LICET_CHROMIUM"), "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"} {
 		if p, err := exec.LookPath(name); name != "" && err == nil {
 			chromium = p
 			break
