@@ -32,6 +32,10 @@ type State struct {
 	Asked       Nonce                  `cbor:"13,keyasint"`           // nonce of the last report
 	Locked      bool                   `cbor:"14,keyasint,omitempty"` // closed by the vendor: nothing in it may be used
 	Counters    map[license.ID]Counter `cbor:"15,keyasint,omitempty"` // of units
+	// Moves are units that left for other containers, by name; Forgotten are, by holder,
+	// the highest numbers of those that came back and are kept no more.
+	Moves     map[string]Move           `cbor:"16,keyasint,omitempty"`
+	Forgotten map[license.Serial]uint64 `cbor:"17,keyasint,omitempty"`
 }
 
 // Holding is one license in a container.

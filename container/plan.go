@@ -34,6 +34,7 @@ type Candidate struct {
 	Units int64 // of its counter, of a merged license those of the one it is in; 0 for none
 	Used  int64 // units of it that are used
 	Given int64 // units that were left of it when it came into the container that has it, and were added since, without those on their way back
+	Moves bool  // they may move to other containers without the vendor
 }
 
 // whole is the license that c is, or is a part of.
@@ -118,6 +119,7 @@ type Situation struct {
 	Pending  bool
 	NewPart  func() license.ID // draws the id of a part that is split off
 	TooOld   bool              // for counting units is the program that keeps the container
+	Still    bool              // it is too old to let units move without the vendor
 	Restate  []license.ID      // held under a key that the vendor has revoked
 }
 
@@ -226,7 +228,7 @@ func (p *planner) fits(c Candidate) bool {
 	for id := range p.held {
 		held[id] = p.s.Licenses[id].Product
 	}
-	return c.State.Available() && !c.HeldBack && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0 && !(p.s.TooOld && c.Used > 0)
+	return c.State.Available() && !c.HeldBack && slices.Contains(c.Kinds, p.s.Kind) && len(lacking(c, held)) == 0 && p.tooOld(c) == nil
 }
 
 // Ordered is the part of a step that the vendor has ordered.
@@ -535,8 +537,8 @@ func (p *planner) judge(w *wish) {
 	case !slices.Contains(c.Kinds, p.s.Kind):
 		w.no = refusal.New(refusal.ContainerNotAllowed, "%s may not go into a container of kind %s.", c.Product, p.s.Kind).
 			With("allowed", kindNames(c.Kinds))
-	case p.s.TooOld && c.Used > 0:
-		w.no = tooOld(c)
+	default:
+		w.no = p.tooOld(c)
 	}
 	if w.no != nil {
 		w.no.With("license", string(w.license)).With("product", c.Product)

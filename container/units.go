@@ -18,7 +18,8 @@ type Counted struct {
 	Used       int64              `cbor:"3,keyasint"`
 }
 
-// Counter is what a container keeps of the units of a license. It only rises.
+// Counter is what a container keeps of the units of a license. What it says to be used
+// only rises.
 type Counter struct {
 	Generation license.Generation `cbor:"1,keyasint"`
 	Used       int64              `cbor:"2,keyasint"`
@@ -26,15 +27,34 @@ type Counter struct {
 	// stays: the license may come back by a step that was signed before the vendor
 	// heard of it.
 	Dropped uint64 `cbor:"3,keyasint,omitempty"`
+	// Spare is what came back of units that moved to other containers, which Used
+	// counts, and was not used since. They are used up first. The vendor does not hear of
+	// them.
+	Spare int64 `cbor:"4,keyasint,omitempty"`
 }
 
-// Used is how many units of a license were used, as far as the container knows:
-// what its body says, and what was taken here since.
+// Used is how many units of a license are used, as far as the container knows: what
+// its body says, and what was taken here, or moved away, since; less what came back of
+// that.
 func (s State) Used(b Body) int64 {
-	if c := s.Counters[b.License]; c.Generation == b.Generation {
-		return max(c.Used, b.Used)
+	c := s.counter(b)
+	if c.Spare == 0 {
+		return c.Used
 	}
-	return b.Used
+	return max(0, b.Terms.Units-c.left(b.Terms.Units))
+}
+
+// left is how many are left of so many.
+func (c Counter) left(units int64) int64 { return max(0, units-c.Used) + c.Spare }
+
+// counter is the counter of a license that the container holds, whose body is b.
+func (s State) counter(b Body) Counter {
+	c := s.Counters[b.License]
+	if c.Generation != b.Generation {
+		c = Counter{Generation: b.Generation}
+	}
+	c.Used = max(c.Used, b.Used)
+	return c
 }
 
 // Use takes n units of a license that the container holds and whose body is b. It
@@ -51,8 +71,8 @@ func (s State) Use(b Body, n int64) (State, int64, *refusal.Refusal) {
 	case b.Terms.Units == 0:
 		return s, 0, nil
 	}
-	used := s.Used(b)
-	left := max(0, b.Terms.Units-used)
+	c := s.counter(b)
+	left := c.left(b.Terms.Units)
 	if n > left {
 		return s, left, refusal.New(refusal.UnitsSpent, "%s left of %s (%s), less than the %d asked for. Nothing was taken.", unitsAre(left), b.Product, b.License, n).
 			With("license", string(b.License)).With("product", b.Product).With("units", b.Terms.Units).With("left", left).With("asked", n)
@@ -61,7 +81,9 @@ func (s State) Use(b Body, n int64) (State, int64, *refusal.Refusal) {
 	if s.Counters == nil {
 		s.Counters = map[license.ID]Counter{}
 	}
-	s.Counters[b.License] = Counter{Generation: b.Generation, Used: used + n}
+	spare := min(n, c.Spare)
+	c.Spare, c.Used, c.Dropped = c.Spare-spare, c.Used+n-spare, 0
+	s.Counters[b.License] = c
 	return s, left - n, nil
 }
 
@@ -75,7 +97,7 @@ func (s *State) enter(op Op, units []Counted) {
 	}
 	c := Counter{Generation: op.Generation, Used: units[i].Used}
 	if before := s.Counters[op.License]; before.Generation == op.Generation {
-		c.Used = max(c.Used, before.Used)
+		c.Used, c.Spare = max(c.Used, before.Used), before.Spare
 	}
 	if s.Counters == nil {
 		s.Counters = map[license.ID]Counter{}
@@ -117,6 +139,20 @@ func (s State) Counts() bool {
 	return false
 }
 
+// Moved reports whether units moved between the container and others: a program that
+// does not know of that would forget what it counts.
+func (s State) Moved() bool {
+	if len(s.Moves) > 0 || len(s.Forgotten) > 0 {
+		return true
+	}
+	for _, c := range s.Counters {
+		if c.Spare > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Counted is the counters as a report tells them, by license, to a vendor who has
 // proof of the steps up to a number.
 func (s State) Counted(acked uint64) (list []Counted) {
@@ -144,11 +180,24 @@ func Count(p Placement, serial license.Serial, told Counted, known, units int64)
 // cannot even read a license of which some are used.
 const UnitsSince = "0.3.0"
 
-// tooOld refuses a license of which units are used to a program that would not
-// count them.
-func tooOld(c Candidate) *refusal.Refusal {
-	return refusal.New(refusal.UnsupportedVersion, "Units of %s (%s) are used, and the program of this container is too old to count them: it takes licet %s or newer.", c.Product, c.License, UnitsSince).
-		Hinted("Install licet %s or newer on that machine, then ask again.", UnitsSince).With("needs", UnitsSince)
+// MovesSince is the version of licet that first knew units to move without the vendor.
+// What is older would let seats of such a license move.
+const MovesSince = "0.5.0"
+
+// tooOld refuses a license to a program that would not count its units as it should;
+// nil to one that does.
+func (p *planner) tooOld(c Candidate) *refusal.Refusal {
+	needs, what := "", ""
+	switch {
+	case p.s.Still && c.Moves:
+		needs, what = MovesSince, "Units of %s (%s) may move without the vendor, and the program of this container is too old to know that: it takes licet %s or newer."
+	case p.s.TooOld && c.Used > 0:
+		needs, what = UnitsSince, "Units of %s (%s) are used, and the program of this container is too old to count them: it takes licet %s or newer."
+	default:
+		return nil
+	}
+	return refusal.New(refusal.UnsupportedVersion, what, c.Product, c.License, needs).
+		Hinted("Install licet %s or newer on that machine, then ask again.", needs).With("needs", needs)
 }
 
 // unitsAre is a number of units for people.

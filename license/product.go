@@ -1,5 +1,10 @@
 package license
 
+import (
+	"slices"
+	"strings"
+)
+
 // Product is what a vendor sells: how its licenses look and what may be done
 // with them. The JSON names are the keys of the catalog file.
 type Product struct {
@@ -87,17 +92,35 @@ const (
 var Countings = []Counting{PerStart, PerStation, Exclusive, Unlimited}
 
 // Moves says what of a license may move to another container for good without
-// the vendor.
+// the vendor: one of the words below, or how seats move and units, joined by "+".
 type Moves string
 
 // What may move; "" is nothing.
 const (
 	MovesWhole Moves = "whole" // all seats that are left together
 	MovesSeats Moves = "seats" // any number of seats
+	MovesUnits Moves = "units" // any number of units that are left
 )
 
-// AllMoves lists what may move.
-var AllMoves = []Moves{MovesWhole, MovesSeats}
+// AllMoves lists what may move, in the order in which a set is spelled.
+var AllMoves = []Moves{MovesWhole, MovesSeats, MovesUnits}
+
+// List is what may move, word by word.
+func (m Moves) List() []Moves {
+	var list []Moves
+	for word := range strings.SplitSeq(string(m), "+") {
+		if word != "" {
+			list = append(list, Moves(word))
+		}
+	}
+	return list
+}
+
+// Has reports whether one of the words is among them.
+func (m Moves) Has(word Moves) bool { return slices.Contains(m.List(), word) }
+
+// Seats reports whether seats may move at all.
+func (m Moves) Seats() bool { return m.Has(MovesSeats) || m.Has(MovesWhole) }
 
 // Freeze returns the terms as of the first activation: what counts from then
 // becomes a fixed moment, and the earlier of two ends counts. Moving and

@@ -80,6 +80,27 @@ func (e evidence) source() string {
 	return "container " + string(e.container)
 }
 
+// units is how many there are to be used; 0 where nothing is counted.
+func (e evidence) units() int64 {
+	switch {
+	case e.seat != nil:
+		return 0
+	case e.loan == nil:
+		return e.body.Terms.Units
+	case e.loan.Units == nil:
+		return 0
+	}
+	return e.loan.Units.Total
+}
+
+// lease names the loan; "" if it is none.
+func (e evidence) lease() seats.LeaseID {
+	if e.loan == nil {
+		return ""
+	}
+	return e.loan.ID
+}
+
 // newer reports whether the vendor has answered the same container since.
 func (e evidence) newer(old evidence) bool {
 	return e.proven && old.proven && e.container == old.container && e.contact > old.contact
@@ -298,7 +319,7 @@ func (w *witness) lease(p agent.Proof) (seats.Lease, container.Body, error) {
 func loanOf(l seats.Lease) *wire.Loan {
 	return &wire.Loan{
 		ID: l.ID, Kind: l.Kind, Product: l.Product, License: l.License, Container: l.Holder,
-		Server: l.Server, Seats: l.Seats, Since: l.From, Until: l.Until,
+		Server: l.Server, Seats: l.Seats, Since: l.From, Until: l.Until, Units: wire.UnitsOf(license.Terms{Units: l.Units}, 0),
 	}
 }
 
@@ -327,7 +348,7 @@ func (e evidence) judge(use terms.Use, now license.Time) terms.Verdict {
 	clock := terms.Clock{Now: now, Floor: e.floor}
 	switch {
 	case e.loan != nil:
-		held = agent.OnLoan(e.body, e.loan.Since, e.loan.Until)
+		held = agent.OnLoan(e.body, e.loan.Since, e.loan.Until, e.units(), e.used)
 	case e.seat != nil:
 		// The server keeps the terms by its own clock; this machine's may differ.
 		held.Lent, clock.Now = true, max(now, e.seat.lease.From)

@@ -469,8 +469,8 @@ func (j *judgment) tell() Verdict {
 		v.Features = slices.Clone(j.evidence.body.Features)
 		v.Source = j.evidence.source()
 	}
-	if e := j.evidence; e.proven && e.seat == nil && e.loan == nil {
-		v.Units = wire.UnitsOf(e.body.Terms, e.used)
+	if e := j.evidence; e.proven {
+		v.Units = wire.UnitsOf(license.Terms{Units: e.units()}, e.used)
 	}
 	if l := j.evidence.loan; l != nil {
 		v.Loan = string(l.ID)

@@ -15,7 +15,7 @@ import (
 // how many were used, and how many are left.
 type Units = wire.Units
 
-// Use takes n units of a license of this machine, and returns how many are left. It
+// Use takes n units of a license of this machine, or of units that moved to it, and returns how many are left. It
 // is nil only when they are counted, durably: no other program gets the same ones,
 // and they do not come back. Of several licenses the one that ends first is used up
 // first.
@@ -38,7 +38,7 @@ func (s *Session) Use(ctx context.Context, n int64) (left int64, err error) {
 	if no := j.verdict.Refusal(); no != nil {
 		return 0, no.Hinted("%s", j.tell().Hint)
 	}
-	if e := j.evidence; e.seat != nil || e.loan != nil {
+	if e := j.evidence; e.seat != nil || e.loan != nil && e.loan.Units == nil {
 		if e.body.Terms.Units == 0 {
 			return math.MaxInt64, nil
 		}
@@ -52,11 +52,11 @@ func (s *Session) Use(ctx context.Context, n int64) (left int64, err error) {
 		return 0, err
 	case err != nil:
 		return 0, err
-	case e.body.Terms.Units == 0:
+	case e.units() == 0:
 		return math.MaxInt64, nil
 	}
 	s.counted(e)
-	return max(0, e.body.Terms.Units-e.used), nil
+	return max(0, e.units()-e.used), nil
 }
 
 // take has the units taken, by the agent or in this process, and believes only what
@@ -77,7 +77,7 @@ func (w *witness) take(ctx context.Context, n int64) (evidence, error) {
 	switch {
 	case err != nil:
 		return evidence{}, err
-	case took != n || e.loan != nil:
+	case took != n || e.loan != nil && e.loan.Units == nil:
 		return evidence{}, forged()
 	}
 	no, err := agent.Open(w.config).Blocked(w.verifier.Scope(), e.body, w.blocks, e.container)
@@ -92,7 +92,7 @@ func (s *Session) counted(taken evidence) {
 	for {
 		j := s.judged.Load()
 		e := j.evidence
-		if e.container != taken.container || e.body.License != taken.body.License || e.body.Generation != taken.body.Generation || e.used >= taken.used {
+		if e.container != taken.container || e.lease() != taken.lease() || e.body.License != taken.body.License || e.body.Generation != taken.body.Generation || e.used >= taken.used {
 			return
 		}
 		e.used = taken.used

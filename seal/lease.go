@@ -74,6 +74,9 @@ func EncodeLease(l seats.Lease) ([]byte, error) {
 	if l.Holder != "" {
 		pairs += 2
 	}
+	if l.Units != 0 {
+		pairs++
+	}
 	b := appendHead(make([]byte, 0, size), cborMap, pairs)
 	b = appendText(append(b, 1), string(l.ID))
 	b = appendText(append(b, 2), string(l.Kind))
@@ -90,6 +93,9 @@ func EncodeLease(l seats.Lease) ([]byte, error) {
 	if l.Holder != "" {
 		b = appendText(append(b, 13), string(l.Holder))
 		b = appendBytes(append(b, 14), l.HolderKey)
+	}
+	if l.Units != 0 {
+		b = appendInt(append(b, 15), l.Units)
 	}
 	return b, nil
 }
@@ -128,6 +134,7 @@ func checkLease(l seats.Lease) error {
 		l.Kind != seats.Session && !forHolder,
 		forHolder != (l.Holder != ""),
 		forHolder != goodSigningKey(l.HolderKey), !forHolder && len(l.HolderKey) != 0,
+		l.Units < 0, l.Units != 0 && (l.Kind != seats.Transfer || l.Seats != 1),
 		l.Until <= l.From && !(l.Kind == seats.Transfer && l.Until == 0):
 		return damaged("lease")
 	}

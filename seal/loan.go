@@ -136,7 +136,10 @@ func checkLoanRequest(r loanRequest) error {
 		w.Seats < 0, w.For < 0,
 		w.Product != "" && w.Extend != "",
 		wants != (w.Number != 0),
-		!wants && (w.Kind != "" || w.Seats != 0 || w.For != 0 || len(w.Features) != 0 || w.Session != ""),
+		!wants && (w.Kind != "" || w.Seats != 0 || w.For != 0 || len(w.Features) != 0 || w.Session != "" || w.Units != 0),
+		w.Units < 0, w.Units != 0 && (w.Kind != seats.Transfer || w.Seats != 0 || w.For != 0 || w.Extend != "" || w.Session != ""),
+		len(w.Closed) > mostPerLoan, slices.ContainsFunc(w.Closed, func(c seats.Closed) bool { return c.Lease == "" || c.Used < 0 }),
+		slices.ContainsFunc(w.Holds, func(h seats.Held) bool { return h.Units < 0 || h.Used < 0 || h.Used > h.Units }),
 		wants && w.Kind != seats.Loan && w.Kind != seats.Transfer,
 		w.Session == "" && w.Token != "",
 		len(w.Holds) > mostPerLoan, len(w.Returned) > mostPerLoan:

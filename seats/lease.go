@@ -7,7 +7,11 @@
 // docs/protocol.md R26 and R27 the rules.
 package seats
 
-import "licet/license"
+import (
+	"slices"
+
+	"licet/license"
+)
 
 // LeaseID names a lease on its server.
 type LeaseID string
@@ -49,6 +53,7 @@ type Lease struct {
 	Fence      uint64             `cbor:"12,keyasint"`           // rises with every grant of the server
 	Holder     license.Serial     `cbor:"13,keyasint,omitempty"` // container that a loan or transfer is for
 	HolderKey  []byte             `cbor:"14,keyasint,omitempty"` // its key, as a license names its container's
+	Units      int64              `cbor:"15,keyasint,omitempty"` // of a transfer: how many units move, in place of seats
 }
 
 // Held says what a container holds on loan, or has given back, when it speaks to
@@ -56,6 +61,15 @@ type Lease struct {
 type Held struct {
 	Lease LeaseID      `cbor:"1,keyasint"`
 	Until license.Time `cbor:"2,keyasint"`
+	Units int64        `cbor:"3,keyasint,omitempty"` // that moved with it
+	Used  int64        `cbor:"4,keyasint,omitempty"` // of them, so far
+}
+
+// Closed says of units that moved into a container how many of them it has used, for
+// ever: it has let go of the rest, durably, and never uses one of it.
+type Closed struct {
+	Lease LeaseID `cbor:"1,keyasint"`
+	Used  int64   `cbor:"2,keyasint"`
 }
 
 // LoanWish is what a borrower's container asks of a license server, signed with
@@ -76,4 +90,22 @@ type LoanWish struct {
 	Holds    []Held           `cbor:"12,keyasint"`
 	Returned []LeaseID        `cbor:"13,keyasint"`           // removed durably, and not known to be confirmed
 	Number   uint64           `cbor:"14,keyasint,omitempty"` // rises with every wish of the borrower; 0 where nothing is asked for
+	Units    int64            `cbor:"15,keyasint,omitempty"` // to be transferred, in place of seats
+	Closed   []Closed         `cbor:"16,keyasint,omitempty"` // transfers of units that came to their end, and are not known to be booked
+}
+
+// OfUnits reports whether the wish says anything of units that move. Those are for the
+// container to answer that has the license: no license server is needed for it.
+func (w LoanWish) OfUnits() bool {
+	return w.Units != 0 || len(w.Closed) > 0 || slices.ContainsFunc(w.Holds, func(h Held) bool { return h.Units != 0 })
+}
+
+// OfSeats is the wish without what it says of units.
+func (w LoanWish) OfSeats() LoanWish {
+	w.Closed = nil
+	w.Holds = slices.DeleteFunc(slices.Clone(w.Holds), func(h Held) bool { return h.Units != 0 })
+	if w.Units != 0 {
+		w.Product, w.Features, w.Kind, w.Units, w.Number = "", nil, "", 0, 0
+	}
+	return w
 }

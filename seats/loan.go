@@ -301,6 +301,23 @@ func (e *Engine) newLoan(b borrowing, d Decision, product string, session *lease
 	return rec, e.loanGrant(e.leases[id], b.wish.Nonce, false), nil
 }
 
+// MayMove says why the server's administrator does not let units of a product move to
+// this caller for good; nil if he does. The vendor's word is the container's to look
+// at, which has the units.
+func (e *Engine) MayMove(who Caller, product string) *refusal.Refusal {
+	d := e.rules.Decide(who, product)
+	switch {
+	case !d.Allow:
+		return denied(who, product, d)
+	case e.limits.NoLoans && !who.Admin:
+		return refusal.New(refusal.BorrowNotAllowed, "The license server's administrator lets nothing of %s move to another machine.", product)
+	case !d.Transfer:
+		return refusal.New(refusal.BorrowNotAllowed, "The license server's rules do not let units of %s move to you for good.", product).
+			Hinted("An administrator of the server can move them, or allow it by a rule with transfer=yes.")
+	}
+	return nil
+}
+
 // OwnSeats refuses a loan of seats into the container that has them.
 func OwnSeats(product string) *refusal.Refusal {
 	return refusal.New(refusal.BorrowNotAllowed, "The seats of %s are on this machine already, and are shared from here: none goes into the container that it is in.", product).
@@ -387,10 +404,10 @@ func (e *Engine) transferSeats(b borrowing, p *pool, a ask, t *tally) (int64, *r
 		return 0, r
 	}
 	left := p.src.Terms.Seats - p.lent - p.moved
-	whole := p.src.Terms.Transfer == license.MovesWhole || p.counting() == license.Exclusive
+	whole := p.src.Terms.Transfer.Has(license.MovesWhole) || p.counting() == license.Exclusive
 	n := b.wish.Seats
 	switch {
-	case p.src.Terms.Transfer == "" || !p.counted():
+	case !p.src.Terms.Transfer.Seats() || !p.counted():
 		return 0, refusal.New(refusal.BorrowNotAllowed, "The vendor does not let seats of %s move to another container.", p.src.Product)
 	case p.end(b.now) != 0 && p.end(b.now) <= b.now:
 		return 0, refusal.New(refusal.BorrowNotAllowed, "The license for %s is in its grace period, which does not move.", p.src.Product)

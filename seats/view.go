@@ -23,6 +23,8 @@ type LeaseView struct {
 	Product   string         `json:"product"`
 	Vendor    string         `json:"vendor"`
 	Seats     int64          `json:"seats"`
+	Units     int64          `json:"units,omitzero"` // that moved for good, in place of seats
+	Used      int64          `json:"used,omitzero"`  // of them, as their holder said last
 	Client    Client         `json:"client"`
 	Address   string         `json:"address,omitempty"` // where the claim came from
 	Since     license.Time   `json:"since"`

@@ -45,6 +45,7 @@ type Held struct {
 	// vendor is the server's to keep then.
 	Lent  bool
 	Until license.Time // end of that time, exclusive and without grace; 0 means none
+	Units int64        // of what is lent: those that moved here with it, of which Used were used; 0 means that nothing is counted
 }
 
 // Clock is what is known about the time.
@@ -233,14 +234,19 @@ func (v *Verdict) features(have, want []string) {
 	}
 }
 
-// units judges the counter. What is lent has none: it counts where the license is.
+// units judges the counter. What is lent has one where units moved with it; else it
+// counts where the license is.
 func (v *Verdict) units(h Held, u Use) {
-	left := h.Terms.Units - h.Used
+	total := h.Terms.Units
+	if h.Lent {
+		total = h.Units
+	}
+	left := total - h.Used
 	switch {
-	case h.Terms.Units == 0, h.Lent, left >= max(u.Units, 1):
+	case total == 0, left >= max(u.Units, 1):
 	case left <= 0:
-		v.refuse(refusal.UnitsSpent, "No unit of the license is left; it had %d.", h.Terms.Units)
+		v.refuse(refusal.UnitsSpent, "No unit of the license is left; it had %d.", total)
 	default:
-		v.refuse(refusal.UnitsSpent, "The license has %d of its %d units left, and %d are needed.", left, h.Terms.Units, u.Units)
+		v.refuse(refusal.UnitsSpent, "The license has %d of its %d units left, and %d are needed.", left, total, u.Units)
 	}
 }

@@ -17,19 +17,37 @@ type Loan struct {
 	Address   string          `json:"address,omitempty"`
 	Seats     int64           `json:"seats,omitzero"`
 	Since     license.Time    `json:"since,omitzero"`
-	Until     license.Time    `json:"until,omitzero"` // exclusive end; 0 for a transfer for good
+	Until     license.Time    `json:"until,omitzero"`  // exclusive end; 0 for a transfer for good
+	Units     *Units          `json:"units,omitempty"` // that moved, in place of seats
 }
 
 // Source says for people where a license on loan comes from.
 func (l Loan) Source() string {
 	text := "loan from " + string(l.Server)
-	if l.Kind == seats.Transfer {
+	if l.Units != nil {
+		text = "units from " + string(l.Server)
+	} else if l.Kind == seats.Transfer {
 		text = "transfer from " + string(l.Server)
 	}
 	if l.Until != 0 {
 		text += " until " + l.Until.String()
 	}
 	return text
+}
+
+// Moved is units of a license that moved to another container for good.
+type Moved struct {
+	ID        seats.LeaseID  `json:"id"`
+	Holder    license.Serial `json:"holder"`
+	Host      string         `json:"host,omitempty"` // as its request said
+	User      string         `json:"user,omitempty"`
+	Units     int64          `json:"units"`
+	Used      int64          `json:"used"` // of them, as the holder said last
+	Since     license.Time   `json:"since"`
+	Until     license.Time   `json:"until,omitzero"` // exclusive end; 0 for none
+	Confirmed bool           `json:"confirmed"`      // the holder is known to have them
+	Closed    license.Time   `json:"closed,omitzero"`
+	Back      int64          `json:"back,omitzero"` // how many came back then
 }
 
 // States of a product for a machine.

@@ -127,7 +127,7 @@ func (a *Agent) remaining(ctx context.Context) []Remaining {
 					r.Loans = append(r.Loans, l)
 				}
 			}
-			for _, id := range b.gaveBack("") {
+			for _, id := range b.waits() {
 				if l := b.describeReturned(id); terms.Before(a.now(), l.Until) {
 					r.Loans = append(r.Loans, l)
 				}

@@ -29,7 +29,7 @@ import (
 const Program = "licet/" + Version
 
 // Version is the version of this program.
-const Version = "0.4.0"
+const Version = "0.5.0"
 
 // Config is what an agent works with. Clock, traits and randomness are
 // parameters: no environment variable changes them in a program that ships.

@@ -24,6 +24,7 @@ type BorrowRequest struct {
 	For      license.Duration `json:"for,omitzero"`
 	Kind     seats.LeaseKind  `json:"kind,omitempty"`   // seats.Loan if empty
 	Seats    int64            `json:"seats,omitempty"`  // of a transfer; 0 leaves it to the server: one, or all that move together
+	Units    int64            `json:"units,omitempty"`  // of a transfer: how many units, in place of seats
 	Extend   seats.LeaseID    `json:"extend,omitempty"` // the loan that is to last longer, in place of a product
 
 	Vendor  string   `json:"vendor,omitempty"`  // id, where the machine trusts several
@@ -61,7 +62,7 @@ type loanWish struct {
 func (w *loanWish) asks(other seats.LoanWish, address string) bool {
 	a, b := w.Wish, other
 	return w.Address == address && a.Product == b.Product && slices.Equal(a.Features, b.Features) && a.Kind == b.Kind &&
-		a.Seats == b.Seats && a.For == b.For && a.Extend == b.Extend && a.Session == b.Session && a.Server == b.Server
+		a.Seats == b.Seats && a.Units == b.Units && a.For == b.For && a.Extend == b.Extend && a.Session == b.Session && a.Server == b.Server
 }
 
 // Borrow takes a seat of a license server into a container of this machine, until
@@ -110,7 +111,7 @@ func (a *Agent) Borrow(ctx context.Context, in BorrowRequest) (result Borrowed, 
 // wish is what is asked for, checked as far as it can be here.
 func (in BorrowRequest) wish() (seats.LoanWish, error) {
 	w := seats.LoanWish{
-		Product: in.Product, Features: in.Features, Kind: in.Kind, Seats: in.Seats, For: in.For, Extend: in.Extend,
+		Product: in.Product, Features: in.Features, Kind: in.Kind, Seats: in.Seats, Units: in.Units, For: in.For, Extend: in.Extend,
 		Session: in.Session, Token: in.Token,
 	}
 	if w.Kind == "" {
@@ -131,6 +132,8 @@ func (in BorrowRequest) wish() (seats.LoanWish, error) {
 		return bad("A loan is one seat.", "Leave the number of seats out.")
 	case w.Kind == seats.Transfer && (w.For != 0 || w.Extend != ""):
 		return bad("A transfer has no end.", "Leave --for out, or borrow instead.")
+	case w.Units != 0 && (w.Kind != seats.Transfer || w.Seats != 0), w.Units < 0:
+		return bad("Units move for good, so many of them, and without seats.", "licet transfer PRODUCT --units NUMBER")
 	case w.Kind != seats.Loan && w.Kind != seats.Transfer, w.Seats < 0:
 		return bad("That is no loan.", "See licet borrow --help.")
 	}
@@ -371,7 +374,7 @@ func (a *Agent) wish(ctx context.Context, b *box, v vendor, wish seats.LoanWish,
 
 // signWish writes a loan request with what the container confirms by it.
 func (a *Agent) signWish(b *box, v vendor, wish seats.LoanWish) ([]byte, error) {
-	wish.Holds, wish.Returned = b.holds(wish.Server), b.gaveBack(wish.Server)
+	wish.Holds, wish.Returned, wish.Closed = b.holds(wish.Server), b.gaveBack(wish.Server), b.closed(wish.Server)
 	keys, err := b.keys()
 	if err != nil {
 		return nil, err
@@ -395,6 +398,10 @@ func (a *Agent) send(ctx context.Context, b *box, v vendor, s *client.Seats, wis
 	if err != nil {
 		if !silent(err) { // it was read, and refused whole
 			a.dropWish(ctx, b)
+		}
+		if wish.Units > 0 && refusal.Is(err, refusal.DamagedFile) { // of a field that it does not know
+			return seal.LoanAnswer{}, refusal.New(refusal.UnsupportedVersion, "The license server is too old to move units: that takes licet %s or newer there.", container.MovesSince).
+				With("needs", container.MovesSince)
 		}
 		return seal.LoanAnswer{}, tooOld(err)
 	}
@@ -479,7 +486,7 @@ func (a *Agent) takeLoan(ctx context.Context, b *box, v vendor, data []byte, s *
 		}
 	}
 	next.forget(answer.Server, answer.Time)
-	next.moved(answer.Server, address)
+	next.answeredAt(answer.Server, address)
 	next.State.Floor = max(next.State.Floor, a.now())
 	if err := a.save(ctx, &next); err != nil {
 		return answer, err
@@ -488,8 +495,8 @@ func (a *Agent) takeLoan(ctx context.Context, b *box, v vendor, data []byte, s *
 	return answer, nil
 }
 
-// moved notes where a server answered, for all that it has lent.
-func (b *box) moved(server license.Serial, address string) {
+// answeredAt notes where a server answered, for all that it has lent.
+func (b *box) answeredAt(server license.Serial, address string) {
 	if address == "" {
 		return
 	}

@@ -249,7 +249,7 @@ func (b *box) content() (containerfile.Content, error) {
 	if err != nil {
 		return containerfile.Content{}, fmt.Errorf("agent: encode container: %w", err)
 	}
-	c := containerfile.Content{State: state, Counts: b.State.Counts()}
+	c := containerfile.Content{State: state, Counts: b.State.Counts(), Moves: b.moved()}
 	for _, id := range b.held() {
 		if body, ok := b.bodies[id]; ok {
 			c.Bodies = append(c.Bodies, body)
@@ -261,6 +261,21 @@ func (b *box) content() (containerfile.Content, error) {
 		}
 	}
 	return c, nil
+}
+
+// moved reports whether units moved into the container or out of it.
+func (b *box) moved() bool {
+	for _, l := range b.Loans {
+		if l.Units > 0 {
+			return true
+		}
+	}
+	for _, r := range b.Returns {
+		if r.Units > 0 {
+			return true
+		}
+	}
+	return b.State.Moved()
 }
 
 // held lists the licenses in the container, sorted.

@@ -45,11 +45,12 @@ var (
 	opTrustList  = operation[Nothing, []Trust]{"trust-list", false, (*Agent).TrustList}
 	opDoctor     = operation[DoctorRequest, Report]{"doctor", false, (*Agent).Doctor}
 
-	opBorrow     = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow}
-	opReturnLoan = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
-	opOffers     = operation[OffersRequest, wire.Offers]{"offers", false, (*Agent).Offers}
-	opNoteTime   = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
-	opTake       = operation[TakeRequest, Taken]{"take", true, (*Agent).Take}
+	opBorrow      = operation[BorrowRequest, Borrowed]{"borrow", true, (*Agent).Borrow}
+	opReturnLoan  = operation[ReturnRequest, GivenBack]{"return-loan", true, (*Agent).ReturnLoan}
+	opAnswerUnits = operation[ImportRequest, File]{"answer-units", true, (*Agent).AnswerUnits}
+	opOffers      = operation[OffersRequest, wire.Offers]{"offers", false, (*Agent).Offers}
+	opNoteTime    = operation[Nothing, Nothing]{"note-time", true, (*Agent).NoteTime}
+	opTake        = operation[TakeRequest, Taken]{"take", true, (*Agent).Take}
 
 	opBridgeAllow  = operation[BridgeCode, Pairing]{"bridge-allow", false, (*Agent).BridgeAllow}
 	opBridgeList   = operation[Nothing, []Pairing]{"bridge-list", false, (*Agent).BridgeList}
@@ -64,7 +65,7 @@ var (
 // that older ones do not know.
 var since = map[string]string{
 	opBorrow.name: LoansSince, opReturnLoan.name: LoansSince, opOffers.name: LoansSince, opNoteTime.name: LoansSince,
-	opTake.name: container.UnitsSince, opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
+	opTake.name: container.UnitsSince, opAnswerUnits.name: container.MovesSince, opServers.name: LoansSince, opReachable.name: LoansSince, opServersChange.name: LoansSince,
 }
 
 // Client does operations on the containers of a home folder: through the agent

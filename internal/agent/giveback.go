@@ -61,7 +61,7 @@ func (a *Agent) ReturnLoan(ctx context.Context, in ReturnRequest) (result GivenB
 		}
 		if err := a.deliverReturn(ctx, b, v, b.Returns[id], in.Servers); err != nil {
 			r, ok := refusal.As(err)
-			if !ok {
+			if !ok || b.Returns[id].Confirmed { // it knows, and says what is not as it should be
 				return err
 			}
 			result.Waits = r.Message
@@ -146,7 +146,7 @@ func (a *Agent) findLoan(ctx context.Context, text string) (*box, seats.LeaseID,
 		if _, ok := b.Returns[seats.LeaseID(text)]; ok {
 			exact = append(exact, place{b, seats.LeaseID(text)})
 		}
-		for _, id := range b.gaveBack("") {
+		for _, id := range b.waits() {
 			if text == "" || b.Returns[id].Product == text {
 				near = append(near, place{b, id})
 			}
@@ -200,7 +200,7 @@ func (a *Agent) loanRound(ctx context.Context) {
 		traits := a.traits()
 		for _, e := range entries {
 			b, err := a.open(ctx, license.Serial(e.Serial), traits)
-			if err != nil || len(b.gaveBack("")) == 0 {
+			if err != nil || len(b.waits()) == 0 {
 				continue
 			}
 			v, err := a.vendor(b.header.Vendor)
@@ -208,7 +208,7 @@ func (a *Agent) loanRound(ctx context.Context) {
 				continue // a program's own, which tells the server itself
 			}
 			told := map[license.Serial]bool{}
-			for _, id := range b.gaveBack("") {
+			for _, id := range b.waits() {
 				r := b.Returns[id]
 				if told[r.Server] {
 					continue

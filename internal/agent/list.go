@@ -108,7 +108,7 @@ func (a *Agent) describe(ctx context.Context, e containerfile.Entry, traits []ma
 			c.Status, c.Reason = StatusChanged, one.no.Message
 		}
 	}
-	for _, id := range b.gaveBack("") {
+	for _, id := range b.waits() {
 		c.Returned = append(c.Returned, b.describeReturned(id))
 	}
 	if w := b.Wish; w != nil {
@@ -145,6 +145,9 @@ func (c candidate) describe(now license.Time) License {
 	}
 	l.Features = empty(c.body.Features)
 	l.Units = c.units()
+	if c.loan == nil {
+		l.Moved = c.box.movedOut(c.id, held.Generation)
+	}
 	l.Seats, l.ExpiresAt = c.body.Terms.Seats, c.body.Terms.ExpiresAt
 	if c.loan != nil {
 		l.Seats = c.loan.Seats

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"licet/container"
 	"licet/internal/containerfile"
@@ -31,7 +32,12 @@ type loan struct {
 	Until      license.Time       `cbor:"10,keyasint"`
 	Tolerance  license.Tolerance  `cbor:"11,keyasint"`
 	Repair     bool               `cbor:"12,keyasint"`
+	Units      int64              `cbor:"13,keyasint,omitempty"` // that moved here, in place of seats
+	Used       int64              `cbor:"14,keyasint,omitempty"` // of them; it only rises
 }
+
+// portion is the counter of units that moved here.
+func (l loan) portion() container.Portion { return container.Portion{Units: l.Units, Used: l.Used} }
 
 // returned is a loan that was removed here before its end. It is remembered
 // until that end, so that no copy of its document brings it back.
@@ -40,7 +46,9 @@ type returned struct {
 	Address   string         `cbor:"2,keyasint"`
 	Product   string         `cbor:"3,keyasint"`
 	Until     license.Time   `cbor:"4,keyasint"`
-	Confirmed bool           `cbor:"5,keyasint"` // the server has booked it
+	Confirmed bool           `cbor:"5,keyasint"`           // the server has booked it
+	Units     int64          `cbor:"6,keyasint,omitempty"` // that had moved here
+	Used      int64          `cbor:"7,keyasint,omitempty"` // of them, for ever
 }
 
 // bodyOf names a loan's document among the bodies of the container.
@@ -95,7 +103,7 @@ func (b *box) examineLoan(by judge, id seats.LeaseID, no *refusal.Refusal) candi
 		return c
 	case err != nil:
 		return forged("its signature does not fit")
-	case lease.ID != id, lease.License != l.License, lease.Product != l.Product,
+	case lease.ID != id, lease.License != l.License, lease.Product != l.Product, lease.Units != l.Units,
 		lease.Holder != b.serial(), !bytes.Equal(lease.HolderKey, b.SigningKey):
 		return forged("it was made for another place")
 	}
@@ -114,7 +122,7 @@ func (c candidate) source() string {
 // held is what the terms are asked about.
 func (c candidate) held() terms.Held {
 	if c.loan != nil {
-		return OnLoan(c.body, c.from, c.until)
+		return OnLoan(c.body, c.from, c.until, c.loan.Units, c.used())
 	}
 	return terms.Held{Terms: c.body.Terms, Features: c.body.Features, LastContact: c.box.State.ContactOf(c.id), Used: c.used()}
 }
@@ -122,23 +130,40 @@ func (c candidate) held() terms.Held {
 // used is how many units of a license in the container are used.
 func (c candidate) used() int64 {
 	if c.loan != nil {
-		return 0
+		return c.box.Loans[c.lease].Used // as it is by now
 	}
 	return c.box.State.Used(c.body)
 }
 
+// total is how many units there are to be used here; 0 where nothing is counted.
+func (c candidate) total() int64 {
+	if c.loan != nil {
+		return c.loan.Units
+	}
+	return c.body.Terms.Units
+}
+
+// counter names what is counted within the container.
+func (c candidate) counter() license.ID {
+	if c.loan != nil {
+		return bodyOf(c.lease)
+	}
+	return c.id
+}
+
 // units is the license's counter, nil if it has none here.
 func (c candidate) units() *wire.Units {
-	if c.loan != nil || c.no != nil {
+	if c.no != nil {
 		return nil
 	}
-	return wire.UnitsOf(c.body.Terms, c.used())
+	return wire.UnitsOf(license.Terms{Units: c.total()}, c.used())
 }
 
 // OnLoan is what is asked about a license that a server has lent: the server's
-// signed time of the loan has passed, and stands in the place of a contact.
-func OnLoan(body container.Body, from, until license.Time) terms.Held {
-	return terms.Held{Terms: body.Terms, Features: body.Features, LastContact: from, Lent: true, Until: until}
+// signed time of the loan has passed, and stands in the place of a contact. units of it
+// may have moved here, of which some were used.
+func OnLoan(body container.Body, from, until license.Time, units, used int64) terms.Held {
+	return terms.Held{Terms: body.Terms, Features: body.Features, LastContact: from, Lent: true, Until: until, Units: units, Used: used}
 }
 
 // describeLoan tells of one loan.
@@ -147,13 +172,18 @@ func (b *box) describeLoan(id seats.LeaseID) wire.Loan {
 	return wire.Loan{
 		ID: id, Kind: l.Kind, Product: l.Product, License: l.License, Container: b.serial(),
 		Server: l.Server, Address: l.Address, Seats: l.Seats, Since: l.From, Until: l.Until,
+		Units: wire.UnitsOf(license.Terms{Units: l.Units}, l.Used),
 	}
 }
 
 // describeReturned tells of one that was given back.
 func (b *box) describeReturned(id seats.LeaseID) wire.Loan {
 	r := b.Returns[id]
-	return wire.Loan{ID: id, Kind: seats.Loan, Product: r.Product, Container: b.serial(), Server: r.Server, Address: r.Address, Until: r.Until}
+	l := wire.Loan{ID: id, Kind: seats.Loan, Product: r.Product, Container: b.serial(), Server: r.Server, Address: r.Address, Until: r.Until}
+	if r.Units > 0 {
+		l.Kind, l.Units = seats.Transfer, wire.UnitsOf(license.Terms{Units: r.Units}, r.Used)
+	}
+	return l
 }
 
 // takeIn puts a loan into the container, or a later end of one that is there. It
@@ -174,6 +204,9 @@ func (b *box) takeIn(l seats.Lease, body container.Body, document []byte, addres
 			With("containers", into.List()).With("kind", b.kind())
 	}
 	old, had := b.Loans[l.ID]
+	if had && (old.License != l.License || old.Generation != l.Generation || old.Server != l.Server || old.Units != l.Units) {
+		return false, nil // a server that was put back has used the name again; what is here counts
+	}
 	kept, whole := b.bodies[bodyOf(l.ID)]
 	// The same loan may come again in a newer document, under another key of the vendor.
 	same := old.Until == l.Until && old.From <= l.From && !bytes.Equal(kept.Data, document)
@@ -186,7 +219,7 @@ func (b *box) takeIn(l seats.Lease, body container.Body, document []byte, addres
 	b.Loans[l.ID] = loan{
 		Kind: l.Kind, Product: l.Product, Name: body.Name, License: l.License, Generation: l.Generation,
 		Server: l.Server, Address: address, Seats: l.Seats, From: l.From, Until: l.Until,
-		Tolerance: body.Tolerance, Repair: body.Repair,
+		Tolerance: body.Tolerance, Repair: body.Repair, Units: l.Units, Used: old.Used,
 	}
 	b.bodies[bodyOf(l.ID)] = containerfile.Body{License: string(bodyOf(l.ID)), Tolerance: string(body.Tolerance), Data: document}
 	return true, nil
@@ -200,19 +233,20 @@ func (b *box) drop(id seats.LeaseID) {
 	}
 	delete(b.Loans, id)
 	delete(b.bodies, bodyOf(id))
-	b.Returns[id] = returned{Server: l.Server, Address: l.Address, Product: l.Product, Until: l.Until}
+	b.Returns[id] = returned{Server: l.Server, Address: l.Address, Product: l.Product, Until: l.Until, Units: l.Units, Used: l.Used}
 }
 
-// forget clears what a server itself says is over, by its time.
+// forget clears what a server itself says is over, by its time. Units that moved here
+// can be returned after their end too.
 func (b *box) forget(server license.Serial, now license.Time) {
 	for id, l := range b.Loans {
-		if l.Server == server && !terms.Before(now, l.Until) {
+		if l.Server == server && l.Units == 0 && !terms.Before(now, l.Until) {
 			delete(b.Loans, id)
 			delete(b.bodies, bodyOf(id))
 		}
 	}
 	for id, r := range b.Returns {
-		if r.Server == server && !terms.Before(now, r.Until) {
+		if r.Server == server && !terms.Before(now, r.Until) && (r.Units == 0 || r.Confirmed) {
 			delete(b.Returns, id)
 		}
 	}
@@ -223,17 +257,41 @@ func (b *box) forget(server license.Serial, now license.Time) {
 func (b *box) holds(server license.Serial) []seats.Held {
 	list := []seats.Held{}
 	for _, id := range b.loans() {
-		if l := b.Loans[id]; server == "" || l.Server == server {
-			list = append(list, seats.Held{Lease: id, Until: l.Until})
+		if l := b.Loans[id]; l.Server == server || server == "" && l.Units == 0 {
+			list = append(list, seats.Held{Lease: id, Until: l.Until, Units: l.Units, Used: l.Used})
 		}
 	}
+	return list
+}
+
+// closed is what it says of units that moved here and came to their end, to the server
+// alone from which they are.
+func (b *box) closed(server license.Serial) (list []seats.Closed) {
+	for id, r := range b.Returns {
+		if !r.Confirmed && r.Units > 0 && r.Server == server {
+			list = append(list, seats.Closed{Lease: id, Used: r.Used})
+		}
+	}
+	slices.SortFunc(list, func(a, b seats.Closed) int { return strings.Compare(string(a.Lease), string(b.Lease)) })
+	return list
+}
+
+// waits lists what was given back, seats and units, of which its server does not know.
+func (b *box) waits() []seats.LeaseID {
+	list := []seats.LeaseID{}
+	for id, r := range b.Returns {
+		if !r.Confirmed {
+			list = append(list, id)
+		}
+	}
+	slices.Sort(list)
 	return list
 }
 
 func (b *box) gaveBack(server license.Serial) []seats.LeaseID {
 	list := []seats.LeaseID{}
 	for id, r := range b.Returns {
-		if !r.Confirmed && (server == "" || r.Server == server) {
+		if !r.Confirmed && r.Units == 0 && (server == "" || r.Server == server) {
 			list = append(list, id)
 		}
 	}

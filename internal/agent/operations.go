@@ -222,6 +222,7 @@ type License struct {
 	Terms      *license.Terms     `json:"terms,omitempty"`
 	Loan       *wire.Loan         `json:"loan,omitempty"`  // if a license server has lent it
 	Units      *wire.Units        `json:"units,omitempty"` // if it has a counter
+	Moved      []wire.Moved       `json:"moved,omitempty"` // units of it that moved to other containers, in order
 }
 
 // TrustRequest adds a vendor to those whose licenses this machine accepts.

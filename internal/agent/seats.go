@@ -33,6 +33,7 @@ type Shared struct {
 	Ledger   ledger.Point
 	Longest  license.Duration // session that the server may have granted, as far as it was told then
 	Licenses []SharedLicense
+	Moves    map[string]container.Move // units that moved to other containers, by name
 }
 
 // SharedLicense is a license that the vendor's signature was proven of.
@@ -84,7 +85,7 @@ func (a *Agent) sharedOf(b *box, blocked *blocks) (Shared, error) {
 	}
 	s := Shared{
 		Scope: b.scope(), Vendor: v.name(), Serial: b.serial(), Kind: b.kind(), Identity: b.identity(), Keys: keys,
-		Floor: b.State.Floor, LastContact: b.State.LastContact,
+		Floor: b.State.Floor, LastContact: b.State.LastContact, Moves: b.State.Moves,
 	}
 	if b.Ledger != nil {
 		s.Ledger = ledger.Point{Identity: b.Ledger.Identity, Number: b.Ledger.Number, Head: b.Ledger.Head}

@@ -199,6 +199,7 @@ func (a *Agent) handler(seats http.Handler) http.Handler {
 	offer(a, mux, opOffers)
 	offer(a, mux, opNoteTime)
 	offer(a, mux, opTake)
+	offer(a, mux, opAnswerUnits)
 	offer(a, mux, opBridgeAllow)
 	offer(a, mux, opBridgeList)
 	offer(a, mux, opBridgeForget)

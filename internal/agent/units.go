@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -144,7 +145,7 @@ func (a *Agent) takeAll(ctx context.Context, list []*take) {
 		switch {
 		case changed:
 			written[chosen[i].box] = a.save
-		case t.err == nil && chosen[i].body.Terms.Units > 0 && written[chosen[i].box] == nil:
+		case t.err == nil && chosen[i].total() > 0 && written[chosen[i].box] == nil:
 			// Taken before: who wrote it may have died before it would outlast a power cut.
 			written[chosen[i].box] = func(ctx context.Context, b *box) error { return boxError(b.header.Serial, b.file.Settle(ctx)) }
 		}
@@ -175,17 +176,17 @@ type stock struct {
 // take decides one call on the containers as they are in memory. It reports
 // whether it changed the one of the license that it chose.
 func (f stock) take(in TakeRequest, now license.Time) (*candidate, bool, error) {
-	var mine []*candidate // licenses in the containers; what is lent is counted elsewhere
+	var mine []*candidate // licenses in the containers, and units that moved here; what is lent is counted elsewhere
 	for i := range f.list {
 		c := &f.list[i]
-		if c.loan != nil {
+		if c.loan != nil && c.loan.Units == 0 {
 			continue
 		}
 		mine = append(mine, c)
 		for _, t := range c.box.Takings {
 			switch {
-			case t.Nonce != container.Nonce(in.Nonce):
-			case t.License == c.id && t.Units == in.Units:
+			case t.Nonce != container.Nonce(in.Nonce), t.License != c.counter() && f.has(c.box, t.License):
+			case t.License == c.counter() && t.Units == in.Units:
 				return c, false, nil // the same call again
 			default:
 				return nil, false, refusal.New(refusal.Conflict, "The number of this call was used for another one. Nothing was taken.").
@@ -207,30 +208,53 @@ func (f stock) take(in TakeRequest, now license.Time) (*candidate, bool, error) 
 		return nil, false, f.refused(in, mine, verdicts)
 	}
 	c := mine[best]
-	state, _, no := c.box.State.Use(c.body, in.Units)
-	if no != nil {
+	if no := c.use(in.Units); no != nil {
 		return nil, false, no
 	}
-	if c.body.Terms.Units == 0 {
+	if c.total() == 0 {
 		return c, false, nil
 	}
-	c.box.State = state
 	kept := c.box.Takings
-	c.box.Takings = append(slices.Clone(kept[max(0, len(kept)-keptTakings+1):]), taken{container.Nonce(in.Nonce), c.id, in.Units})
+	c.box.Takings = append(slices.Clone(kept[max(0, len(kept)-keptTakings+1):]), taken{container.Nonce(in.Nonce), c.counter(), in.Units})
 	return c, true, nil
+}
+
+// has reports whether something of the product in a container has this counter.
+func (f stock) has(b *box, counter license.ID) bool {
+	return slices.ContainsFunc(f.list, func(c candidate) bool { return c.box == b && c.counter() == counter })
+}
+
+// use counts units in the container as it is in memory.
+func (c *candidate) use(n int64) *refusal.Refusal {
+	if c.loan == nil {
+		state, _, no := c.box.State.Use(c.body, n)
+		if no == nil {
+			c.box.State = state
+		}
+		return no
+	}
+	l := c.box.Loans[c.lease]
+	p, no := l.portion().Use(n, l.Product, string(c.lease))
+	if no != nil {
+		return no
+	}
+	l.Used = p.Used
+	c.box.Loans = maps.Clone(c.box.Loans)
+	c.box.Loans[c.lease] = l
+	return nil
 }
 
 // before is the order in which licenses are used up: one without a counter, the
 // one that ends first, the one that has fewest units left.
 func before(a *candidate, av terms.Verdict, b *candidate, bv terms.Verdict) bool {
 	never := func(t license.Time) int { return map[bool]int{true: 1}[t == 0] }
-	counts := func(c *candidate) int { return map[bool]int{true: 1}[c.body.Terms.Units > 0] }
+	counts := func(c *candidate) int { return map[bool]int{true: 1}[c.total() > 0] }
 	return cmp.Or(cmp.Compare(counts(a), counts(b)), cmp.Compare(never(av.ValidUntil), never(bv.ValidUntil)),
-		cmp.Compare(av.ValidUntil, bv.ValidUntil), cmp.Compare(a.left(), b.left()), cmp.Compare(a.id, b.id)) < 0
+		cmp.Compare(av.ValidUntil, bv.ValidUntil), cmp.Compare(a.left(), b.left()), cmp.Compare(a.counter(), b.counter())) < 0
 }
 
 // left is how many units the license has left.
-func (c *candidate) left() int64 { return c.body.Terms.Units - c.box.State.Used(c.body) }
+func (c *candidate) left() int64 { return c.total() - c.used() }
 
 // refused says why no license gives the units: of those that lack nothing else, the
 // one that has most left.
@@ -242,8 +266,7 @@ func (f stock) refused(in TakeRequest, mine []*candidate, verdicts []terms.Verdi
 		}
 	}
 	if most != nil {
-		_, _, no := most.box.State.Use(most.body, in.Units)
-		return no
+		return most.use(in.Units)
 	}
 	best := terms.Best(verdicts)
 	if best < 0 {
@@ -262,7 +285,7 @@ func (a *Agent) provenTaking(in TakeRequest, c *candidate) (Taken, error) {
 		License: c.id, Container: c.box.serial(), Vendor: c.box.header.Vendor,
 	}
 	p, err := a.proof(p, c, container.Nonce(in.Nonce), in.Units)
-	return Taken{Proof: p, Counter: wire.UnitsOf(c.body.Terms, c.box.State.Used(c.body))}, err
+	return Taken{Proof: p, Counter: c.units()}, err
 }
 
 // Take takes units of a license of this machine. A call whose answer was lost is

@@ -225,8 +225,8 @@ func (p *problems) coherentSeats(line int, m license.Model, t license.Terms) {
 	if asWhole && t.Borrow.Seats != 0 {
 		p.add(line, "counting is exclusive, so that no single seats can be borrowed")
 	}
-	if !counted && t.Transfer == license.MovesSeats {
-		p.add(line, "counting is %s, so that transfer can only be whole", t.Counting)
+	if !counted && t.Transfer.Has(license.MovesSeats) {
+		p.add(line, "counting is %s, so that seats can only move as a whole", t.Counting)
 	}
 }
 

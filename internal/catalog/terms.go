@@ -17,6 +17,10 @@ type setting struct {
 	line int // 0 in an order
 }
 
+// listTag stands among the YAML types of a term that may also be written as a list of
+// words, which orders join by "+".
+const listTag = "!!seq"
+
 // termField is one of the terms: its name in files, orders and JSON, and how to
 // read it. A name with a dot stands in a mapping of its own in files.
 type termField struct {
@@ -44,7 +48,7 @@ var termFields = []termField{
 	kinds("borrow.containers", func(t *license.Terms) *license.KindSet { return &t.Borrow.Containers }),
 	choice("counting", license.Countings, func(t *license.Terms) *license.Counting { return &t.Counting }),
 	length("linger", func(t *license.Terms) *license.Duration { return &t.Linger }),
-	choice("transfer", license.AllMoves, func(t *license.Terms) *license.Moves { return &t.Transfer }),
+	{"transfer", []string{"!!str", listTag}, "one of whole, seats, units, or a list of units and one of the others", setTransfer},
 	text("customer_text", func(t *license.Terms) *string { return &t.CustomerText }),
 	text("vendor_data", func(t *license.Terms) *string { return &t.VendorData }),
 }
@@ -126,6 +130,35 @@ func kinds(key string, in func(*license.Terms) *license.KindSet) termField {
 	}}
 }
 
+// setTransfer reads what may move: how seats do, units, or both.
+func setTransfer(t *license.Terms, text string) error {
+	words := make([]string, len(license.AllMoves))
+	for i, m := range license.AllMoves {
+		words[i] = string(m)
+	}
+	given := map[license.Moves]bool{}
+	for word := range strings.SplitSeq(text, "+") {
+		switch {
+		case !slices.Contains(words, word):
+			return refusal.New(refusal.InvalidInput, "%q is not one of %s%s.", shorten(word), strings.Join(words, ", "), didYouMean(word, words))
+		case given[license.Moves(word)]:
+			return refusal.New(refusal.InvalidInput, "%q is listed twice.", word)
+		}
+		given[license.Moves(word)] = true
+	}
+	if given[license.MovesWhole] && given[license.MovesSeats] {
+		return refusal.New(refusal.InvalidInput, "seats move whole or one by one, not both.")
+	}
+	var set []string
+	for _, m := range license.AllMoves {
+		if given[m] {
+			set = append(set, string(m))
+		}
+	}
+	t.Transfer = license.Moves(strings.Join(set, "+"))
+	return nil
+}
+
 func setMinVersion(t *license.Terms, text string) error {
 	_, err := terms.ParseVersion(text)
 	return assign(&t.MinVersion)(text, err)
@@ -194,7 +227,7 @@ func (p *problems) settings(n *node, what string) []setting {
 // termText is a value as an order would give it; ok is false if it is of none of
 // these YAML types.
 func (n *node) termText(tags []string) (text string, ok bool) {
-	if len(tags) > 0 {
+	if len(tags) > 0 && !(n.Kind == sequence && slices.Contains(tags, listTag)) {
 		return n.Value, n.is(tags...)
 	}
 	if n.Kind != sequence {

@@ -431,7 +431,13 @@ func termsOf(ctx context.Context, l wire.License) (facts []look.Fact) {
 	}
 	word("counting", string(t.Counting))
 	long("linger", t.Linger)
-	word("transfer", string(t.Transfer))
+	if moves := t.Transfer.List(); len(moves) > 0 {
+		names := make([]string, len(moves))
+		for i, m := range moves {
+			names[i] = look.T(ctx, "console.terms.transfer."+string(m))
+		}
+		add("transfer", strings.Join(names, ", "))
+	}
 	if len(l.Features) > 0 {
 		add("features", strings.Join(l.Features, ", "))
 	}

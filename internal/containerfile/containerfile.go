@@ -98,6 +98,9 @@ type Content struct {
 	// Counts says that State holds counters. A program that knows only format 1
 	// would write the container without them: it is not to open it.
 	Counts bool
+	// Moves says that State holds units that moved between containers, which what knows
+	// only the formats before would forget.
+	Moves bool
 }
 
 // Body is one license body.
@@ -253,7 +256,7 @@ func (f *File) open(traits []machine.Trait) (Content, machine.Secrets, machine.M
 	if err != nil {
 		return Content{}, secrets, match, err
 	}
-	content := Content{Counts: f.current.header.Format == FormatOfCounts}
+	content := Content{Counts: f.current.header.Format == FormatOfCounts, Moves: f.current.header.Format == FormatOfMoves}
 	if content.State, err = f.current.openState(secrets.Loose); err != nil {
 		return Content{}, secrets, match, f.damage(f.at, err)
 	}

@@ -39,14 +39,18 @@ const (
 )
 
 // The formats of a slot that this package reads and writes. They are laid out
-// alike; the second tells older programs that they would lose something.
+// alike; those after the first tell older programs that they would lose something.
 const (
 	FormatPlain    = 1
 	FormatOfCounts = 2 // the state holds counters of units
+	FormatOfMoves  = 3 // the state holds units that moved between containers
 )
 
 func (c Content) format() int {
-	if c.Counts {
+	switch {
+	case c.Moves:
+		return FormatOfMoves
+	case c.Counts:
 		return FormatOfCounts
 	}
 	return FormatPlain
@@ -57,7 +61,7 @@ const SlotLimit = 16 << 20
 
 // Header is what a container file tells without being opened.
 type Header struct {
-	// Format is [FormatPlain] or [FormatOfCounts]; writing sets it.
+	// Format is one of those above; writing sets it.
 	Format int `cbor:"1,keyasint" json:"format"`
 	// Vendor is the id of the one vendor whose licenses are inside.
 	Vendor string `cbor:"2,keyasint" json:"vendor"`
@@ -75,7 +79,7 @@ type Header struct {
 var serialShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (h Header) valid() bool {
-	return (h.Format == FormatPlain || h.Format == FormatOfCounts) && serialShape.MatchString(h.Serial) && h.Write > 0 &&
+	return h.Format >= FormatPlain && h.Format <= FormatOfMoves && serialShape.MatchString(h.Serial) && h.Write > 0 &&
 		len(h.Vendor) <= textLimit && h.Kind != "" && len(h.Kind) <= textLimit
 }
 
@@ -170,8 +174,8 @@ func decode(data []byte) (slot, error) {
 	}
 	format := binary.BigEndian.Uint32(data[len(magic):])
 	switch {
-	case format > FormatOfCounts:
-		return slot{}, fmt.Errorf("%w: format %d, this program knows %d", ErrNewerFormat, format, FormatOfCounts)
+	case format > FormatOfMoves:
+		return slot{}, fmt.Errorf("%w: format %d, this program knows %d", ErrNewerFormat, format, FormatOfMoves)
 	case format < FormatPlain:
 		return slot{}, fmt.Errorf("format %d is unknown", format)
 	}

@@ -59,16 +59,27 @@ func (c *commands) transfer() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "transfer PRODUCT",
-		Short: "Move seats of a license server to this machine for good, without the vendor",
-		Long: "Takes seats over for good, where the vendor allows it (transfer in the license's\n" +
-			"terms): one, as many as --seats says, or all that are left where they move together\n" +
-			"only. licet return brings them back.",
-		Args: cli.Args("PRODUCT"),
+		Short: "Move seats or units of a license to this machine for good, without the vendor",
+		Long: "Takes seats of a license server over for good, where the vendor allows it (transfer in\n" +
+			"the license's terms): one, as many as --seats says, or all that are left where they move\n" +
+			"together only. With --units it takes units of a license that is sold by units: they are\n" +
+			"used up here then. licet return brings back what is left. Where this machine does not\n" +
+			"reach the other one, -o writes a request to be carried there (licet lend), which for\n" +
+			"units needs no license server, and its answer back (licet import).",
+		Example: "  licet transfer CAD-NET --seats 3\n  licet transfer CAD-PRO --units 400 -o units.licet-loan-request",
+		Args:    cli.Args("PRODUCT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("units") && in.Units < 1 {
+				return cli.Usage("--units must be 1 or more.")
+			}
+			if in.Units > 0 && cmd.Flags().Changed("seats") {
+				return cli.Usage("Seats and units move in two transfers; name one of them.")
+			}
 			in.Product, in.Kind, in.File = args[0], seats.Transfer, out != ""
 			return c.borrowed(cmd, in, out)
 		},
 	}
+	cmd.Flags().Int64Var(&in.Units, "units", 0, "`NUMBER` of units, in place of seats")
 	cmd.Flags().Int64Var(&in.Seats, "seats", 0, "`NUMBER` of seats (default: one, or all that are left where they move together only)")
 	c.borrowFlags(cmd, &in, &out)
 	return cmd
@@ -93,6 +104,8 @@ func (c *commands) borrowed(cmd *cobra.Command, in agent.BorrowRequest, out stri
 			p.Line("%s is on loan here already.", l.Product)
 		case in.Extend != "":
 			p.Line("The loan of %s lasts longer now.", l.Product)
+		case l.Units != nil:
+			p.Line("%s of %s are on this machine for good.", count(l.Units.Total), l.Product)
 		case l.Kind == seats.Transfer:
 			p.Line("%s is on this machine for good.", l.Product)
 		default:
@@ -114,6 +127,9 @@ func (c *commands) loan(p *cli.Page, l wire.Loan) {
 	p.Field(name, "%s", l.ID)
 	if l.Seats > 1 {
 		p.Field("Seats", "%d", l.Seats)
+	}
+	if l.Units != nil {
+		p.Field("Units", "%s", unitsLeft(*l.Units))
 	}
 	p.Field("Until", "%s", cli.When(l.Until, c.env.Now()))
 	p.Field("Server", "%s", strings.TrimSpace(string(l.Server)+"  "+l.Address))
@@ -139,8 +155,9 @@ func (c *commands) giveBack() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "return [LOAN]",
-		Short: "Give a loan back before its end, so that others can use the seat",
-		Long: "Removes a loan from this machine, then tells the license server. Where there is only\n" +
+		Short: "Give a loan back before its end, or what moved here, so that others can use it",
+		Long: "Removes a loan, or seats or units that moved here for good, from this machine, then tells\n" +
+			"the license server. Of units, those that are left go back. Where there is only\n" +
 			"one it need not be named. If the server cannot be told now, run it again later:\n" +
 			"meanwhile nobody uses the seat, and at its end it is free in any case. A license that\n" +
 			"the vendor gave is returned with licet deactivate.",
@@ -156,9 +173,12 @@ func (c *commands) giveBack() *cobra.Command {
 				return c.carryLoan(cmd, out, result.Data, result.Loan, "Return")
 			}
 			err = cli.Print(cmd, result, func(p *cli.Page) {
-				if result.Delivered {
+				switch {
+				case result.Delivered && result.Loan.Units != nil:
+					p.Line("%s of %s are returned.", count(result.Loan.Units.Left), result.Loan.Product)
+				case result.Delivered:
 					p.Line("%s is returned: the seat is free.", result.Loan.Product)
-				} else {
+				default:
 					p.Line("%s is removed from this machine.", result.Loan.Product)
 				}
 				c.loan(p, result.Loan)
@@ -166,11 +186,14 @@ func (c *commands) giveBack() *cobra.Command {
 			if err != nil || result.Delivered {
 				return err
 			}
-			free := "stays taken there"
-			if result.Loan.Until != 0 {
-				free = "is free there on " + result.Loan.Until.String() + " at the latest"
+			free := "The seat stays taken there."
+			switch {
+			case result.Loan.Units != nil:
+				free = "Nobody can use the " + count(result.Loan.Units.Left) + " until it does."
+			case result.Loan.Until != 0:
+				free = "The seat is free there on " + result.Loan.Until.String() + " at the latest."
 			}
-			return refusal.New(refusal.ServerUnreachable, "The license server does not know yet that the loan was returned: %s The seat %s.", result.Waits, free).
+			return refusal.New(refusal.ServerUnreachable, "The license server does not know yet that the loan was returned: %s %s", result.Waits, free).
 				Hinted("Run licet return %s again when it can be reached, or carry a file: add -o FILE.licet-loan-request.", result.Loan.ID).
 				With("loan", string(result.Loan.ID))
 		},

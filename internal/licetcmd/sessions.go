@@ -86,6 +86,9 @@ func (c *commands) printSessions(p *cli.Page, v sessionsView) {
 		if l.ExpiresAt == 0 {
 			due = "for good"
 		}
+		if l.Units > 0 {
+			due = count(l.Units) + ", " + due
+		}
 		state := "not confirmed yet"
 		if l.Confirmed {
 			state = "confirmed"

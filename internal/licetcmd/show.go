@@ -116,9 +116,30 @@ func (c *commands) licenses(p *cli.Page, one agent.Container) {
 		none = ""
 	}
 	p.Table(none, columns, rows)
+	for _, l := range one.Licenses {
+		for _, m := range l.Moved {
+			p.Line("%s", c.moved(l.Product, m))
+		}
+	}
 	for _, l := range one.Returned {
 		p.Line("Returned, but the license server does not know yet: %s  %s.", l.Product, l.ID)
 	}
+}
+
+// moved tells of units that moved to another container.
+func (c *commands) moved(product string, m wire.Moved) string {
+	to := string(m.Holder)
+	if m.Host != "" {
+		to += " on " + m.Host
+	}
+	text := fmt.Sprintf("Moved: %s of %s to %s, %s", count(m.Units), product, to, m.ID)
+	switch {
+	case m.Closed != 0:
+		return text + fmt.Sprintf("; back are %s.", count(m.Back))
+	case !m.Confirmed:
+		return text + "; not known to have arrived."
+	}
+	return text + "."
 }
 
 func (c *commands) check() *cobra.Command {

@@ -200,7 +200,7 @@ func (x *exchange) situation() (s container.Situation, err error) {
 	s = container.Situation{Serial: x.in.serial, Kind: x.c.Identity.Kind, Flagged: x.c.Flag.Reason, Blocked: x.c.Blocked.Reason,
 		Licenses: map[license.ID]container.Candidate{}, Tickets: x.wishes, Activate: w.Activate, Return: w.Return, Pending: w.Pending,
 		Amounts: w.Amounts, NewPart: func() license.ID { return license.ID(x.newID("lic", x.now)) },
-		TooOld: tooOldForUnits(x.in.report.Program)}
+		TooOld: olderThan(container.UnitsSince, x.in.report.Program), Still: olderThan(container.MovesSince, x.in.report.Program)}
 	if err := x.lock(x.wished); err != nil {
 		return s, err
 	}
@@ -219,7 +219,8 @@ func (x *exchange) situation() (s container.Situation, err error) {
 		c := container.Candidate{License: id, Generation: l.Generation, Product: l.Product, State: l.State,
 			Holder: l.Holder, Requires: p.Requires, Kinds: p.Containers, Deactivation: p.Deactivation, Reserved: l.Reserved,
 			LentStays: l.Terms.Borrow.Out == license.OutAllow,
-			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Units: l.Terms.Units, Used: l.Used, HeldBack: l.HeldBack != ""}
+			Seats:     l.Terms.Seats, Split: p.Split && l.Sold.Splits(), Origin: l.Origin, Units: l.Terms.Units, Used: l.Used, HeldBack: l.HeldBack != "",
+			Moves: l.Terms.Transfer.Has(license.MovesUnits)}
 		if l.MergedInto != "" {
 			into, err := x.mergedInto(l)
 			if err != nil {
@@ -397,7 +398,7 @@ func (x *exchange) body(l store.License) (container.Body, error) {
 		}
 	}
 	of := l.Origin
-	if tooOldForUnits(x.in.report.Program) {
+	if olderThan(container.UnitsSince, x.in.report.Program) {
 		of = "" // it cannot read the field either
 	}
 	return container.Body{

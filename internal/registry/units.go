@@ -175,11 +175,10 @@ func (x *exchange) lostUnits(id license.ID, generation license.Generation) error
 	return nil
 }
 
-// tooOldForUnits reports whether a program is a licet that cannot read a license
-// of which units are used.
-func tooOldForUnits(program string) bool {
-	name, version, _ := strings.Cut(program, "/")
-	have, err := terms.ParseVersion(version)
-	since, _ := terms.ParseVersion(container.UnitsSince) // it is readable
+// olderThan reports whether a program is a licet older than a version.
+func olderThan(version, program string) bool {
+	name, its, _ := strings.Cut(program, "/")
+	have, err := terms.ParseVersion(its)
+	since, _ := terms.ParseVersion(version) // it is readable
 	return name == "licet" && err == nil && have.Compare(since) < 0
 }

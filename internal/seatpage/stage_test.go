@@ -156,7 +156,7 @@ func (s *stage) borrow(c seats.Client, days license.Duration) {
 		Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 	})
 	must(s.t, err)
-	answer, err := s.Lend(seats.Caller{Local: true}, file)
+	answer, err := s.Lend(s.t.Context(), seats.Caller{Local: true}, file)
 	must(s.t, err)
 	a, err := verifier.OpenLoanAnswer(answer, keys)
 	must(s.t, err)

@@ -1,12 +1,15 @@
 package seatserver
 
 import (
-	"bytes"
+	"context"
 	"encoding/base32"
-	"encoding/json"
 	"time"
 
+	"cmp"
+	"slices"
+
 	"licet/container"
+	"licet/internal/agent"
 	"licet/internal/ledger"
 	"licet/license"
 	"licet/refusal"
@@ -143,13 +146,26 @@ func (s *Server) change(do func(now license.Time) ([]seats.Record, *refusal.Refu
 	return s.wait(group, no)
 }
 
-// Lend answers a loan request. The answer is a file too.
-func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
+// Lend answers a loan request. The answer is a file too. What it says of units is for
+// the container to answer that has the license, and is durable in its file before
+// anything else is looked at.
+func (s *Server) Lend(ctx context.Context, who seats.Caller, file []byte) ([]byte, error) {
 	wish, err := seal.OpenAnyLoanRequest(file)
 	if err != nil {
 		return nil, err
 	}
 	who.Client = wish.Wish.Client
+	var moved agent.Movement
+	asked := wish.Wish
+	if asked.OfUnits() {
+		// Whoever asks may have hung up; what is begun is done all the same.
+		moved, err = s.agent.MoveUnits(context.WithoutCancel(ctx), wish, func(c license.Serial) *refusal.Refusal { return s.mayMove(who, asked.Product, c) })
+		if err != nil {
+			return nil, err
+		}
+		wish.Wish = asked.OfSeats()
+		wish.Wish.Server = moved.Container
+	}
 	s.mu.Lock()
 	if s.stopped != nil {
 		defer s.mu.Unlock()
@@ -181,7 +197,18 @@ func (s *Server) Lend(who seats.Caller, file []byte) ([]byte, error) {
 	if err := s.wait(group, nil); err != nil {
 		return nil, err
 	}
-	return k.answer(wish, a, item, now)
+	return k.answer(wish, asked, a, moved, item, now)
+}
+
+// mayMove says why units do not move from a container of this server to a caller; nil
+// if the vendor's terms alone decide.
+func (s *Server) mayMove(who seats.Caller, product string, c license.Serial) *refusal.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if where, copied := s.copies[c]; copied {
+		return copiedTo(c, where)
+	}
+	return s.engine.MayMove(who, product)
 }
 
 // lender is the container that a loan request is for. The caller holds mu.
@@ -214,7 +241,7 @@ func (s *Server) lender(scope seal.Scope, w seats.LoanWish) (*keeper, error) {
 }
 
 // answer writes the answer to a loan request.
-func (k *keeper) answer(wish seal.SignedLoanWish, a seats.LoanAnswer, item *grant, now license.Time) ([]byte, error) {
+func (k *keeper) answer(wish seal.SignedLoanWish, asked seats.LoanWish, a seats.LoanAnswer, moved agent.Movement, item *grant, now license.Time) ([]byte, error) {
 	answer := seal.LoanAnswer{Time: now, Confirmed: a.Returned, Outcomes: []container.Outcome{}}
 	if answer.Confirmed == nil {
 		answer.Confirmed = []seats.LeaseID{}
@@ -230,7 +257,7 @@ func (k *keeper) answer(wish seal.SignedLoanWish, a seats.LoanAnswer, item *gran
 	switch {
 	case a.Refused != nil:
 		answer.Outcomes = append(answer.Outcomes, container.Outcome{
-			Wish: name, Code: a.Refused.Code, Message: a.Refused.Message, Hint: a.Refused.NextStep(), Details: plainly(a.Refused.Details),
+			Wish: name, Code: a.Refused.Code, Message: a.Refused.Message, Hint: a.Refused.NextStep(), Details: agent.Plainly(a.Refused.Details),
 		})
 	case a.Granted != nil:
 		if item.err != nil {
@@ -239,39 +266,7 @@ func (k *keeper) answer(wish seal.SignedLoanWish, a seats.LoanAnswer, item *gran
 		answer.Outcomes = append(answer.Outcomes, container.Outcome{Wish: name, Code: refusal.Done})
 		answer.Document = seal.NewLeaseDocument(item.source.part, item.statement)
 	}
-	return seal.SignLoanAnswer(k.scope, k.keys, k.kind, wish, answer)
-}
-
-// plainly spells facts as JSON does, in the few types that a signed answer takes.
-func plainly(facts map[string]any) map[string]any {
-	text, err := json.Marshal(facts)
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	var out map[string]any
-	if err != nil || dec.Decode(&out) != nil {
-		return nil // the message says it too
-	}
-	var walk func(v any) any
-	walk = func(v any) any {
-		switch v := v.(type) {
-		case json.Number:
-			if n, err := v.Int64(); err == nil {
-				return n
-			}
-			return v.String()
-		case []any:
-			for i := range v {
-				v[i] = walk(v[i])
-			}
-		case map[string]any:
-			for name := range v {
-				v[name] = walk(v[name])
-			}
-		}
-		return v
-	}
-	walk(out)
-	return out
+	return seal.SignLoanAnswer(k.scope, k.keys, k.kind, wish, moved.Into(asked, answer))
 }
 
 // Pools is the licenses whose seats are shared, for administrators.
@@ -281,11 +276,28 @@ func (s *Server) Pools() []seats.PoolView {
 	return s.engine.Pools(s.clock())
 }
 
-// Leases is everything that is out, for administrators.
+// Leases is everything that is out, for administrators: seats, and units that moved to
+// other containers and did not come back.
 func (s *Server) Leases() []seats.LeaseView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.engine.Leases()
+	list := s.engine.Leases()
+	for _, c := range s.shared {
+		for name, m := range c.Moves {
+			if m.Closed != 0 {
+				continue
+			}
+			list = append(list, seats.LeaseView{
+				Lease: seats.LeaseID(name), Kind: seats.Transfer, License: m.License, Product: m.Product, Vendor: string(c.Scope.Vendor),
+				Units: m.Units, Used: m.Used, Client: seats.Client{Host: m.Host, User: m.User}, Since: m.Time, Last: m.Time,
+				ExpiresAt: m.Until, Holder: m.Holder, Confirmed: m.Confirmed,
+			})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b seats.LeaseView) int {
+		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Lease, b.Lease))
+	})
+	return list
 }
 
 // Queue is who waits for a seat, for administrators.

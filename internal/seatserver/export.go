@@ -40,12 +40,13 @@ func UsageCSV(rows []wire.UsageRow) []byte {
 
 // LeasesCSV writes what is out as a table for a spreadsheet.
 func LeasesCSV(leases []seats.LeaseView) []byte {
-	lines := [][]string{{"lease", "kind", "product", "license", "seats", "user", "host", "address", "pid", "client", "since", "last", "until", "holder", "confirmed", "lingers"}}
+	lines := [][]string{{"lease", "kind", "product", "license", "seats", "user", "host", "address", "pid", "client", "since", "last", "until", "holder", "confirmed", "lingers", "units", "used"}}
 	for _, l := range leases {
 		lines = append(lines, []string{
 			string(l.Lease), string(l.Kind), l.Product, string(l.License), strconv.FormatInt(l.Seats, 10), l.Client.User, l.Client.Host, l.Address,
 			strconv.FormatInt(l.Client.PID, 10), l.Client.ID, l.Since.String(), moment(l.Last), moment(l.ExpiresAt), string(l.Holder),
 			strconv.FormatBool(l.Confirmed), strconv.FormatBool(l.Lingers),
+			strconv.FormatInt(l.Units, 10), strconv.FormatInt(l.Used, 10),
 		})
 	}
 	return table(lines)

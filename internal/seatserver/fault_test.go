@@ -26,7 +26,7 @@ func (p *place) borrow() (seats.LeaseID, error) {
 		Holds: []seats.Held{}, Returned: []seats.LeaseID{}, Features: []string{},
 	})
 	must(p.t, err)
-	answer, err := p.Lend(seats.Caller{Local: true}, file)
+	answer, err := p.Lend(p.t.Context(), seats.Caller{Local: true}, file)
 	if err != nil {
 		return "", err
 	}

@@ -249,7 +249,7 @@ func (s *Server) lend(w http.ResponseWriter, r *http.Request, who asker) {
 	caller := who.caller(seats.Client{})
 	token, ok := bearer(r)
 	caller.Admin = who.admin || ok && s.admin.is(token)
-	answer, err := s.Lend(caller, file)
+	answer, err := s.Lend(r.Context(), caller, file)
 	if err != nil {
 		s.refuse(w, err)
 		return

@@ -94,8 +94,7 @@ func (s *Server) list(shared []agent.Shared) []seats.Source {
 		var no, shut *refusal.Refusal
 		switch where, copied := s.copies[c.Serial]; {
 		case copied:
-			shut = refusal.New(refusal.ContainerFlagged, "Another license server at %s speaks with the key of container %s: one of the two machines is a copy. Nobody gets a new seat from either.", where, c.Serial).
-				Hinted("Stop one of the two, and ask the vendor for licenses of its own for the other.")
+			shut = copiedTo(c.Serial, where)
 		case now.Add(terms.ClockTolerance) < c.Floor:
 			no = refusal.New(refusal.ClockBehind, "The clock of the license server shows %s, but %s is known to have passed.", now, c.Floor)
 		}
@@ -116,6 +115,12 @@ func (s *Server) list(shared []agent.Shared) []seats.Source {
 		}
 	}
 	return list
+}
+
+// copiedTo refuses what a container gives that has a copy elsewhere.
+func copiedTo(c license.Serial, where string) *refusal.Refusal {
+	return refusal.New(refusal.ContainerFlagged, "Another license server at %s speaks with the key of container %s: one of the two machines is a copy. Nobody gets a new seat from either.", where, c).
+		Hinted("Stop one of the two, and ask the vendor for licenses of its own for the other.")
 }
 
 // heads are the last heads that each container signed.
