@@ -17,6 +17,9 @@ func TestPermits(t *testing.T) {
 		Borrow: license.Borrow{Max: license.Day, Seats: 2},
 	}
 	hour := license.Time(time.Hour.Microseconds())
+	units := func(moves license.Moves, n int64) func(*license.Terms) {
+		return func(t *license.Terms) { t.Transfer, t.Units = moves, n }
+	}
 	for name, c := range map[string]struct {
 		lease  seats.Lease
 		change func(*license.Terms)
@@ -40,7 +43,18 @@ func TestPermits(t *testing.T) {
 		"seats longer than the rest":  {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start}, nil, false},
 		"seats that do not move":      {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, func(t *license.Terms) { t.Transfer = "" }, false},
 		"the whole":                   {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, func(t *license.Terms) { t.Transfer = license.MovesWhole }, true},
-		"terms of a later version":    {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, func(t *license.Terms) { t.Transfer = "units" }, false},
+		"terms of a later version":    {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, func(t *license.Terms) { t.Transfer = "boxes" }, false},
+		"seats where units move":      {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, units(license.MovesUnits, 5), false},
+		"seats beside units":          {seats.Lease{Kind: seats.Transfer, Seats: 3, From: start, Until: end}, units("seats+units", 5), true},
+		"units for good":              {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 5, From: start, Until: end}, units(license.MovesUnits, 5), true},
+		"units beside seats":          {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 5, From: start, Until: end}, units("whole+units", 5), true},
+		"units, for local use only":   {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 5, From: start, Until: end}, func(t *license.Terms) { units("units", 5)(t); t.Seats = 0 }, true},
+		"units longer than the rest":  {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 5, From: start}, units("units", 5), false},
+		"more units than there are":   {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 6, From: start, Until: end}, units("units", 5), false},
+		"fewer than none":             {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: -1, From: start, Until: end}, units("units", 5), false},
+		"units that do not move":      {seats.Lease{Kind: seats.Transfer, Seats: 1, Units: 5, From: start, Until: end}, units(license.MovesSeats, 5), false},
+		"units on loan":               {seats.Lease{Kind: seats.Loan, Seats: 1, Units: 5, From: start, Until: start + hour}, units("units", 5), false},
+		"units and seats at once":     {seats.Lease{Kind: seats.Transfer, Seats: 2, Units: 5, From: start, Until: end}, units("units", 5), false},
 		"something of another kind":   {seats.Lease{Kind: "gift", Seats: 1, From: start, Until: start + hour}, nil, false},
 	} {
 		terms := terms
