@@ -34,6 +34,9 @@ func anyLease(t *rapid.T) seats.Lease {
 	if l.Kind != seats.Session {
 		l.Holder, l.HolderKey = "HOLDER", home.borrower.Identity("").SigningKey
 	}
+	if l.Kind == seats.Transfer && rapid.Bool().Draw(t, "of units") {
+		l.Seats, l.Units = 1, rapid.Int64Min(1).Draw(t, "units")
+	}
 	return l
 }
 
@@ -212,6 +215,12 @@ func TestLeaseAndLicenseBelongTogether(t *testing.T) {
 			b.Terms.Borrow.Max = 10*60*60*1e9 - 1e3 // a microsecond less than the loan
 		},
 		"no transfers": func(_ *container.Body, l *seats.Lease) { l.Kind = seats.Transfer },
+		"no units": func(b *container.Body, l *seats.Lease) {
+			b.Terms.Units, b.Terms.Transfer, l.Kind, l.Seats, l.Units = 9, license.MovesSeats, seats.Transfer, 1, 9
+		},
+		"too many units": func(b *container.Body, l *seats.Lease) {
+			b.Terms.Units, b.Terms.Transfer, l.Kind, l.Seats, l.Units = 8, license.MovesUnits, seats.Transfer, 1, 9
+		},
 	} {
 		body, l := w.body(), w.loan()
 		change(&body, &l)
@@ -284,6 +293,9 @@ func TestLoanRequest(t *testing.T) {
 		"from a session":        func(l *seats.LoanWish) { l.Session, l.Token = "L1", "secret" },
 		"to transfer":           func(l *seats.LoanWish) { l.Kind, l.For = seats.Transfer, 0 },
 		"wherever it is":        func(l *seats.LoanWish) { l.Server = "" },
+		"to have units":         func(l *seats.LoanWish) { l.Kind, l.Seats, l.For, l.Units = seats.Transfer, 0, 0, 400 },
+		"to have no more units": func(l *seats.LoanWish) { l.Closed = []seats.Closed{{Lease: "L1", Used: 0}} },
+		"having some":           func(l *seats.LoanWish) { l.Holds[0].Units, l.Holds[0].Used = 9, 9 },
 		"with no list of loans": func(l *seats.LoanWish) { l.Holds, l.Returned = nil, nil },
 	} {
 		wish := w.wish()
@@ -305,6 +317,13 @@ func TestLoanRequest(t *testing.T) {
 		"no kind of wish":            func(r *loanRequest) { r.Wish.Kind = "" },
 		"a session's wish":           func(r *loanRequest) { r.Wish.Kind = seats.Session },
 		"a token of no session":      func(r *loanRequest) { r.Wish.Token = "secret" },
+		"units on loan":              func(r *loanRequest) { r.Wish.Units = 4 },
+		"units and seats":            func(r *loanRequest) { r.Wish.Kind, r.Wish.For, r.Wish.Units = seats.Transfer, 0, 4 },
+		"units of nothing":           func(r *loanRequest) { r.Wish = seats.LoanWish{Nonce: "n", Units: 4} },
+		"fewer than no units":        func(r *loanRequest) { r.Wish.Kind, r.Wish.Seats, r.Wish.For, r.Wish.Units = seats.Transfer, 0, 0, -4 },
+		"an end of nothing":          func(r *loanRequest) { r.Wish.Closed = []seats.Closed{{Used: 4}} },
+		"fewer used than none":       func(r *loanRequest) { r.Wish.Closed = []seats.Closed{{Lease: "L1", Used: -4}} },
+		"more used than moved":       func(r *loanRequest) { r.Wish.Holds[0].Units, r.Wish.Holds[0].Used = 4, 5 },
 		"fewer than no seats":        func(r *loanRequest) { r.Wish.Seats = -1 },
 		"for less than no time":      func(r *loanRequest) { r.Wish.For = -1 },
 		"too much held":              func(r *loanRequest) { r.Wish.Holds = make([]seats.Held, mostPerLoan+1) },

@@ -130,6 +130,16 @@ func writeLeaseVectors(t *testing.T) {
 		b.Terms.Transfer, b.Terms.ExpiresAt = license.MovesSeats, 0
 		l.Kind, l.Seats, l.Until = seats.Transfer, 2, 0
 	}))
+	unitsOf := func(moves license.Moves, units, moved, seatsToo int64) []byte {
+		return leaseOf(func(b *container.Body, l *seats.Lease) {
+			b.Terms.Units, b.Terms.Transfer, b.Terms.ExpiresAt = units, moves, 0
+			l.Kind, l.Seats, l.Until, l.Units = seats.Transfer, seatsToo, 0, moved
+		})
+	}
+	write("lease-units-ok", "lease", "ok", "400 units for good", unitsOf("seats+units", 1000, 400, 1))
+	write("lease-units-do-not-move", "lease", "bad_signature", "units of a license of which seats move alone", unitsOf(license.MovesSeats, 1000, 400, 1))
+	write("lease-too-many-units", "lease", "bad_signature", "more units than the license has", unitsOf(license.MovesUnits, 1000, 1001, 1))
+	write("lease-units-and-seats", "lease", "damaged_file", "units and seats in one", unitsOf("seats+units", 1000, 400, 2))
 
 	// Loan requests and loans.
 	request, loan := w.loanRequestFile(), w.loanFile()

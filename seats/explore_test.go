@@ -706,7 +706,7 @@ func (x *explorer) borrower(w *world, i int, add func(string, func(*world))) {
 				f.Client = Client{ID: n}
 				f.Returned = slices.Clone(b.returned)
 				if b.loan != "" {
-					f.Holds = []Held{{b.loan, b.until}}
+					f.Holds = []Held{{Lease: b.loan, Until: b.until}}
 				}
 				b.files = append(b.files, f)
 				b.awaits = len(b.files)

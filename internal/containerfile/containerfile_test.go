@@ -520,7 +520,7 @@ func TestNewerFormatIsNotPassedOver(t *testing.T) {
 	home := t.TempDir()
 	f := create(t, home)
 	write(t, f, 1, content("x"), traits())
-	data := frame(FormatOfCounts+1, []byte("a later body"))
+	data := frame(FormatOfMoves+1, []byte("a later body"))
 	if err := os.WriteFile(slotPath(home, "a"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}

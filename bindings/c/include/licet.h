@@ -92,11 +92,11 @@ int32_t licet_disable(licet_session session, int64_t milliseconds, char **error)
 int32_t licet_borrow(licet_session session, int64_t seconds, int64_t milliseconds, char **error);
 int32_t licet_return(licet_session session, int64_t milliseconds, char **error);
 
-/* licet_use takes units of a license that is sold by units, within so many
- * milliseconds. Returns 1 when they are counted on the disk, and *left, unless left
- * is NULL, is how many are left: INT64_MAX of a license that counts none. Else 0,
- * and *error says why: fewer are left than were asked for, for one. Then nothing
- * was taken and *left is as it was. */
+/* licet_use takes units of a license that is sold by units, activated on this machine
+ * or moved to it, within so many milliseconds. Returns 1 when they are counted on the
+ * disk, and *left, unless left is NULL, is how many are left: INT64_MAX of a license
+ * that counts none. Else 0, and *error says why: fewer are left than were asked for,
+ * for one. Then nothing was taken and *left is as it was. */
 int32_t licet_use(licet_session session, int64_t units, int64_t milliseconds, int64_t *left, char **error);
 
 /* Activation behind screens of the program's own, for at most so many
