@@ -13,6 +13,7 @@ import (
 	"licet/refusal"
 	"licet/sdk"
 	"licet/sdktest"
+	"licet/seats"
 )
 
 var byUnits = []sdktest.Product{
@@ -180,5 +181,54 @@ func TestUseOfFakeAgent(t *testing.T) {
 				t.Fatalf("asked %d times: %v", asked.Load(), err)
 			}
 		})
+	}
+}
+
+// TestUseOfMovedUnits: units that moved here from another machine are taken with the
+// same call, with an agent and without; what is left goes back, and is used there.
+func TestUseOfMovedUnits(t *testing.T) {
+	for _, served := range []bool{false, true} {
+		v := sdktest.New(t, sdktest.Product{Code: "METER", Model: license.Prepaid, Terms: license.Terms{Units: 10, Transfer: license.MovesUnits}})
+		from, to := v.Machine(t), v.Machine(t)
+		from.Activate(v.Ticket("METER"))
+		asked, err := to.Client().Borrow(t.Context(), agent.BorrowRequest{Product: "METER", Kind: seats.Transfer, Units: 6, File: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := from.Client().Lend(t.Context(), asked.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := to.Client().Import(t.Context(), agent.ImportRequest{Data: answer}); err != nil {
+			t.Fatal(err)
+		}
+		if served {
+			to.StartAgent()
+		}
+		s, other := to.Open(v.Program("METER")), to.Open(v.Program("METER"))
+		use(t, s, 4, 2)
+		verdict := want(t, s, sdk.OK)
+		if u := verdict.Units; verdict.Place != sdk.OnLoan || u == nil || *u != (sdk.Units{Total: 6, Used: 4, Left: 2}) {
+			t.Fatalf("%+v %+v", verdict, u)
+		}
+		refuses(t, s, 3, sdk.UnitsSpent)
+		use(t, other, 1, 1)
+		if err := s.Return(t.Context()); !refusal.Is(err, refusal.ServerUnreachable) { // gone here; the other machine does not know yet
+			t.Fatal(err)
+		}
+		refuses(t, s, 1, sdk.NoLicense)
+		back, err := to.Client().ReturnLoan(t.Context(), agent.ReturnRequest{Loan: "METER", File: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if answer, err = from.Client().Lend(t.Context(), back.Data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := to.Client().Import(t.Context(), agent.ImportRequest{Data: answer}); err != nil {
+			t.Fatal(err)
+		}
+		use(t, from.Open(v.Program("METER")), 5, 0)
 	}
 }
