@@ -242,7 +242,7 @@ func (s *stage) lost(ticket string) error {
 			s.step("and goes at the first contact that the desktop makes. It does not come back.")
 			return s.licet(0, "desktop", "update")
 		},
-		func() error { return s.expect("Withdrawn by the vendor") },
+		func() error { return s.expect("Removed by the vendor") },
 		func() error { return s.licet(1, "desktop", "check", "CAD-PRO") },
 		func() error { return s.expect("No license") },
 		func() error { return s.licet(1, "desktop", "activate", ticket) },
@@ -263,7 +263,7 @@ func (s *stage) withdrawn(license string) error {
 			s.step("which nobody has to ask for: the agent makes it by itself, here a command does.")
 			return s.licet(0, "laptop", "update")
 		},
-		func() error { return s.expect("Withdrawn by the vendor") },
+		func() error { return s.expect("Removed by the vendor") },
 		func() error { return s.licet(1, "laptop", "check", "CAD-PRO") },
 		func() error { return s.expect("No license") },
 	)

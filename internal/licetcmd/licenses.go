@@ -299,7 +299,7 @@ func changeWord(c container.Change) string {
 	case c.Phase == container.Return.String() && !drop:
 		return "Returned in part; left:"
 	case c.Cause == container.ByVendor && drop:
-		return "Withdrawn by the vendor:"
+		return "Removed by the vendor:"
 	case c.Cause == container.ByVendor:
 		return "Sent by the vendor:"
 	case drop:

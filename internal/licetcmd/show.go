@@ -28,10 +28,18 @@ func (c *commands) list() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			vendors, err := c.client().TrustList(cmd.Context())
+			if err != nil {
+				return err
+			}
 			return cli.Print(cmd, inventory{list, products}, func(p *cli.Page) {
 				if len(list.Containers) == 0 && len(products.Products) == 0 && len(products.Silent) == 0 {
 					p.Line("There are no licenses on this machine yet.")
-					p.Next("licet trust add FILE-or-URL", "licet activate TICKET")
+					next := []string{"licet activate TICKET"}
+					if len(vendors) == 0 {
+						next = append([]string{"licet trust add FILE-or-URL"}, next...)
+					}
+					p.Next(next...)
 				}
 				c.offers(p, products)
 				for _, one := range list.Containers {

@@ -621,7 +621,7 @@ func recoveryPage(x reported) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = look.Head{Trail: home(ctx), Title: look.T(ctx, "portal.recovery.title", "Number", x.Number), Badge: badge(ctx, x.State), Lead: look.T(ctx, "portal.recovery.lead."+x.State)}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var25), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = look.Head{Trail: home(ctx), Title: look.T(ctx, "portal.recovery.title", "Number", x.Number), Badge: badge(ctx, x.State), Lead: look.T(ctx, x.lead())}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var25), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

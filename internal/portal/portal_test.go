@@ -93,6 +93,7 @@ func TestTexts(t *testing.T) {
 		all("recovery.", s)
 		all("recovery.lead.", s)
 	}
+	all("recovery.lead.", "waiting.rest", "asked.rest", "refused.rest")
 	all("event.", "granted", "approved", "refused", "withdrawn")
 	all("reported.", "waiting", "restored", "refused")
 	all("lost.", "grant", "ask")

@@ -481,6 +481,17 @@ func (x reported) question() string {
 // mine reports whether a note is the user's own.
 func mine(n wire.Note) bool { return strings.HasPrefix(n.Actor, "ticket:") }
 
+// lead is the key of the sentence that says where the report stands: where a part
+// of it was restored already, that sentence is about the rest.
+func (x reported) lead() string {
+	key := "portal.recovery.lead." + x.State
+	restored := slices.ContainsFunc(x.Licenses, func(l wire.RecoveryLicense) bool { return l.Outcome == "restored" })
+	if restored && slices.Contains([]string{"waiting", "asked", "refused"}, x.State) {
+		return key + ".rest"
+	}
+	return key
+}
+
 // activate is where the restored licenses of a report are activated, "" where
 // none waits for it.
 func (x reported) activate() string { return activateAll(x.PageRecovery, x.Page) }

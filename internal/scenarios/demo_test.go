@@ -51,7 +51,7 @@ func TestDemo(t *testing.T) {
 		"the second machine gets it", "$ licet --home desktop activate",
 		"The desktop is stolen", "$ licet --home laptop restore", "It is activated here now",
 		"is on the vendor's block list", "$ licet-central blocklist list",
-		"goes at the first contact", "$ licet --home desktop update", "Withdrawn by the vendor",
+		"goes at the first contact", "$ licet --home desktop update", "Removed by the vendor",
 		"withdraws the license", "$ licet-central license withdraw", "goes at the next contact", "$ licet --home laptop update",
 		"whole life", "$ licet-central license history", "$ licet-central audit verify", "The audit trail is whole",
 		"steps did what they say",
