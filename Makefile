@@ -48,15 +48,17 @@ staticcheck:
 	$(GO) tool -modfile=tools/go.mod staticcheck $(PACKAGES)
 
 cross: ## the machine program also compiles for systems it is not tested on, and the signer without cgo
-	$(STATIC) $(GO) build $(SIGNER) ./cmd/licet-central
+	$(STATIC) $(GO) build -trimpath -o /dev/null $(SIGNER)
 	$(STATIC) GOOS=windows GOARCH=amd64 $(GO) build ./cmd/licet ./sdk
 	$(STATIC) GOOS=darwin GOARCH=arm64 $(GO) build ./cmd/licet ./sdk
 
 check: fmt vet staticcheck build cross
 
 test: deps check ## everything CI runs; check has vetted the tests too
-	$(GO) test $(RACE) -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -vE '$(UNWATCHED)')
-	$(GO) test -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -E '$(UNWATCHED)')
+	@failed=0; set -x; \
+	$(GO) test $(RACE) -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -vE '$(UNWATCHED)') || failed=1; \
+	$(GO) test -vet=off -timeout 25m $$($(GO) list $(PACKAGES) | grep -E '$(UNWATCHED)') || failed=1; \
+	exit $$failed
 
 test-fast: ## while you work: no race detector, nothing installed
 	$(GO) test $(PACKAGES)
