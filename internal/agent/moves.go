@@ -23,6 +23,7 @@ type Movement struct {
 	Refused   *refusal.Refusal    // why those that were asked for do not
 	Ended     []container.Outcome // one for each transfer that came to its end
 	Confirmed []seats.LeaseID     // the same, by name
+	Changed   bool                // the container was written
 }
 
 // MoveUnits answers what a loan request says of units. The container that has the
@@ -131,6 +132,7 @@ func (a *Agent) moveUnits(ctx context.Context, signed seal.SignedLoanWish, may f
 			return Movement{}, nil, err
 		}
 		*b = next
+		m.Changed = true
 	}
 	if from == nil || m.Refused != nil {
 		return m, b, nil

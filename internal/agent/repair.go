@@ -146,6 +146,10 @@ func (a *Agent) Delete(ctx context.Context, in ContainerRequest) (gone Container
 				With("container", string(gone.Serial))
 		case slices.ContainsFunc(gone.Licenses, func(l License) bool { return l.Loan != nil && l.Usable }):
 			i := slices.IndexFunc(gone.Licenses, func(l License) bool { return l.Loan != nil && l.Usable })
+			if l := gone.Licenses[i].Loan; l.Units != nil {
+				return refusal.New(refusal.ContainerNotEmpty, "Container %s has %s of %s, which moved here. Nothing was changed.", gone.Serial, count(int(l.Units.Left), "unit"), l.Product).
+					Hinted("Return them first: licet return %s. With --force they are lost.", l.ID).With("container", string(gone.Serial))
+			}
 			return refusal.New(refusal.ContainerNotEmpty, "Container %s has the loan %s. Nothing was changed.", gone.Serial, gone.Licenses[i].Loan.ID).
 				Hinted("Return it first: licet return %s. With --force the seat is free at the loan's end.", gone.Licenses[i].Loan.ID).
 				With("container", string(gone.Serial))

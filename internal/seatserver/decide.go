@@ -158,13 +158,13 @@ func (s *Server) Lend(ctx context.Context, who seats.Caller, file []byte) ([]byt
 	var moved agent.Movement
 	asked := wish.Wish
 	if asked.OfUnits() {
-		// Whoever asks may have hung up; what is begun is done all the same.
-		moved, err = s.agent.MoveUnits(context.WithoutCancel(ctx), wish, func(c license.Serial) *refusal.Refusal { return s.mayMove(who, asked.Product, c) })
-		if err != nil {
+		if moved, err = s.moveUnits(ctx, who, wish); err != nil {
 			return nil, err
 		}
 		wish.Wish = asked.OfSeats()
-		wish.Wish.Server = moved.Container
+		if moved.Container != "" {
+			wish.Wish.Server = moved.Container
+		}
 	}
 	s.mu.Lock()
 	if s.stopped != nil {
@@ -198,6 +198,68 @@ func (s *Server) Lend(ctx context.Context, who seats.Caller, file []byte) ([]byt
 		return nil, err
 	}
 	return k.answer(wish, asked, a, moved, item, now)
+}
+
+// moveUnits has the container answer that has the license. Who is to get nothing does
+// not even have its file looked at.
+func (s *Server) moveUnits(ctx context.Context, who seats.Caller, wish seal.SignedLoanWish) (agent.Movement, error) {
+	w := wish.Wish
+	if w.Units > 0 && len(w.Closed) == 0 && !s.movedBefore(wish.Serial, w.Nonce) {
+		no := s.mayMove(who, w.Product, "")
+		if no == nil && s.isHere(wish.Serial) {
+			no = refusal.New(refusal.BorrowNotAllowed, "The units of %s are on this machine already, where the license server is.", w.Product).
+				Hinted("Programs on this machine take them by themselves.")
+		}
+		if no != nil {
+			return agent.Movement{Refused: no}, nil
+		}
+	}
+	if w.Units == 0 && len(w.Closed) == 0 && !s.newsOf(wish.Serial, w.Holds) {
+		return agent.Movement{}, nil
+	}
+	// Whoever asks may have hung up; what is begun is done all the same.
+	ctx = context.WithoutCancel(ctx)
+	moved, err := s.agent.MoveUnits(ctx, wish, func(c license.Serial) *refusal.Refusal { return s.mayMove(who, w.Product, c) })
+	if moved.Changed {
+		s.Refresh(ctx)
+	}
+	return moved, err
+}
+
+// isHere reports whether a container is one of this server's.
+func (s *Server) isHere(c license.Serial) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keepers[c] != nil
+}
+
+// movedBefore reports whether a request for units was granted before.
+func (s *Server) movedBefore(holder license.Serial, nonce string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.shared {
+		for _, m := range c.Moves {
+			if m.Holder == holder && m.Nonce == nonce {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// newsOf reports whether a holder says anything new of units that it has.
+func (s *Server) newsOf(holder license.Serial, holds []seats.Held) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.shared {
+		state := container.State{Moves: c.Moves}
+		for _, h := range holds {
+			if _, news := state.Told(holder, string(h.Lease), h.Used); news {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mayMove says why units do not move from a container of this server to a caller; nil
