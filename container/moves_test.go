@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"licet/container"
 	"licet/license"
 	"licet/refusal"
@@ -132,4 +134,111 @@ func TestPlanKeepsMovingUnitsFromOldPrograms(t *testing.T) {
 			t.Errorf("%v: %v %v", still, ops, outcomes)
 		}
 	}
+}
+
+// TestMovedUnitsAndTheVendor: whatever the vendor hears and when, whatever he adds, and
+// wherever the license goes meanwhile, what is used everywhere and what is left
+// everywhere are as many as there are; and he never hears of fewer than are gone for good.
+func TestMovedUnitsAndTheVendor(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		units := rapid.Int64Range(1, 20).Draw(t, "units")
+		c, s := newChain("A"), container.NewState("A")
+		var known, taken, moves int64 // as central knows; by programs, everywhere
+		var body container.Body       // as A has it
+		held, names := false, []string{}
+		out := map[string]container.Portion{} // in other containers
+		put := func() {
+			c.issue("+L")
+			c.counting("L", known)
+			after, _, no := takes(s, c.update(int(s.Number), int(s.Number)+1))
+			if no != nil {
+				t.Fatal(no)
+			}
+			s, body, held = after, movable(units, known), true
+		}
+		report := func() {
+			for _, told := range counters(s) {
+				if held {
+					known = container.Count(container.Placement{Holder: "A", Generation: 1}, "A", told, known, units)
+				}
+			}
+		}
+		put()
+		n := func() int64 { return rapid.Int64Range(1, 6).Draw(t, "n") }
+		one := func() string {
+			if len(names) == 0 {
+				t.Skip("none")
+			}
+			return names[rapid.IntRange(0, len(names)-1).Draw(t, "move")]
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"": func(t *rapid.T) {
+				left := max(0, units-known) + s.Counters["L"].Spare
+				if held {
+					left = units - s.Used(body)
+				}
+				for name, p := range out {
+					if s.Moves[name].Closed == 0 {
+						left += p.Units - p.Used
+					}
+				}
+				if left+taken != units {
+					t.Fatalf("%d are left and %d were taken, of %d; %+v", left, taken, units, s.Counters)
+				}
+			},
+			"use": func(*rapid.T) {
+				k := n()
+				if after, _, no := s.Use(body, k); held && no == nil {
+					s, taken = after, taken+k
+				}
+			},
+			"move": func(*rapid.T) {
+				moves++
+				w := container.MoveWish{Holder: "B", HolderKey: []byte("key"), Nonce: string(rune('a' + moves)), Number: uint64(moves), Units: n()}
+				if after, name, m, no := s.Give(body, w, 100, 0); held && no == nil {
+					s, names = after, append(names, name)
+					out[name] = container.Portion{Units: m.Units}
+				}
+			},
+			"use there": func(*rapid.T) {
+				name, k := one(), n()
+				if p, no := out[name].Use(k, "P", name); no == nil && s.Moves[name].Closed == 0 {
+					out[name], taken = p, taken+k
+				}
+			},
+			"come back": func(*rapid.T) {
+				name := one()
+				s, _, _ = s.TakeBack("B", name, out[name].Used, 200)
+			},
+			"report": func(*rapid.T) { report() },
+			"add": func(*rapid.T) {
+				if units += n(); held {
+					put()
+				}
+			},
+			"return": func(t *rapid.T) {
+				if !held {
+					t.Skip("not there")
+				}
+				c.issue("-L")
+				after, _, no := takes(s, c.update(int(s.Number), int(s.Number)+1))
+				if no != nil {
+					t.Fatal(no)
+				}
+				s = after
+				report() // the receipt
+				held = false
+			},
+			"use elsewhere": func(*rapid.T) {
+				if k := n(); !held && known+k <= units {
+					known, taken = known+k, taken+k
+				}
+			},
+			"come in again": func(*rapid.T) {
+				if !held {
+					put()
+				}
+			},
+		})
+	})
 }
