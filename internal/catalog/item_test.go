@@ -107,6 +107,11 @@ func TestResolve(t *testing.T) {
 		{"A,seats=10,counting=station,linger=5m,transfer=seats,borrow.out=allow", multi, license.Terms{Seats: 10, ExpiresIn: 365 * day,
 			Borrow: license.Borrow{Max: 7 * day, Seats: 5, Out: license.OutAllow}, Counting: license.PerStation, Linger: license.Duration(5 * time.Minute), Transfer: license.MovesSeats}, []string{}, nil},
 		{"A", multi, lent(""), []string{}, nil},
+		{"A,units=5,transfer=units+seats", multi, func() license.Terms {
+			t := lent("")
+			t.Units, t.Transfer = 5, "seats+units"
+			return t
+		}(), []string{}, nil},
 		{"A", few, lent("machine+token"), []string{}, nil},
 		{"A", narrow, lent("machine"), []string{}, nil},
 		{"A,borrow.containers=token+machine", narrow, lent("machine+token"), []string{}, nil},

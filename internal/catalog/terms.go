@@ -136,6 +136,9 @@ func setTransfer(t *license.Terms, text string) error {
 	for i, m := range license.AllMoves {
 		words[i] = string(m)
 	}
+	if text == "" {
+		return refusal.New(refusal.InvalidInput, "the list is empty.").Hinted("Leave it out to let nothing move.")
+	}
 	given := map[license.Moves]bool{}
 	for word := range strings.SplitSeq(text, "+") {
 		switch {
