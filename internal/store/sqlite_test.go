@@ -18,6 +18,12 @@ import (
 
 func goexit() { runtime.Goexit() }
 
+// panics reports whether a recovered value says what a transaction panicked with.
+func panics(recovered any, with string) bool {
+	first, _, _ := strings.Cut(fmt.Sprint(recovered), "\n")
+	return first == with
+}
+
 func openSQLite(t testing.TB, path string) *store.DB {
 	t.Helper()
 	db, err := store.Open(ctx, "sqlite:"+path)
@@ -63,7 +69,7 @@ func TestGroupCommitOutcomes(t *testing.T) {
 			var err error
 			defer func() {
 				switch v := recover(); {
-				case i%3 == 1 && err != refusal, i%3 == 2 && v != i, i%3 != 2 && v != nil, i%3 == 0 && err != nil:
+				case i%3 == 1 && err != refusal, i%3 == 2 && !panics(v, fmt.Sprint(i)), i%3 != 2 && v != nil, i%3 == 0 && err != nil:
 					t.Errorf("%d: error %v, panic %v", i, err, v)
 				}
 			}()
@@ -82,7 +88,7 @@ func TestGroupCommitOutcomes(t *testing.T) {
 				}
 				return nil
 			})
-			returned.Add(1) // not after a panic, which does not wait
+			returned.Add(1) // not after a panic
 		})
 	}
 	release()
@@ -92,6 +98,35 @@ func TestGroupCommitOutcomes(t *testing.T) {
 	}
 	if shared.Load() < 2 {
 		t.Error("no two transactions shared a commit")
+	}
+}
+
+// TestGroupCommitOutlivesAnEndedTest: a function that ends its goroutine, as a test
+// does that gives up, ends its caller's and takes no other transaction with it.
+func TestGroupCommitOutlivesAnEndedTest(t *testing.T) {
+	db := newSQLite(t)
+	release := blocked(t, db)
+	var wg sync.WaitGroup
+	var wrote atomic.Int64
+	for i := range 20 {
+		wg.Go(func() {
+			err := db.Write(ctx, func(tx *store.Tx) error {
+				if err := insert(fmt.Sprint(i))(tx); err != nil || i%5 != 4 {
+					return err
+				}
+				goexit()
+				return nil
+			})
+			if err != nil || i%5 == 4 {
+				t.Errorf("%d: %v", i, err)
+			}
+			wrote.Add(1)
+		})
+	}
+	release()
+	wg.Wait()
+	if n := number(t, db, "SELECT count(*) FROM things"); n != 16 || wrote.Load() != 16 {
+		t.Errorf("%d rows and %d callers of 16", n, wrote.Load())
 	}
 }
 

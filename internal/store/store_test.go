@@ -272,7 +272,7 @@ func TestPanicStaysWithItsCaller(t *testing.T) {
 		for _, way := range []func(context.Context, func(*store.Tx) error) error{db.Write, db.Read} {
 			func() {
 				defer func() {
-					if v := recover(); v != "boom" {
+					if v := recover(); !panics(v, "boom") {
 						t.Errorf("recovered %v", v)
 					}
 				}()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +30,9 @@ var errUndone = errors.New("store: rolled back together with the transactions be
 // succeed. When one fails that has changed something, all that ran are run again,
 // each in a savepoint of its own.
 //
-// The writer's goroutine begins, ends and commits; the function of a
-// transaction runs on its caller's own goroutine, which is lent the connection
-// for that time. So a panic, or a test that ends itself, stays where it belongs.
+// The functions of transactions run on the writer's goroutine, so that nobody has
+// to be woken up for each: its stack has grown as far as SQLite needs, and what one
+// of them read is at hand for the next. A panic goes on in its caller.
 type writer struct {
 	queue   chan *job
 	stopped chan struct{} // closed when the goroutine has ended
@@ -41,6 +42,7 @@ type writer struct {
 
 	// Owned by the goroutine, and after its end by close.
 	conn *conn
+	ran  []*job // of the group that is carried out now
 
 	// failed is set for good when the disk failed during a commit: what the
 	// file then holds is known only after it was opened again.
@@ -51,18 +53,27 @@ type writer struct {
 // then runs it, or by its caller, who then gives it up.
 type job struct {
 	ctx   context.Context
+	fn    func(*Tx) error
 	taken atomic.Bool
-	lent  chan *Tx   // writer → caller: run your function on this
-	ran   chan error // caller → writer: the function's outcome
-	done  chan error // writer → caller: the transaction's outcome
+	done  chan error // the transaction's outcome
 
-	// The writer's.
-	err     error // own outcome until the commit
-	changed bool  // it may have changed the database
+	// The writer's, until it is done.
+	err      error     // own outcome until the commit
+	changed  bool      // it may have changed the database
+	panicked *panicked // it did not return, but panicked
+	exited   bool      // it did not return, but ended the goroutine, as tests do
 }
 
-// errLeft is the outcome of a function that did not return: it panicked.
+// errLeft is the outcome of a function that did not return.
 var errLeft = errors.New("store: the function of the transaction did not return")
+
+// panicked is a panic on its way from the writer to its caller.
+type panicked struct {
+	value any
+	stack []byte // where it happened
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
 
 func startWriter(c *conn) *writer {
 	w := &writer{queue: make(chan *job, maxBatch), stopped: make(chan struct{}), conn: c}
@@ -72,24 +83,30 @@ func startWriter(c *conn) *writer {
 
 // write runs fn as one transaction and waits for its commit.
 func (w *writer) write(ctx context.Context, fn func(*Tx) error) error {
-	j := &job{ctx: ctx, lent: make(chan *Tx, 1), ran: make(chan error, 1), done: make(chan error, 1)}
+	j := &job{ctx: ctx, fn: fn, done: make(chan error, 1)}
 	if err := w.enqueue(j); err != nil {
 		return err
 	}
-	ended := ctx.Done()
-	for {
-		select {
-		case tx := <-j.lent:
-			j.run(tx, fn)
-		case err := <-j.done:
-			return err
-		case <-ended:
-			if j.taken.CompareAndSwap(false, true) {
-				return ctx.Err()
-			}
-			ended = nil
+	select {
+	case err := <-j.done:
+		return j.outcome(err)
+	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
 		}
+		return j.outcome(<-j.done)
 	}
+}
+
+// outcome goes on with what the function did, on its caller's goroutine.
+func (j *job) outcome(err error) error {
+	switch {
+	case j.panicked != nil:
+		panic(j.panicked)
+	case j.exited:
+		runtime.Goexit()
+	}
+	return err
 }
 
 func (w *writer) enqueue(j *job) error {
@@ -109,18 +126,6 @@ func (w *writer) enqueue(j *job) error {
 	}
 }
 
-// run runs fn on the caller's goroutine. It gives the connection back even if fn
-// panics.
-func (j *job) run(tx *Tx, fn func(*Tx) error) {
-	err := errLeft
-	defer func() { j.ran <- err }()
-	if err = j.ctx.Err(); err != nil {
-		return
-	}
-	err = errLeft
-	err = fn(tx)
-}
-
 // close lets the waiting transactions finish. The connection is idle then.
 func (w *writer) close() {
 	w.mu.Lock()
@@ -131,10 +136,20 @@ func (w *writer) close() {
 }
 
 func (w *writer) run() {
-	defer close(w.stopped)
+	ended := false
+	defer func() {
+		if !ended {
+			go w.run() // a function has ended this goroutine
+		}
+	}()
+	if len(w.ran) > 0 { // the group in which that was
+		w.finish(w.again())
+	}
 	for j := range w.queue {
 		w.batch(j)
 	}
+	ended = true
+	close(w.stopped)
 }
 
 // batch runs first and those that wait behind it, and commits them together.
@@ -148,23 +163,22 @@ func (w *writer) batch(first *job) {
 		return
 	}
 	start := time.Now()
-	var ran []*job
 	var broken error
 	careful := false
 	for j := first; j != nil; j = w.next() {
 		if j.taken.CompareAndSwap(false, true) {
-			ran = append(ran, j)
+			w.ran = append(w.ran, j)
 			broken = w.one(j, careful)
 			if broken == nil && j.err != nil && j.changed && !careful {
 				careful = true
-				broken = w.again(ran)
+				broken = w.again()
 			}
 		}
-		if broken != nil || len(ran) == maxBatch || time.Since(start) > maxBatchTime {
+		if broken != nil || len(w.ran) == maxBatch || time.Since(start) > maxBatchTime {
 			break
 		}
 	}
-	w.finish(ran, broken)
+	w.finish(broken)
 }
 
 // refuse answers a job that was not run.
@@ -200,9 +214,7 @@ func (w *writer) one(j *job, careful bool) (broken error) {
 	// batch, so statements run to their end whatever becomes of the caller.
 	tx := &Tx{ctx: j.ctx, statement: context.WithoutCancel(j.ctx), conn: w.conn}
 	waiting, written := w.conn.events.mark()
-	j.lent <- tx
-	j.err = tx.end(<-j.ran)
-	j.changed = tx.changed || tx.err != nil
+	j.run(tx)
 	if j.err != nil {
 		w.conn.events.back(waiting, written)
 		if careful {
@@ -217,17 +229,39 @@ func (w *writer) one(j *job, careful bool) (broken error) {
 	return nil
 }
 
+// run runs the function of j and notes its outcome.
+func (j *job) run(tx *Tx) {
+	err, returned := errLeft, false
+	defer func() {
+		if !returned {
+			if value := recover(); value != nil {
+				j.panicked = &panicked{value, debug.Stack()}
+			} else {
+				j.exited = true
+			}
+		}
+		j.err = tx.end(err)
+		j.changed = tx.changed || tx.err != nil
+	}()
+	if ended := j.ctx.Err(); ended != nil {
+		err = ended
+	} else {
+		err = j.fn(tx)
+	}
+	returned = true
+}
+
 // again undoes the batch and runs its jobs again, the last one too: what it
 // decided on was never committed.
-func (w *writer) again(ran []*job) (broken error) {
+func (w *writer) again() (broken error) {
 	w.exec("ROLLBACK") // SQLite itself may have done so
 	w.conn.events.back(0, 0)
 	if err := w.begin(); err != nil {
 		return err
 	}
-	for _, j := range ran {
-		if errors.Is(j.err, errLeft) {
-			continue // nobody is there to run it
+	for _, j := range w.ran {
+		if j.panicked != nil || j.exited {
+			continue // once is enough
 		}
 		if err := w.one(j, true); err != nil {
 			return err
@@ -239,8 +273,8 @@ func (w *writer) again(ran []*job) (broken error) {
 // finish commits the batch and answers everybody in it, also those whose own
 // function failed: what they read may have been written beside them, so their
 // answer holds only when that is committed.
-func (w *writer) finish(ran []*job, broken error) {
-	good := anyGood(ran)
+func (w *writer) finish(broken error) {
+	good := anyGood(w.ran)
 	if broken == nil && good {
 		// All their events at once.
 		broken = classify(w.conn.writeEvents(context.Background()))
@@ -256,12 +290,14 @@ func (w *writer) finish(ran []*job, broken error) {
 		shared = w.commit()
 	}
 	w.conn.events.back(0, 0)
-	for _, j := range ran {
+	for _, j := range w.ran {
 		if shared != nil {
 			j.err = shared
 		}
 		j.done <- j.err
 	}
+	clear(w.ran)
+	w.ran = w.ran[:0]
 }
 
 func anyGood(ran []*job) bool {
