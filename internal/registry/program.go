@@ -460,14 +460,19 @@ func (x *exchange) lock(ids []license.ID) error {
 		if x.locked[id] {
 			continue
 		}
-		switch l, p, err := x.tx.LockSold(id); {
+		switch l, err := x.tx.LockSold(id); {
 		case err == nil:
-			x.locked[id], x.licenses[id], x.products[l.Product] = true, l, p
+			x.take(l)
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
 	}
 	return nil
+}
+
+// take takes in a license that is locked.
+func (x *exchange) take(l store.Sold) {
+	x.locked[l.ID], x.licenses[l.ID], x.products[l.License.Product] = true, l.License, l.Product
 }
 
 // confirmOp takes in one operation of a step; its license is locked.

@@ -111,6 +111,9 @@ func (x *exchange) concern() error {
 			x.orders[use.Order.ID] = use.Order
 			if len(w.Activate) == 0 && len(wish.Licenses) <= container.MaxOfTicket {
 				x.wished = append(x.wished, wish.Licenses...) // else the ticket only authorizes, or is refused whole
+				for _, l := range use.Sold {
+					x.take(l)
+				}
 			}
 		} else if !refusal.Is(err, refusal.TicketUnknown) {
 			return err

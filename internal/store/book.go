@@ -331,6 +331,7 @@ const (
 	ticketByOrder  = ticketColumns + `where order_id = $1 order by id limit 1`
 	ticketByID     = ticketColumns + `where id = $1`
 	ticketUse      = `select t.id, o.id, o.number, o.customer, o.created, l.id, l.state from tickets t join orders o on o.id = t.order_id left join licenses l on l.ticket_id = t.id and l.merged_into = '' where t.lookup = $1`
+	ticketSold     = `select t.id, o.id, o.number, o.customer, o.created, ` + soldColumns + ` from tickets t join orders o on o.id = t.order_id join licenses l on l.ticket_id = t.id and l.merged_into = '' join products p on p.code = l.product where t.lookup = $1 limit 17`
 	returnedWith   = `select a.product, b.license, b.product from licenses l
 join step_ops a on a.license = l.id and a.number = l.step and a.kind = $2 and a.phase = $3
 join step_ops b on b.container = a.container and b.number = a.number and b.kind = $2 and b.phase = $3
@@ -358,11 +359,43 @@ type TicketUse struct {
 	ID       string
 	Order    Order
 	Licenses []license.ID
-	Returned bool // one of them was with a user and is back
+	Returned bool   // one of them was with a user and is back
+	Sold     []Sold // the licenses, if they are locked already
 }
 
-// UseTicket finds a ticket by its keyed hash.
+// Sold is a license with its product.
+type Sold struct {
+	License
+	Product license.Product
+}
+
+// maxTicketSold is how many licenses of a ticket are read with it. The query asks for
+// one more, by a number in its text: SQLite plans a query with a bound limit anew each
+// time.
+const maxTicketSold = 16
+
+// UseTicket finds a ticket by its keyed hash. A transaction that is alone need not
+// lock its licenses: it gets them at once, unless they are many.
 func (tx *Tx) UseTicket(lookup []byte) (TicketUse, error) {
+	if tx.conn.alone() {
+		var t TicketUse
+		sold, err := collect(tx, func(scan func(...any) error) (Sold, error) {
+			return scanSold(func(columns ...any) error {
+				return scan(append([]any{&t.ID, &t.Order.ID, &t.Order.Number, &t.Order.Customer, &t.Order.Created}, columns...)...)
+			})
+		}, ticketSold, lookup)
+		if err != nil {
+			return t, err
+		}
+		if 0 < len(sold) && len(sold) <= maxTicketSold {
+			slices.SortFunc(sold, func(a, b Sold) int { return cmp.Compare(a.ID, b.ID) })
+			for _, l := range sold {
+				t.Licenses, t.Returned = append(t.Licenses, l.ID), t.Returned || l.State == license.Returned
+			}
+			t.Sold = sold
+			return t, nil
+		}
+	}
 	rows, err := tx.Query(ticketUse, lookup)
 	if err != nil {
 		return TicketUse{}, err
@@ -473,7 +506,8 @@ const (
 	licenseInsert  = `insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, seats, subscription, held_back) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null, 0, 0, 0, $10, $11, $12, $13)`
 	licenseLock    = `update licenses set version = version + 1 where id = $1 returning id, order_id, ticket_id, product, item, features, terms, state, generation, holder, step, withdrawn, activated, created, reserved, replaces, replaced_by, seats, origin, merged_into, used, subscription, held_back`
 	soldLock       = licenseLock + `, (select spec from products where code = product)`
-	soldByID       = `select l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, l.held_back, p.spec from licenses l join products p on p.code = l.product where l.id = $1`
+	soldColumns    = `l.id, l.order_id, l.ticket_id, l.product, l.item, l.features, l.terms, l.state, l.generation, l.holder, l.step, l.withdrawn, l.activated, l.created, l.reserved, l.replaces, l.replaced_by, l.seats, l.origin, l.merged_into, l.used, l.subscription, l.held_back, p.spec`
+	soldByID       = `select ` + soldColumns + ` from licenses l join products p on p.code = l.product where l.id = $1`
 	licenseMove    = `update licenses set state = $3, holder = $4, step = $5, activated = $6, terms = $7 where id = $1 and state = $2`
 	licenseCount   = `update licenses set used = $2 where id = $1`
 	licenseMark    = `update licenses set generation = $2, withdrawn = $3, reserved = $4, replaces = $5, replaced_by = $6, held_back = $7 where id = $1`
@@ -544,14 +578,18 @@ func (tx *Tx) LockLicense(id license.ID) (License, error) {
 }
 
 // LockSold is LockLicense with the license's product.
-func (tx *Tx) LockSold(id license.ID) (License, license.Product, error) {
+func (tx *Tx) LockSold(id license.ID) (Sold, error) {
+	return scanSold(tx.lock(soldLock, soldByID, id).Scan)
+}
+
+func scanSold(scan func(...any) error) (Sold, error) {
 	var spec string
-	l, err := scanLicenseAnd(tx.lock(soldLock, soldByID, id).Scan, &spec)
+	l, err := scanLicenseAnd(scan, &spec)
 	if err != nil {
-		return l, license.Product{}, err
+		return Sold{License: l}, err
 	}
 	p, err := decodedProducts.of(spec)
-	return l, p, err
+	return Sold{l, p}, err
 }
 
 // MoveLicense stores the new state, holder, step, first activation and sold terms of
