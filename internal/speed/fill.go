@@ -96,7 +96,11 @@ func fillOne(tx *store.Tx, i int, newID func(string) string) error {
 	if err := tx.AppendEvent(e); err != nil {
 		return err
 	}
-	if err := tx.SetEventSequences(1<<40+int64(i), e.ID); err != nil {
+	written, err := tx.Unsequenced(1)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetEventSequences(1<<40+int64(i), written); err != nil {
 		return err
 	}
 	if i%oneActivated != 0 {
@@ -109,13 +113,13 @@ func fillOne(tx *store.Tx, i int, newID func(string) string) error {
 func fillActivated(tx *store.Tx, l store.License, random []byte) error {
 	identity := container.Identity{SigningKey: random[:32], SealingKey: random[32:64], Kind: license.Machine}
 	serial := seal.SerialOf(identity)
-	if err := tx.InsertContainer(store.Container{Serial: serial, Identity: identity, Binding: "medium", FirstSeen: l.Created}); err != nil {
+	if err := tx.InsertContainer(store.Container{Serial: serial, Identity: identity, Binding: "medium", FirstSeen: l.Created, Epoch: 1}); err != nil {
 		return err
 	}
 	bytes := make([]byte, 1600)
 	rand.Read(bytes)
 	op := container.Op{Kind: container.Put, Phase: container.Activate, License: l.ID, Generation: 1, Product: l.Product}
-	if err := tx.InsertStep(serial, store.Step{Number: 1, Signed: bytes[:330], Time: l.Created, Ops: []store.StepOp{{Op: op, Bytes: bytes[:420]}}}, 1); err != nil {
+	if err := tx.InsertStep(serial, store.Step{Number: 1, Signed: bytes[:330], Time: l.Created, Epoch: 1, Ops: []store.StepOp{{Op: op, Bytes: bytes[:420]}}}, 1); err != nil {
 		return err
 	}
 	if err := tx.InsertAnswer(store.Answer{Container: serial, Report: bytes, Hash: random[:32], Issued: 1, Answer: bytes, Time: l.Created}); err != nil {
