@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -51,26 +52,32 @@ type Event struct {
 // hash or absent details is the empty string, and the subjects keep their order.
 // Leaf and Sequence are not part of it.
 func (e *Event) Encode() []byte {
-	var b bytes.Buffer
-	integer := func(n int64) { b.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
-	text := func(s string) { integer(int64(len(s))); b.WriteString(s) }
-
-	b.WriteString("licet event 1\n")
-	text(e.ID)
-	integer(e.Time)
-	text(e.Actor)
-	text(e.Name)
-	integer(int64(len(e.Subjects)))
+	const begin = "licet event 1\n"
+	size := len(begin) + 8*11 + len(e.ID) + len(e.Actor) + len(e.Name) + len(e.Before) + len(e.After) + len(e.Reason) + len(e.Request) + len(e.Details)
 	for _, s := range e.Subjects {
-		text(s.Kind)
-		text(s.ID)
+		size += 8*2 + len(s.Kind) + len(s.ID)
 	}
-	text(string(e.Before))
-	text(string(e.After))
-	text(e.Reason)
-	text(e.Request)
-	text(string(e.Details))
-	return b.Bytes()
+	b := append(make([]byte, 0, size), begin...)
+	b = appendText(b, e.ID)
+	b = appendInteger(b, e.Time)
+	b = appendText(b, e.Actor)
+	b = appendText(b, e.Name)
+	b = appendInteger(b, int64(len(e.Subjects)))
+	for _, s := range e.Subjects {
+		b = appendText(b, s.Kind)
+		b = appendText(b, s.ID)
+	}
+	b = appendText(b, e.Before)
+	b = appendText(b, e.After)
+	b = appendText(b, e.Reason)
+	b = appendText(b, e.Request)
+	return appendText(b, e.Details)
+}
+
+func appendInteger(b []byte, n int64) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
+
+func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
+	return append(appendInteger(b, int64(len(s))), s...)
 }
 
 // LeafHash is the leaf hash of RFC 6962, section 2.1, of the event as it is
@@ -79,18 +86,29 @@ func (e *Event) LeafHash() tlog.Hash { return tlog.RecordHash(e.Encode()) }
 
 // check refuses what the two engines would store differently.
 func (e *Event) check() error {
-	texts := []string{e.ID, e.Actor, e.Name, e.Reason, e.Request, string(e.Details)}
-	seen := make(map[Subject]struct{}, len(e.Subjects)) // an order may add 100 000 licenses
-	for _, s := range e.Subjects {
-		texts = append(texts, s.Kind, s.ID)
-		if _, twice := seen[s]; twice {
-			return fmt.Errorf("store: event %s names the subject %s %s twice", e.ID, s.Kind, s.ID)
-		}
-		seen[s] = struct{}{}
-	}
-	for _, s := range texts {
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+	for _, s := range []string{e.ID, e.Actor, e.Name, e.Reason, e.Request} {
+		if !storable(s) {
 			return errText()
+		}
+	}
+	if !utf8.Valid(e.Details) || bytes.IndexByte(e.Details, 0) >= 0 {
+		return errText()
+	}
+	var seen map[Subject]struct{}
+	if len(e.Subjects) > 8 { // an order may add 100 000 licenses
+		seen = make(map[Subject]struct{}, len(e.Subjects))
+	}
+	for i, s := range e.Subjects {
+		if !storable(s.Kind) || !storable(s.ID) {
+			return errText()
+		}
+		twice := seen == nil && slices.Contains(e.Subjects[:i], s)
+		if seen != nil {
+			_, twice = seen[s]
+			seen[s] = struct{}{}
+		}
+		if twice {
+			return fmt.Errorf("store: event %s names the subject %s %s twice", e.ID, s.Kind, s.ID)
 		}
 	}
 	if e.ID == "" || e.Name == "" {
@@ -101,6 +119,9 @@ func (e *Event) check() error {
 	}
 	return nil
 }
+
+// storable reports whether both engines keep a text as it is.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 const (
 	insertEvent = `INSERT INTO events
