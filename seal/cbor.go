@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"reflect"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -52,8 +53,8 @@ var decoding = func() cbor.DecMode {
 // document is signed that nobody accepts.
 func encode[T any](what string, limit int, v T) ([]byte, error) {
 	b, err := write(what, limit, v)
-	if err != nil {
-		return nil, err
+	if err != nil || readable(b) {
+		return b, err
 	}
 	if _, err := decode[T](what, limit, b); err != nil {
 		return nil, fault("%s cannot be read again: a text that is no UTF-8, or too many parts", what)
@@ -87,6 +88,57 @@ func decode[T any](what string, limit int, data []byte) (T, error) {
 		return none, damaged(what)
 	}
 	return v, nil
+}
+
+// readable reports that decode reads what encoding has written of a type with no
+// field of any type, as far as the bytes alone say so: all in them is numbers, texts,
+// bytes, truth values, and lists and maps within the bounds. Reading and writing it
+// all again would cost more than the document itself. If not, decode decides.
+func readable(b []byte) bool {
+	rest, ok := skipItem(b, maxNesting)
+	return ok && len(rest) == 0
+}
+
+// skipItem takes one item off, with at most so many levels of lists and maps.
+func skipItem(b []byte, levels int) (rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	major, n, b := b[0]>>5, uint64(b[0]&31), b[1:]
+	if 24 <= n && n <= 27 {
+		width := 1 << (n - 24)
+		if len(b) < width {
+			return nil, false
+		}
+		n = 0
+		for _, c := range b[:width] {
+			n = n<<8 | uint64(c)
+		}
+		b = b[width:]
+	} else if n > 27 {
+		return nil, false
+	}
+	switch major {
+	case cborUint, cborMinus:
+		return b, n < 1<<63
+	case cborBytes, cborText:
+		if n > uint64(len(b)) {
+			return nil, false
+		}
+		return b[n:], major == cborBytes || utf8.Valid(b[:n])
+	case cborArray, cborMap:
+		if levels == 1 || major == cborArray && n > maxElements || major == cborMap && n > maxPairs {
+			return nil, false
+		}
+		if major == cborMap {
+			n *= 2
+		}
+		for ok = true; ok && n > 0; n-- {
+			b, ok = skipItem(b, levels-1)
+		}
+		return b, ok
+	}
+	return b, major == 7 && (n == 20 || n == 21)
 }
 
 // mustEncode writes numbers, texts and bytes, which cannot fail.

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 
 	"licet/container"
 	"licet/license"
@@ -22,14 +23,19 @@ func DecodeStep(unsigned []byte) (container.Step, error) {
 	if err != nil {
 		return container.Step{}, err
 	}
-	for _, op := range s.Ops {
-		put, drop := op.Kind == container.Put, op.Kind == container.Drop
-		if op.Phase < container.Withdraw || op.Phase > container.Activate || !put && !drop || drop && op.Body != (container.Hash{}) {
-			return container.Step{}, damaged("step")
-		}
+	if !goodOps(s.Ops) {
+		return container.Step{}, damaged("step")
 	}
 	s.Unsigned = bytes.Clone(unsigned)
 	return s, nil
+}
+
+// goodOps reports whether operations are of kinds and phases that there are.
+func goodOps(ops []container.Op) bool {
+	return !slices.ContainsFunc(ops, func(op container.Op) bool {
+		put, drop := op.Kind == container.Put, op.Kind == container.Drop
+		return op.Phase < container.Withdraw || op.Phase > container.Activate || !put && !drop || drop && op.Body != (container.Hash{})
+	})
 }
 
 // SignStep signs a step, after EncodeStep if that was not done, with an issuing
@@ -38,8 +44,10 @@ func SignStep(s Scope, issuing *SigningKey, step *container.Step) (signed []byte
 	if issuing.use != Issuing {
 		return nil, fault("steps are signed by an issuing key")
 	}
-	if _, err := DecodeStep(EncodeStep(step)); err != nil {
-		return nil, fault("step: %v", err)
+	if unsigned := EncodeStep(step); len(unsigned) > MaxStep || !readable(unsigned) || !goodOps(step.Ops) {
+		if _, err := DecodeStep(unsigned); err != nil {
+			return nil, fault("step: %v", err)
+		}
 	}
 	return sign(forStep, s, issuing.private, step.Unsigned)
 }

@@ -197,8 +197,10 @@ func SealUpdateWith(key *Encapsulated, s Scope, issuing *SigningKey, to containe
 	if err != nil {
 		return nil, err
 	}
-	if _, err := decodeUpdate(plain); err != nil {
-		return nil, fault("an outcome's details hold what is neither text, integer, boolean, list nor map")
+	if !readable(plain) || slices.ContainsFunc(u.Outcomes, func(o container.Outcome) bool { return !simple(o.Details) }) {
+		if _, err := decodeUpdate(plain); err != nil {
+			return nil, fault("an outcome's details hold what is neither text, integer, boolean, list nor map")
+		}
 	}
 	payload, err := h.sealWith(key, to.SealingKey, plain)
 	if err != nil {
@@ -303,6 +305,19 @@ func plainValue(v any) bool {
 		return true
 	}
 	return false
+}
+
+// simple reports that facts are written as they are read: each is a text, a number or
+// a truth value. Others may be good too.
+func simple(facts map[string]any) bool {
+	for _, v := range facts {
+		switch v.(type) {
+		case string, bool, int, int64:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // SealReport writes what a container says of itself, as a file: a request if it
