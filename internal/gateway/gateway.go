@@ -251,6 +251,7 @@ func status(w http.ResponseWriter, text string) {
 
 func writeFile(w http.ResponseWriter, file []byte) {
 	w.Header().Set("Content-Type", wire.MediaFile)
+	w.Header().Set("Content-Length", strconv.Itoa(len(file)))
 	// The status is out: a connection that broke is the machine's, which asks again.
 	_, _ = w.Write(file)
 }

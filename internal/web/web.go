@@ -4,6 +4,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -94,7 +95,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// Room for what is announced, but no more than 64 KiB before it comes.
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 64<<10)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
 		return nil, tooLarge
@@ -102,7 +105,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if err != nil {
 		return nil, refusal.New(refusal.DamagedFile, "The body ended before it was complete.")
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // Bearer is the token of a request's Authorization header, refused with
@@ -120,13 +123,13 @@ func Bearer(r *http.Request) (string, error) {
 // Mux serves mux, with our problems where it has no route.
 func Mux(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler, pattern := mux.Handler(r)
-		if pattern != "" {
-			mux.ServeHTTP(w, r)
+		around := r.Pattern // the route that led here
+		answer := routed{ResponseWriter: w, r: r}
+		mux.ServeHTTP(&answer, r)
+		if answer.found() {
 			return
 		}
-		answer := headerOnly{header: http.Header{}}
-		handler.ServeHTTP(&answer, r)
+		r.Pattern = around
 		if answer.status != http.StatusMethodNotAllowed {
 			Error(w, r, refusal.New(refusal.NotFound, "There is nothing at this address.").
 				Hinted("Check the address; /docs lists what there is."))
@@ -150,15 +153,50 @@ func known(method string) string {
 	return "it was asked with"
 }
 
-// headerOnly takes what ServeMux would answer and keeps status and header.
-type headerOnly struct {
+// routed passes on what a route answers, and keeps status and header of what
+// ServeMux answers itself where it has none: asking it beforehand would look for the
+// route twice.
+type routed struct {
+	http.ResponseWriter
+	r      *http.Request
+	passed bool // a route has begun to answer; some change the pattern afterwards
 	header http.Header
 	status int
 }
 
-func (h *headerOnly) Header() http.Header         { return h.header }
-func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
-func (h *headerOnly) WriteHeader(status int)      { h.status = status }
+// found reports whether there is a route: ServeMux has set the request's pattern.
+func (w *routed) found() bool {
+	w.passed = w.passed || w.r.Pattern != ""
+	return w.passed
+}
+
+func (w *routed) Header() http.Header {
+	if w.found() {
+		return w.ResponseWriter.Header()
+	}
+	if w.header == nil {
+		w.header = http.Header{}
+	}
+	return w.header
+}
+
+func (w *routed) Write(b []byte) (int, error) {
+	if w.found() {
+		return w.ResponseWriter.Write(b)
+	}
+	return len(b), nil
+}
+
+func (w *routed) WriteHeader(status int) {
+	if w.found() {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.status = status
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *routed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // retryAfter is a wait in whole seconds for the header Retry-After.
 func retryAfter(seconds float64) string {
