@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"licet/internal/patience"
 )
 
 // stopGrace is how long requests under way may take when the server stops.
@@ -26,7 +28,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(patience.Listen(listener)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("web: serve: %w", err)
