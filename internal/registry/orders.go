@@ -369,8 +369,22 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 	if err != nil {
 		return out, err
 	}
+	lookup := r.ticketHash(ticket)
+	var views []store.LicenseView
+	var created license.Time
+	// One query says all of most tickets.
+	err = r.cfg.DB.ReadOne(ctx, func(tx *store.Tx) (err error) {
+		views, created, err = tx.TicketViews(lookup)
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	if len(views) > 0 && !slices.ContainsFunc(views, func(v store.LicenseView) bool { return v.Earmarks }) {
+		return r.ticketView(nil, ticket, views, created)
+	}
 	err = r.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		views, created, err := tx.TicketViews(r.ticketHash(ticket))
+		views, created, err := tx.TicketViews(lookup)
 		if err != nil {
 			return err
 		}
@@ -381,21 +395,28 @@ func (r *Registry) Ticket(ctx context.Context, a Actor, code string) (out wire.T
 			}
 			return errors.New("registry: a ticket without licenses")
 		}
-		o := views[0].Order
-		out = wire.Ticket{Ticket: ticket, Order: o.ID, Number: o.Number, Customer: o.Customer, Created: created, Licenses: []wire.License{}}
-		for _, v := range views {
-			if v.State == license.Gone {
-				continue // no longer on the ticket; the order's history has it
-			}
-			w, err := r.joinedView(tx, v)
-			if err != nil {
-				return err
-			}
-			out.Licenses = append(out.Licenses, w)
-		}
-		return nil
+		out, err = r.ticketView(tx, ticket, views, created)
+		return err
 	})
 	return out, err
+}
+
+// ticketView is the view of a ticket with its licenses. It reads more of those that
+// orders of the vendor concern.
+func (r *Registry) ticketView(tx *store.Tx, ticket license.Ticket, views []store.LicenseView, created license.Time) (wire.Ticket, error) {
+	o := views[0].Order
+	out := wire.Ticket{Ticket: ticket, Order: o.ID, Number: o.Number, Customer: o.Customer, Created: created, Licenses: []wire.License{}}
+	for _, v := range views {
+		if v.State == license.Gone {
+			continue // no longer on the ticket; the order's history has it
+		}
+		w, err := r.joinedView(tx, v)
+		if err != nil {
+			return wire.Ticket{}, err
+		}
+		out.Licenses = append(out.Licenses, w)
+	}
+	return out, nil
 }
 
 // ticketOf is the ticket of an order. It is drawn from the order's number with a key

@@ -69,7 +69,7 @@ func routes(api huma.API, reg *registry.Registry) {
 		"The ticket travels in the body, because addresses end up in logs."},
 		func(ctx context.Context, a registry.Actor, in *body[wire.TicketQuery]) (wire.Ticket, error) {
 			return reg.Ticket(ctx, a, in.Body.Ticket)
-		})
+		}, lookUp(reg))
 
 	add(api, route{"GET", "/licenses", "read", "Licenses", "listLicenses", "List licenses", "Newest first."},
 		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.License], error) {
@@ -203,9 +203,11 @@ type output[T any] struct{ Body T }
 
 // add puts a route on the interface: the operation gets the actor by hand, and
 // its error becomes a problem.
-func add[In, Out any](api huma.API, r route, do func(context.Context, registry.Actor, *In) (Out, error)) {
+// What is to come before that, once it is known who asks, is first.
+func add[In, Out any](api huma.API, r route, do func(context.Context, registry.Actor, *In) (Out, error), first ...func(huma.Context, func(huma.Context))) {
 	defer jsonOnly(api, r)
 	op := operation(r)
+	op.Middlewares = first
 	if r.one() {
 		cached(&op)
 		huma.Register(api, op, func(ctx context.Context, in *In) (*tagged[Out], error) {
