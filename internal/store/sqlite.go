@@ -21,7 +21,7 @@ import (
 // times.
 var (
 	writerSettings = []string{"journal_mode = WAL", "synchronous = FULL", "foreign_keys = 1", "temp_store = memory", "cache_size = -16000", "wal_autocheckpoint = 4000"}
-	readerSettings = []string{"foreign_keys = 1", "temp_store = memory", "synchronous = FULL", "query_only = 1"}
+	readerSettings = []string{"foreign_keys = 1", "temp_store = memory", "synchronous = FULL", "cache_size = -8000", "query_only = 1"}
 )
 
 // migrationOptions are those of the connection that migrates.
