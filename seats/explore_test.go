@@ -1121,9 +1121,9 @@ var (
 	lostMove = scope{name: "the disk is lost, seats that move", seats: 1, claims: [2]int{1, 0}, files: 1, losses: 1, moves: license.MovesSeats}
 
 	// With LICET_TEST_LONG=1.
-	handover = scope{name: "a session becomes a loan, and crashes", seats: 1, claims: [2]int{1, 1}, files: 1, crashes: 1}
+	handover = scope{name: "a session becomes a loan, and crashes", seats: 1, claims: [2]int{1, 0}, files: 1, crashes: 1}
 	idleness = scope{name: "sessions that linger, and crashes", seats: 1, claims: [2]int{1, 1}, crashes: 1, lingers: true}
-	lossy    = scope{name: "the disk is lost, sessions and loans", seats: 1, claims: [2]int{1, 1}, files: 1, losses: 1}
+	lossy    = scope{name: "the disk is lost, sessions and loans", seats: 1, claims: [2]int{2, 0}, files: 1, losses: 1}
 	crashing = scope{name: "two crashes", seats: 1, claims: [2]int{2, 1}, crashes: 2}
 )
 
