@@ -55,6 +55,7 @@ type scope struct {
 	waits   bool // programs take a place in the queue
 	moves   license.Moves
 	rules   access
+	open    bool // has more states than are looked at: the nearest must do
 }
 
 // access is rules, and what they mean for these programs.
@@ -1092,6 +1093,10 @@ func (x *explorer) walk(t *testing.T, most int) (states int, broken string, trac
 		}
 		nodes[i].w = nil
 		if len(nodes) > most {
+			if x.open {
+				t.Logf("there are more than %d states", most)
+				return len(nodes), "", nil
+			}
 			t.Fatalf("more than %d states", most)
 		}
 	}
@@ -1124,6 +1129,8 @@ var (
 	handover = scope{name: "a session becomes a loan, and crashes", seats: 1, claims: [2]int{1, 0}, files: 1, crashes: 1}
 	idleness = scope{name: "sessions that linger, and crashes", seats: 1, claims: [2]int{1, 1}, crashes: 1, lingers: true}
 	lossy    = scope{name: "the disk is lost, sessions and loans", seats: 1, claims: [2]int{2, 0}, files: 1, losses: 1}
+	handing  = scope{name: "a session becomes a loan beside another, and crashes", seats: 1, claims: [2]int{1, 1}, files: 1, crashes: 1, open: true}
+	lossier  = scope{name: "the disk is lost, sessions of two and loans", seats: 1, claims: [2]int{1, 1}, files: 1, losses: 1, open: true}
 	crashing = scope{name: "two crashes", seats: 1, claims: [2]int{2, 1}, crashes: 2}
 )
 
@@ -1135,7 +1142,7 @@ func TestMain(m *testing.M) {
 func TestEveryState(t *testing.T) {
 	scopes := []scope{sessions, again, clocks, idling, loans, files, becomes, lostSeat, lostLoan, ending, two, waiting, waitLoan, denying, limiting, keeping, moving, together, lostMove}
 	if os.Getenv("LICET_TEST_LONG") == "1" {
-		scopes = append(scopes, handover, idleness, lossy, crashing)
+		scopes = append(scopes, handover, idleness, lossy, crashing, handing, lossier)
 	}
 	for _, s := range scopes {
 		t.Run(s.name, func(t *testing.T) {
@@ -1161,7 +1168,7 @@ func TestMutants(t *testing.T) {
 		{"R26 any token ends a session", sessions, "another's session", func(l *laws) { l.token = false }},
 		{"R26 the same wish gets a second seat", two, "Inv16", func(l *laws) { l.sameNonce = false }},
 		{"R26 a wish is forgotten", loans, "second loan", func(l *laws) { l.remembersWish = false }},
-		{"R26 a session and its loan are two records", handover, "", func(l *laws) { l.atomic = false }},
+		{"R26 a session and its loan are two records", handing, "", func(l *laws) { l.atomic = false }},
 		{"R26 a session's seat is free before its end", sessions, "Inv3", func(l *laws) { l.sessionLength = false }},
 		{"R27 no wait after a loss", lostSeat, "Inv31", func(l *laws) { l.wait = false }},
 		{"R27 no wait for loans after a loss", lostLoan, "Inv31", func(l *laws) { l.wait = false }},
