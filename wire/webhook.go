@@ -143,4 +143,11 @@ type WebhookData struct {
 	Quantity          int64              `json:"quantity,omitempty" doc:"How many licenses the subscription is of, after the event."`
 	Ends              license.Time       `json:"ends_at,omitzero" doc:"The end of the subscription's last period."`
 	Usable            license.Time       `json:"usable_until,omitzero" doc:"Until when its licenses may be used, grace included, unless something is done."`
+
+	Bulk   string `json:"bulk,omitempty" doc:"Id of the job."`
+	Kind   string `json:"kind,omitempty" doc:"Of the job."`
+	DryRun *bool  `json:"dry_run,omitempty" doc:"The job only tried, and changed nothing."`
+	Total  *int64 `json:"total,omitempty" doc:"Items of the job."`
+	Done   *int64 `json:"done,omitempty" doc:"Items that were carried out."`
+	Failed *int64 `json:"failed,omitempty" doc:"Items that were refused."`
 }

@@ -67,7 +67,7 @@ func Root(env Env) *cobra.Command {
 	root.AddCommand(
 		initCommand(env), serveCommand(env), keysCommand(env),
 		applyCommand(env), productCommand(env),
-		orderCommand(env), subscriptionCommand(env), importCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
+		orderCommand(env), subscriptionCommand(env), importCommand(env), bulkCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
 		pendingCommand(env), reportCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
 		webhookCommand(env), auditCommand(env), verifyCommand(env), backupCommand(env), checkBackupCommand(env), restoreBackupCommand(env), gapCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
 		cli.VersionCommand("licet-central"),

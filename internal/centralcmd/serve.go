@@ -160,6 +160,8 @@ func serve(cmd *cobra.Command, env Env) error {
 	defer hooked()
 	settled := settleUntil(ctx, reg, log)
 	defer settled()
+	worked := bulkUntil(ctx, reg, log)
+	defer worked()
 	stopped := sequenceUntil(ctx, reg, log)
 	err = web.Serve(ctx, listener, handler, log)
 	stopped()

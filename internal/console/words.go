@@ -97,10 +97,13 @@ var detailWords = []string{"withdraw", "replace", "assign", "kill", "recall", "c
 // ofSubscriptions begins the names of events about subscriptions.
 const ofSubscriptions = "subscription_"
 
+// ofJobs begins the names of events about jobs.
+const ofJobs = "bulk_"
+
 // sentence is what happened, in the reader's language.
 func sentence(ctx context.Context, e wire.Event) string {
 	const refused = "wishes_refused" // names codes, which are for programs
-	if look.Language(ctx) == english && e.Event != refused && !strings.HasPrefix(e.Event, ofSubscriptions) {
+	if look.Language(ctx) == english && e.Event != refused && !strings.HasPrefix(e.Event, ofSubscriptions) && !strings.HasPrefix(e.Event, ofJobs) {
 		return e.Sentence
 	}
 	key := "console.event." + e.Event
@@ -115,6 +118,9 @@ func sentence(ctx context.Context, e wire.Event) string {
 func word(ctx context.Context, event string, v any) string {
 	switch v := v.(type) {
 	case string:
+		if key := "console.job.kind." + v; strings.HasPrefix(event, ofJobs) && look.T(ctx, key) != key {
+			return look.T(ctx, key)
+		}
 		if slices.Contains(detailWords, v) {
 			return look.T(ctx, "console.word."+v)
 		}
@@ -197,6 +203,7 @@ var drawings = map[string]struct {
 	"webhook_created": {look.IconPlus, ""}, "webhook_changed": {look.IconInfo, ""}, "webhook_paused": {look.IconClock, look.Info}, "webhook_resumed": {look.IconCheck, ""},
 	"webhook_rotated": {look.IconKey, ""}, "webhook_deleted": {look.IconClose, look.Warning}, "webhook_gone": {look.IconWarning, look.Warning}, "webhook_disabled": {look.IconWarning, look.Danger},
 	"webhook_replayed": {look.IconRecovery, ""}, "webhook_given_up": {look.IconClose, look.Danger}, "webhook_test": {look.IconOut, ""},
+	"bulk_started": {look.IconFile, ""}, "bulk_finished": {look.IconCheck, look.Success}, "bulk_canceled": {look.IconClose, look.Warning},
 	"token_created": {look.IconKey, ""}, "token_revoked": {look.IconKey, look.Warning}, "root_exported": {look.IconKey, look.Warning}, "root_removed": {look.IconKey, look.Warning},
 }
 
@@ -240,6 +247,8 @@ func subjectLinks(ctx context.Context, e wire.Event, self ...string) (links []lo
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.subscription"), Href: subscriptionPath(s.ID)})
 		case "recovery":
 			links = append(links, look.Link{Text: look.T(ctx, "console.link.recovery", "ID", s.ID), Href: Prefix + "/recoveries/" + s.ID})
+		case "bulk":
+			links = append(links, look.Link{Text: look.T(ctx, "console.link.job"), Href: jobPath(s.ID)})
 		case "webhook":
 			if e.Event != "webhook_deleted" {
 				links = append(links, look.Link{Text: look.T(ctx, "console.link.webhook"), Href: webhookPath(s.ID)})

@@ -114,6 +114,9 @@ const (
 	evWebhookReplayed      = "webhook_replayed"
 	evWebhookGivenUp       = "webhook_given_up"
 	evWebhookTest          = "webhook_test"
+	evBulkStarted          = "bulk_started"
+	evBulkFinished         = "bulk_finished"
+	evBulkCanceled         = "bulk_canceled"
 )
 
 // sentences say what happened to people. A word in braces stands for a detail of
@@ -218,6 +221,9 @@ var sentences = map[string]string{
 	evWebhookReplayed:      "Events are sent to {host} again: {count}.",
 	evWebhookGivenUp:       "An event ({type}) was given up for {host} after {attempts} tries, while others got through.",
 	evWebhookTest:          "A test message to {host} was asked for.",
+	evBulkStarted:          "A job was asked for ({kind}); items: {total}.",
+	evBulkFinished:         "The job ({kind}) is finished; items done: {done}, refused: {failed}.",
+	evBulkCanceled:         "The job ({kind}) was ended early; of {total} items done: {done}, refused: {failed}.",
 
 	string(license.PutIssued):     "Activated: {product} was issued to the container in step {step}; its receipt is awaited.",
 	string(license.PutConfirmed):  "The container confirmed that it holds {product}.",
@@ -306,6 +312,7 @@ const (
 	ofStaff        = "staff"
 	ofWebhook      = "webhook"
 	ofSubscription = "subscription"
+	ofBulk         = "bulk"
 )
 
 func about(kind, id string) store.Subject { return store.Subject{Kind: kind, ID: id} }

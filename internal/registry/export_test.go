@@ -69,3 +69,26 @@ func (r *Registry) WrongMessages(ctx context.Context) (wrong []string, err error
 	})
 	return wrong, err
 }
+
+// WorkBulkAndDie takes a job for a server that is killed after so many items: it does
+// not give the job back. What it returns goes on as that server would, if it was only
+// very slow.
+func (r *Registry) WorkBulkAndDie(ctx context.Context, owner string, items int) (wake func(items int) error, err error) {
+	j, err := r.takeBulk(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	wake = func(items int) error {
+		_, err := r.workBulk(ctx, j, owner, items)
+		return err
+	}
+	err = wake(items)
+	j.Next += int64(items)
+	return wake, err
+}
+
+// BulkLease is how long a server that was killed keeps its job.
+const BulkLease = bulkLease
+
+// BulkKept is how long a job is kept that has ended.
+const BulkKept = bulkKept

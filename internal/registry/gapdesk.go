@@ -84,6 +84,9 @@ func (r *Registry) openGap(tx *store.Tx, a Actor, since license.Time, reason str
 	}
 	log := r.scribe(tx, a, now)
 	log.reason = reason
+	if err := endBulks(log); err != nil {
+		return out, err
+	}
 	r.blocks.touched.Store(true)
 	if err := log.note(evGapOpened, map[string]any{"epoch": epoch, "list": list, "since": since, "held_back": held}, about(ofVendor, v.ID)); err != nil {
 		return out, err

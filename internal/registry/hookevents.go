@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"licet/internal/store"
 	"licet/license"
@@ -38,6 +39,12 @@ const (
 	fieldEnds         = "ends_at"
 	fieldUsable       = "usable_until"
 	fieldSince        = "since"
+	fieldBulk         = "bulk"
+	fieldKind         = "kind"
+	fieldDry          = "dry_run"
+	fieldTotal        = "total"
+	fieldDone         = "done"
+	fieldFailed       = "failed"
 )
 
 var (
@@ -50,6 +57,7 @@ var (
 	boxed   = []string{fieldContainer}
 	lostOne = []string{fieldRecovery}
 	coded   = []string{fieldProduct}
+	many    = []string{fieldBulk, fieldKind, fieldDry, fieldTotal, fieldDone, fieldFailed}
 	agreed  = []string{fieldSubscription, fieldOrder, fieldProduct, fieldQuantity, fieldStanding, fieldEnds, fieldUsable}
 )
 
@@ -128,6 +136,9 @@ var hookTypes = []hookType{
 	{"record.restored", []string{evGapOpened}, "The server was restored from a back-up, and has lost what came after it. Send the orders taken since then once more, with resent.", []string{fieldSince}},
 	{"record.settled", []string{evGapClosed}, "What the server had lost between the back-up and the restore is settled.", []string{}},
 
+	{"bulk.finished", []string{evBulkFinished}, "Every item of a job was looked at. Items that were refused are among its results.", many},
+	{"bulk.canceled", []string{evBulkCanceled}, "A job was ended before its last item. What was done stays done.", many},
+
 	{HookTest, []string{evWebhookTest}, "Staff try whether messages arrive. It goes to one receiver alone, whatever types that wants.", []string{}},
 }
 
@@ -139,7 +150,7 @@ var notTold = []string{
 	evKeyMade, evRewrapped, evTicketRewrapped, evRevocationAsked, evKeyRevoked, evTrustPublished, evIssuingStopped, evIssuingResumed,
 	evStaffAdded, evStaffDisabled, evStaffPassword, evStaffScopes, evSignedIn, evSignedOut, evSignInRefused,
 	evWebhookCreated, evWebhookChanged, evWebhookPaused, evWebhookResumed, evWebhookRotated, evWebhookDeleted,
-	evWebhookGone, evWebhookDisabled, evWebhookReplayed, evWebhookGivenUp,
+	evWebhookGone, evWebhookDisabled, evWebhookReplayed, evWebhookGivenUp, evBulkStarted,
 	evEpochTold, evContainerSettled, evStepsBrought, evLicenseClaimed, evServerOutdated,
 }
 
@@ -260,6 +271,18 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			return m, err
 		}
 	}
+	var job struct { // other events have details of these names that are something else
+		Kind   string `json:"kind"`
+		DryRun bool   `json:"dry_run"`
+		Total  int64  `json:"total"`
+		Done   int64  `json:"done"`
+		Failed int64  `json:"failed"`
+	}
+	if slices.Contains(t.fields, fieldBulk) {
+		if err := json.Unmarshal(e.Details, &job); err != nil {
+			return m, err
+		}
+	}
 	first := func(kinds ...string) string {
 		for _, s := range subjects {
 			for _, kind := range kinds {
@@ -327,6 +350,18 @@ func messageOf(tx *store.Tx, e store.Event) (m wire.WebhookMessage, err error) {
 			m.Data.Usable = details.Until
 		case fieldSince:
 			m.Data.Since = details.Since
+		case fieldBulk:
+			m.Data.Bulk = first(ofBulk)
+		case fieldKind:
+			m.Data.Kind = job.Kind
+		case fieldDry:
+			m.Data.DryRun = &job.DryRun
+		case fieldTotal:
+			m.Data.Total = &job.Total
+		case fieldDone:
+			m.Data.Done = &job.Done
+		case fieldFailed:
+			m.Data.Failed = &job.Failed
 		case fieldUnits:
 			units := details.Units
 			if details.What == "units" {

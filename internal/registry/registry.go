@@ -22,6 +22,7 @@ type Actor struct {
 	Kind   string // staff, container, system
 	Name   string
 	Scopes []string
+	token  string // id of the token that it came with; "" for others
 }
 
 // String is the actor as the audit trail names it, such as "staff:admin".
@@ -63,6 +64,7 @@ type Registry struct {
 type Once struct {
 	Key  string
 	Hash [32]byte
+	item *bulkItem // the call is an item of a job
 }
 
 // Open opens the book of a database that Init has prepared; NotFound if none has.

@@ -75,7 +75,7 @@ func (r *Registry) Authenticate(ctx context.Context, token string) (Actor, error
 			r.cfg.Log.Warn("the use of a token was not noted", "token", t.ID, "error", err)
 		}
 	}
-	return Actor{Kind: "staff", Name: t.Name, Scopes: t.Scopes}, nil
+	return Actor{Kind: "staff", Name: t.Name, Scopes: t.Scopes, token: t.ID}, nil
 }
 
 // CreateToken makes an API token; its secret is in this answer only. Nobody can

@@ -594,22 +594,24 @@ func (r *Registry) Push(ctx context.Context, a Actor, serial license.Serial) (fi
 		return nil, err
 	}
 	err = r.write(ctx, func(tx *store.Tx) error {
-		x := newExchange(r.scribe(tx, a, r.cfg.Now()), incoming{serial: serial, heard: heard})
-		if err := x.open(); err != nil {
+		return answerOnce(r, tx, a, onceOf(ctx), &file, func() error {
+			x := newExchange(r.scribe(tx, a, r.cfg.Now()), incoming{serial: serial, heard: heard})
+			if err := x.open(); err != nil {
+				return err
+			}
+			if !x.known {
+				return noContainer(serial)
+			}
+			x.in.report.Identity = x.c.Identity
+			if x.unproven, err = tx.StepsAfter(serial, x.c.Acked); err != nil {
+				return err
+			}
+			if err := x.concern(); err != nil {
+				return err
+			}
+			file, err = x.push()
 			return err
-		}
-		if !x.known {
-			return noContainer(serial)
-		}
-		x.in.report.Identity = x.c.Identity
-		if x.unproven, err = tx.StepsAfter(serial, x.c.Acked); err != nil {
-			return err
-		}
-		if err := x.concern(); err != nil {
-			return err
-		}
-		file, err = x.push()
-		return err
+		})
 	})
 	return file, err
 }

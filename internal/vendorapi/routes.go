@@ -18,6 +18,7 @@ import (
 const (
 	maxBody    = 1 << 20
 	maxCatalog = 9 << 20 // 4 MiB of YAML, written as a JSON string
+	maxBulk    = 16 << 20
 )
 
 // routes is every operation, in reading order. Scope is what its description
@@ -121,6 +122,7 @@ func routes(api huma.API, reg *registry.Registry) {
 	blockListRoutes(api, reg)
 	webhookRoutes(api, reg)
 	gapRoutes(api, reg)
+	bulkRoutes(api, reg)
 
 	add(api, route{"GET", "/audit", "audit", "Audit", "listAudit", "List the trail", "Oldest first."},
 		func(ctx context.Context, a registry.Actor, in *Page) (wire.List[wire.Event], error) {
@@ -256,6 +258,8 @@ func operation(r route) huma.Operation {
 	switch {
 	case r.path == "/catalog":
 		op.MaxBodyBytes = maxCatalog
+	case r.startsBulk():
+		op.MaxBodyBytes, op.DefaultStatus = maxBulk, http.StatusAccepted
 	case r.id == "createOrder" || r.id == "createToken" || r.id == "createSubscription" || r.id == "createWebhook":
 		op.DefaultStatus = http.StatusCreated
 	}

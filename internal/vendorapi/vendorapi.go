@@ -74,6 +74,7 @@ func describe(mux *http.ServeMux, reg *registry.Registry) *huma.OpenAPI {
 		{Name: "Licenses", Description: "Where each license is."},
 		{Name: "Containers", Description: "The machines, tokens and accounts that hold licenses."},
 		{Name: "Recoveries", Description: "Lost licenses, and what is decided about them."},
+		{Name: "Bulk", Description: "Many operations of one kind as one job, which the servers carry out."},
 		{Name: "Settings", Description: "What holds for every machine."},
 		{Name: "Webhooks", Description: "Where events are sent to, and what became of them."},
 		{Name: "Audit", Description: "Everything that happened, provably whole."},
