@@ -158,5 +158,5 @@ func jobFilters(ctx context.Context, v jobView) (all []filter) {
 // mayCancelJob tells whether ending a job is offered.
 func mayCancelJob(m member, j wire.Bulk) bool { return !j.Over() && m.Can(registry.BulkScope(j.Kind)) }
 
-// waiting says what a job waits for.
-func waitingFor(ctx context.Context, code refusal.Code) string { return coded(ctx, code, string(code), nil) }
+// waitingFor says what a job waits for.
+func waitingFor(ctx context.Context, code refusal.Code) string { return coded(ctx, code, refusal.Lookup(code).Meaning, nil) }

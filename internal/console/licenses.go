@@ -398,7 +398,7 @@ func (c *console) withoutReason(w http.ResponseWriter, r *http.Request, m member
 	wrong := look.T(r.Context(), "console.reason.missing")
 	p.wrong = []look.Wrong{{Field: "reason", Text: wrong}}
 	fields := []templ.Component{}
-	for _, name := range []string{"with", "terms", "container", "units"} {
+	for _, name := range append([]string{"with", "terms", "container", "units"}, changed...) {
 		if v := r.PostForm.Get(name); v != "" {
 			fields = append(fields, hidden(name, v))
 		}

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/a-h/templ"
 
 	"licet/internal/look"
 	"licet/internal/registry"
@@ -136,10 +139,140 @@ func mayResume(s wire.Subscription) bool {
 	return s.State == subscription.Ending || s.State == subscription.Lapsed || s.State == subscription.InGrace
 }
 
+// mayChange, mayRenew and mayEnd as well.
+func mayChange(s wire.Subscription) bool {
+	return s.State == subscription.Active || s.State == subscription.Ending || s.State == subscription.InGrace
+}
+
+func mayRenew(s wire.Subscription) bool {
+	return s.Lead == subscription.Outside && s.State != subscription.Ended && s.State != subscription.Ending
+}
+
+func mayEnd(m member, s wire.Subscription) bool {
+	return s.State != subscription.Ended && m.Can(registry.ScopeLicenses)
+}
+
+// changed are the fields of the form that asks for a change, in its order.
+var changed = []string{"quantity", "product", "override", "when", "period", "lead", "notice", "grace"}
+
+// changeAsked reads what is to change; what is empty stays.
+func changeAsked(r *http.Request) (req wire.SubscriptionChange, err error) {
+	get := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
+	if text := get("quantity"); text != "" {
+		if req.Quantity = wholeNumber(text); req.Quantity < 1 {
+			return req, refusal.New(refusal.InvalidInput, "%q is no number of licenses.", text)
+		}
+	}
+	req.Product, req.Period, req.AtEnd = get("product"), get("period"), get("when") == "end"
+	req.Override = strings.FieldsFunc(get("override"), func(c rune) bool { return c == ',' || c == ' ' })
+	if lead := get("lead"); lead != "" {
+		req.Lead = new(subscription.Lead(lead))
+	}
+	for name, to := range map[string]**license.Duration{"notice": &req.Notice, "grace": &req.Grace} {
+		if text := get(name); text != "" {
+			d, err := license.ParseDuration(text)
+			if err != nil {
+				return req, err
+			}
+			*to = &d
+		}
+	}
+	return req, nil
+}
+
+// changePanel asks what is to change, and says what a dry run makes of it.
+func (c *console) changePanel(r *http.Request, m member, s wire.Subscription, p panel) (panel, error) {
+	ctx := r.Context()
+	products, err := c.registry.Products(ctx, m.Actor)
+	if err != nil {
+		return p, err
+	}
+	choices := []look.Choice{{Text: look.T(ctx, "console.subscription.change.same", "What", s.Item)}}
+	for _, x := range products {
+		choices = append(choices, look.Choice{Value: x.Code, Text: x.Name + " (" + x.Code + ")"})
+	}
+	asked := slices.ContainsFunc(changed, func(name string) bool { return strings.TrimSpace(r.FormValue(name)) != "" && name != "when" })
+	p.first = changeSubscriptionForm(p.confirm.Action, s, choices, r.FormValue, asked)
+	if !asked {
+		return p, nil
+	}
+	req, err := changeAsked(r)
+	if err != nil {
+		return refusedPanel(ctx, p, wire.Ordered{}, err)
+	}
+	req.Reason, req.DryRun = preview, true
+	out, err := c.registry.ChangeSubscription(ctx, m.Actor, s.ID, req)
+	if err != nil {
+		return refusedPanel(ctx, p, wire.Ordered{}, err)
+	}
+	if !out.Changed {
+		p.refused = []string{look.T(ctx, "console.subscription.change.nothing")}
+		return p, nil
+	}
+	n := out.Subscription
+	p.confirm.What = []string{look.T(ctx, "console.subscription.change.becomes", "What", fmt.Sprintf("%d × %s", n.Quantity, n.Item), "Period", periodWord(ctx, n.Period)) + " " + meaning(ctx, n)}
+	p.confirm.What = append(append(p.confirm.What, leaving(ctx, out)...), lineTexts(ctx, out.Lines)...)
+	if out.Renewed > 0 {
+		p.confirm.What = append(p.confirm.What, look.N(ctx, "console.subscription.told", out.Renewed))
+	}
+	p.confirm.Safe = len(out.Licenses) == 0
+	p.confirm.Keeps = []string{look.T(ctx, "console.subscription.change.keeps")}
+	var fields []templ.Component
+	for _, name := range changed {
+		fields = append(fields, hidden(name, r.FormValue(name)))
+	}
+	p.fields = look.Group(append(fields, p.fields)...)
+	return p, nil
+}
+
+// leaving says which licenses leave, or are replaced.
+func leaving(ctx context.Context, out wire.SubscriptionDone) (texts []string) {
+	count := map[string]int{}
+	for _, l := range out.Licenses {
+		kind := "leaves"
+		if l.With != "" {
+			kind = "replaced"
+		}
+		count[kind+"."+l.When]++
+	}
+	for _, kind := range []string{"replaced.now", "replaced.next_contact", "leaves.now", "leaves.next_contact"} {
+		if n := count[kind]; n > 0 {
+			texts = append(texts, look.N(ctx, "console.subscription.licenses."+kind, n))
+		}
+	}
+	return texts
+}
+
+// lineTexts says what there will be to bill.
+func lineTexts(ctx context.Context, lines []wire.SubscriptionLine) (texts []string) {
+	for _, l := range lines {
+		texts = append(texts, look.T(ctx, "console.subscription.bills", "Kind", look.T(ctx, "console.subscription.line."+l.Kind), "Quantity", look.Number(ctx, l.Quantity), "What", l.Item,
+			"From", look.Date(ctx, l.Starts.Go()), "To", look.Date(ctx, l.Ends.Go())))
+	}
+	return texts
+}
+
+// renewPanel asks which payment renews it.
+func renewPanel(r *http.Request, s wire.Subscription, p panel) panel {
+	ctx := r.Context()
+	p.confirm.Safe = true
+	key := "console.subscription.renew.what"
+	if s.State == subscription.Lapsed {
+		key += ".lapsed"
+	}
+	p.confirm.What = []string{look.T(ctx, key, "Ends", look.Date(ctx, s.Ends.Go())), look.T(ctx, "console.subscription.renew.machines")}
+	p.confirm.Keeps = []string{look.T(ctx, "console.subscription.renew.once")}
+	p.fields = look.Group(
+		look.Field{Name: "periods", Label: look.T(ctx, "console.subscription.periods"), Value: oneIfEmpty(r.PostForm.Get("periods")), Inputmode: "numeric", Short: true, Required: true},
+		referenceField(r.PostForm.Get("reference"), look.T(ctx, "console.subscription.reference.hint")),
+		look.Area{Name: "reason", Label: look.T(ctx, "console.reason"), Hint: look.T(ctx, "console.reason.hint"), Optional: true, Max: 1000})
+	return p
+}
+
 // subscriptionPanel says what an action would do to a subscription.
 func (c *console) subscriptionPanel(r *http.Request, m member) (p panel, err error) {
 	ctx, action := r.Context(), r.PathValue("action")
-	if action != "cancel" && action != "resume" {
+	if !slices.Contains([]string{"cancel", "resume", "change", "renew", "end"}, action) {
 		return p, refusal.New(refusal.NotFound, "There is nothing at this address.")
 	}
 	if err := permitted(m, registry.ScopeOrders); err != nil {
@@ -160,6 +293,17 @@ func (c *console) subscriptionPanel(r *http.Request, m member) (p panel, err err
 			{Term: look.T(ctx, "console.subscription.what"), Text: fmt.Sprintf("%d × %s", s.Quantity, s.Item)},
 		}}
 	switch {
+	case action == "change" && mayChange(s):
+		return c.changePanel(r, m, s, p)
+	case action == "renew" && mayRenew(s):
+		return renewPanel(r, s, p), nil
+	case action == "end" && mayEnd(m, s):
+		out, err := c.registry.CancelSubscription(ctx, m.Actor, s.ID, wire.SubscriptionCancellation{Now: true, Reason: preview, DryRun: true})
+		if err != nil {
+			return refusedPanel(ctx, p, wire.Ordered{}, err)
+		}
+		p.confirm.What = append(leaving(ctx, out), lineTexts(ctx, out.Lines)...)
+		p.confirm.Keeps = []string{look.T(ctx, key+".keeps")}
 	case action == "cancel" && mayCancel(s):
 		out, err := c.registry.CancelSubscription(ctx, m.Actor, s.ID, wire.SubscriptionCancellation{Reason: preview, DryRun: true})
 		if err != nil {
@@ -172,6 +316,7 @@ func (c *console) subscriptionPanel(r *http.Request, m member) (p panel, err err
 		p.confirm.What = []string{look.T(ctx, "console.subscription.resume.back")}
 	case action == "resume" && mayResume(s):
 		p.confirm.Safe = true
+		p.fields = look.Group(referenceField(r.PostForm.Get("reference"), ""), p.fields)
 		p.confirm.What = []string{look.T(ctx, "console.subscription.resume.anew")}
 	default:
 		p.refused = []string{meaning(ctx, s)}
@@ -189,20 +334,31 @@ func (c *console) subscriptionAction(w http.ResponseWriter, r *http.Request, m m
 
 func (c *console) subscriptionDo(w http.ResponseWriter, r *http.Request, m member) error {
 	reason := strings.TrimSpace(r.PostForm.Get("reason"))
-	if reason == "" {
+	id, action := r.PathValue("id"), r.PathValue("action")
+	if reason == "" && action != "renew" { // the payment says why
 		p, err := c.subscriptionPanel(r, m)
 		if err != nil {
 			return err
 		}
 		return c.withoutReason(w, r, m, p)
 	}
-	id, action := r.PathValue("id"), r.PathValue("action")
 	var err error
 	switch action {
 	case "cancel":
 		_, err = c.registry.CancelSubscription(r.Context(), m.Actor, id, wire.SubscriptionCancellation{Reason: reason})
+	case "end":
+		_, err = c.registry.CancelSubscription(r.Context(), m.Actor, id, wire.SubscriptionCancellation{Now: true, Reason: reason})
+	case "change":
+		var req wire.SubscriptionChange
+		if req, err = changeAsked(r); err == nil {
+			req.Reason = reason
+			_, err = c.registry.ChangeSubscription(r.Context(), m.Actor, id, req)
+		}
+	case "renew":
+		_, err = c.registry.RenewSubscription(r.Context(), m.Actor, id, wire.SubscriptionRenewal{Periods: wholeNumber(oneIfEmpty(r.PostForm.Get("periods"))),
+			Reference: strings.TrimSpace(r.PostForm.Get("reference")), Reason: reason})
 	case "resume":
-		_, err = c.registry.ResumeSubscription(r.Context(), m.Actor, id, wire.SubscriptionResumption{Reason: reason})
+		_, err = c.registry.ResumeSubscription(r.Context(), m.Actor, id, wire.SubscriptionResumption{Reference: strings.TrimSpace(r.PostForm.Get("reference")), Reason: reason})
 	default:
 		return refusal.New(refusal.NotFound, "There is nothing at this address.")
 	}

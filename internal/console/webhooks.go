@@ -104,9 +104,10 @@ func (c *console) webhookDo(w http.ResponseWriter, r *http.Request, m member) er
 	case "resume":
 		_, err = c.registry.ChangeWebhook(ctx, m.Actor, id, wire.WebhookChange{State: wire.WebhookActive})
 	case "replay":
-		req := wire.WebhookReplay{Event: r.PostForm.Get("event")}
-		req.Failed = req.Event == ""
-		_, err = c.registry.ReplayWebhook(ctx, m.Actor, id, req)
+		var req wire.WebhookReplay
+		if req, err = replayed(r.PostForm); err == nil {
+			_, err = c.registry.ReplayWebhook(ctx, m.Actor, id, req)
+		}
 	default:
 		return refusal.New(refusal.NotFound, "There is nothing at this address.")
 	}

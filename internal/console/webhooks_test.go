@@ -142,7 +142,7 @@ func TestWebhookPages(t *testing.T) {
 		m.post(path + "/replay")
 		m.post(path + "/test")
 		m.get(path).is(t, http.StatusOK, "webhook.test waits to be sent")
-		m.post(path+"/delete").is(t, http.StatusNotFound)
+		m.post(path+"/other").is(t, http.StatusNotFound)
 		m.get(path+"x").is(t, http.StatusNotFound)
 		m.get("/console/audit").is(t, http.StatusOK, "A test message to shop.example was asked for", path)
 		s.deliver(id, func(string) registry.Result { return registry.Result{Status: 410} })

@@ -21,12 +21,12 @@ func ParseFilter(patterns, types []string) (Filter, error) {
 		return Filter{"*"}, nil
 	}
 	if len(patterns) > MaxPatterns {
-		return nil, refusal.New(refusal.InvalidInput, "There are more than %d patterns.", MaxPatterns)
+		return nil, refusal.New(refusal.InvalidInput, "There are more than %d patterns.", MaxPatterns).With("field", "events")
 	}
 	f := Filter(slices.Clone(patterns))
 	for _, p := range f {
 		if !slices.ContainsFunc(types, func(t string) bool { return matches(p, t) }) {
-			return nil, refusal.New(refusal.InvalidInput, "No type of event matches %q.", p).
+			return nil, refusal.New(refusal.InvalidInput, "No type of event matches %q.", p).With("field", "events").
 				Hinted("licet-central webhook events lists the types; license.* means all that begin so.")
 		}
 	}
