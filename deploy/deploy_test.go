@@ -27,6 +27,7 @@ import (
 	"licet/internal/cli"
 	"licet/internal/licetcmd"
 	"licet/internal/pgtest"
+	"licet/internal/signercmd"
 )
 
 func read(t *testing.T, path string) string {
@@ -54,8 +55,10 @@ func variables(t *testing.T, root *cobra.Command) (names []string) {
 // TestVariables: each variable that a file sets is one that serve reads.
 func TestVariables(t *testing.T) {
 	central, machine := variables(t, centralcmd.Root(centralcmd.System())), variables(t, licetcmd.Root(licetcmd.Env{}))
+	signer := variables(t, signercmd.Root(signercmd.Env{}))
 	for file, known := range map[string][]string{
 		"Containerfile": central, "systemd/licet-central.service": central, "kubernetes/licet-central.yaml": central, "systemd/licet.service": machine,
+		"systemd/licet-signer.service": signer,
 	} {
 		for _, name := range regexp.MustCompile(`LICET_[A-Z_]+`).FindAllString(read(t, file), -1) {
 			if !slices.Contains(known, name) {
@@ -72,7 +75,7 @@ func TestUnits(t *testing.T) {
 		t.Skip("there is no systemd-analyze here")
 	}
 	units, err := filepath.Glob("systemd/*.service")
-	if err != nil || len(units) != 2 {
+	if err != nil || len(units) != 3 {
 		t.Fatal(units, err)
 	}
 	for _, unit := range units {

@@ -6,8 +6,11 @@
 //	SHOP_SMTP=smtp://user:password@mail.example.com:587 SHOP_FROM=shop@example.com \
 //	go run ./examples/shop
 //
-// The token needs the scope orders and nothing else. What is bought stands in the
-// session's metadata, under "licet_items": CAD-PRO=2 CAD-NET=1,seats=25
+// The token needs the scope orders, and read where subscriptions are sold. What is
+// bought stands in the session's metadata, under "licet_items": CAD-PRO=2
+// CAD-NET=1,seats=25. A session that begins a subscription has "licet_subscription",
+// such as CAD-PRO=5, and "licet_period", such as monthly: the shop leads, each invoice
+// that is paid renews it, and its end in the shop cancels it.
 package main
 
 import (

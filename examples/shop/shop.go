@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,7 +20,9 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"licet/client"
+	"licet/license"
 	"licet/refusal"
+	"licet/subscription"
 	"licet/wire"
 )
 
@@ -44,6 +47,8 @@ type event struct {
 		Object struct {
 			ID            string `json:"id"`
 			PaymentStatus string `json:"payment_status"`
+			Subscription  string `json:"subscription"`   // of a session that begins one, and of an invoice
+			BillingReason string `json:"billing_reason"` // of an invoice
 			Customer      struct {
 				Name  string `json:"name"`
 				Email string `json:"email"`
@@ -70,16 +75,81 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the message is no JSON", http.StatusBadRequest)
 		return
 	}
-	if e.Type != "checkout.session.completed" || e.Data.Object.PaymentStatus != "paid" {
+	do := s.meant(e)
+	if do == nil {
 		fmt.Fprintln(w, "nothing to do")
 		return
 	}
-	if err := s.sell(r.Context(), e); err != nil {
-		log.Printf("session %s: %v", e.Data.Object.ID, err)
+	if err := do(r.Context(), e); err != nil {
+		log.Printf("%s %s: %v", e.Type, e.Data.Object.ID, err)
 		http.Error(w, "not done; send it again", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "done")
+}
+
+// meant is what a message asks for; nil for nothing.
+func (s *shop) meant(e event) func(context.Context, event) error {
+	o := e.Data.Object
+	switch {
+	case e.Type == "checkout.session.completed" && o.PaymentStatus == "paid" && o.Subscription != "":
+		return s.subscribe
+	case e.Type == "checkout.session.completed" && o.PaymentStatus == "paid":
+		return s.sell
+	case e.Type == "invoice.paid" && o.BillingReason == "subscription_cycle": // the first one came with the session
+		return s.renew
+	case e.Type == "customer.subscription.deleted":
+		return s.cancel
+	}
+	return nil
+}
+
+// subscribe begins a subscription whose periods the shop tells of, and mails its
+// ticket. Its order has the number that the subscription has in the shop.
+func (s *shop) subscribe(ctx context.Context, e event) error {
+	o := e.Data.Object
+	product, count, _ := strings.Cut(o.Metadata["licet_subscription"], "=")
+	quantity := int64(1)
+	if count != "" {
+		var err error
+		if quantity, err = strconv.ParseInt(count, 10, 64); err != nil {
+			return fmt.Errorf("%q in licet_subscription: %w", count, err)
+		}
+	}
+	done, err := s.central.CreateSubscription(ctx, wire.SubscriptionRequest{Number: o.Subscription, Customer: cmp.Or(o.Customer.Name, o.Customer.Email),
+		Product: product, Quantity: quantity, Period: o.Metadata["licet_period"], Lead: subscription.Outside})
+	if err != nil {
+		return coded(err)
+	}
+	sub := done.Subscription
+	return s.ticket(ctx, o.Customer.Email, sub.Number, sub.Order, sub.Ticket)
+}
+
+// renew tells that a period was paid. The invoice names the payment for good: told
+// twice, or late, it adds nothing.
+func (s *shop) renew(ctx context.Context, e event) error {
+	_, err := s.central.RenewSubscription(ctx, e.Data.Object.Subscription, wire.SubscriptionRenewal{Reference: e.Data.Object.ID})
+	return coded(err)
+}
+
+// cancel tells that no further period will be paid. Where that is known already, or the
+// subscription is over, there is nothing to tell.
+func (s *shop) cancel(ctx context.Context, e event) error {
+	id := e.Data.Object.ID
+	sub, err := s.central.Subscription(ctx, id)
+	if err != nil || sub.State == subscription.Ending || sub.State == subscription.Lapsed || sub.State == subscription.Ended {
+		return coded(err)
+	}
+	_, err = s.central.CancelSubscription(ctx, id, wire.SubscriptionCancellation{Reason: "canceled in the shop"})
+	return coded(err)
+}
+
+// coded has the code of a refusal in its text, for the log.
+func coded(err error) error {
+	if r, ok := refusal.As(err); ok {
+		return fmt.Errorf("%s: %w", r.Code, err)
+	}
+	return err
 }
 
 var errSignature = errors.New("the signature is not the shop's")
@@ -119,10 +189,7 @@ func (s *shop) signed(body []byte, header string) error {
 // told.
 func (s *shop) sell(ctx context.Context, e event) error {
 	o := e.Data.Object
-	req := wire.OrderRequest{Number: o.ID, Customer: o.Customer.Name}
-	if req.Customer == "" {
-		req.Customer = o.Customer.Email
-	}
+	req := wire.OrderRequest{Number: o.ID, Customer: cmp.Or(o.Customer.Name, o.Customer.Email)}
 	for _, text := range strings.Fields(o.Metadata["licet_items"]) {
 		code, terms, _ := strings.Cut(text, ",")
 		product, count, _ := strings.Cut(code, "=")
@@ -140,15 +207,16 @@ func (s *shop) sell(ctx context.Context, e event) error {
 		req.Items = append(req.Items, item)
 	}
 	order, err := s.central.CreateOrder(ctx, req)
-	if r, ok := refusal.As(err); ok {
-		return fmt.Errorf("%s: %w", r.Code, err)
-	}
 	if err != nil {
-		return err
+		return coded(err)
 	}
-	text := fmt.Sprintf("Thank you for your order %s.\n\nYour ticket: %s\n\nActivate at %s or with\n\n    licet activate %s\n",
-		order.Number, order.Ticket, s.page, order.Ticket)
-	return s.mail(ctx, o.Customer.Email, "Your licenses", text, "licet-"+order.Order)
+	return s.ticket(ctx, o.Customer.Email, order.Number, order.Order, order.Ticket)
+}
+
+// ticket mails a ticket to who bought it.
+func (s *shop) ticket(ctx context.Context, to, number, order string, ticket license.Ticket) error {
+	text := fmt.Sprintf("Thank you for your order %s.\n\nYour ticket: %s\n\nActivate at %s or with\n\n    licet activate %s\n", number, ticket, s.page, ticket)
+	return s.mail(ctx, to, "Your licenses", text, "licet-"+order)
 }
 
 // mailer sends by the server at an address such as smtp://user:password@host:587.

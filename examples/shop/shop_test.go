@@ -26,6 +26,7 @@ import (
 	"licet/internal/centralcmd"
 	"licet/internal/cli"
 	"licet/license"
+	"licet/subscription"
 )
 
 const secret = "whsec_example"
@@ -193,5 +194,62 @@ func TestShop(t *testing.T) {
 	server(t, data, strings.TrimPrefix(url, "http://"))
 	if status := tell(s, message("cs_2", "CAD"), now, secret); status != http.StatusOK || orders() != 2 {
 		t.Fatal(status, orders())
+	}
+}
+
+func about(kind string, object map[string]any) string {
+	text, _ := json.Marshal(map[string]any{"type": kind, "data": map[string]any{"object": object}})
+	return string(text)
+}
+
+// TestSubscriptions: a session begins a subscription, each paid invoice renews it once
+// however often it is told, and its end in the shop cancels it.
+func TestSubscriptions(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "central")
+	url, _ := server(t, data, "127.0.0.1:0")
+	token, err := os.ReadFile(filepath.Join(data, "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, address := mailServer(t)
+	s := &shop{secret: secret, central: client.NewCentral(url, strings.TrimSpace(string(token)), client.Options{Sleep: func(context.Context, time.Duration) error { return nil }}), page: url, now: func() time.Time { return now }}
+	if s.mail, err = mailer(address, "shop@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	session := about("checkout.session.completed", map[string]any{"id": "cs_9", "payment_status": "paid", "subscription": "sub_9",
+		"customer_details": map[string]string{"name": "Ada Miller", "email": "ada@example.com"}, "metadata": map[string]string{"licet_subscription": "CAD=3", "licet_period": "monthly"}})
+	invoice := func(id, why string) string {
+		return about("invoice.paid", map[string]any{"id": id, "subscription": "sub_9", "billing_reason": why})
+	}
+	is := func(lines int, state subscription.State) {
+		t.Helper()
+		sub, err := s.central.Subscription(t.Context(), "sub_9")
+		if err != nil || len(sub.Lines) != lines || sub.State != state || sub.Quantity != 3 {
+			t.Fatalf("%+v %v", sub, err)
+		}
+	}
+	// An invoice that comes before its session is sent again later.
+	if status := tell(s, invoice("in_2", "subscription_cycle"), now, secret); status != http.StatusServiceUnavailable {
+		t.Fatal(status)
+	}
+	for _, step := range []struct {
+		body  string
+		lines int
+		state subscription.State
+	}{
+		{session, 1, subscription.Active}, {session, 1, subscription.Active}, {invoice("in_1", "subscription_create"), 1, subscription.Active},
+		{invoice("in_2", "subscription_cycle"), 2, subscription.Active}, {invoice("in_2", "subscription_cycle"), 2, subscription.Active},
+		{invoice("in_3", "subscription_cycle"), 3, subscription.Active},
+		{about("customer.subscription.deleted", map[string]any{"id": "sub_9"}), 3, subscription.Ending},
+		{about("customer.subscription.deleted", map[string]any{"id": "sub_9"}), 3, subscription.Ending},
+		{invoice("in_3", "subscription_cycle"), 3, subscription.Ending},
+	} {
+		if status := tell(s, step.body, now, secret); status != http.StatusOK {
+			t.Fatalf("%s: %d", step.body, status)
+		}
+		is(step.lines, step.state)
+	}
+	if len(box.all) != 2 || !strings.Contains(box.all[0], "sub_9") {
+		t.Errorf("%d mails", len(box.all))
 	}
 }

@@ -81,6 +81,47 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestConditionsOfSubscriptions: a subscription that somebody else changed meanwhile is
+// not changed by who saw it as it was; one that only time has passed for is the same.
+func TestConditionsOfSubscriptions(t *testing.T) {
+	s := newServer(t)
+	s.order()
+	if status, body := s.do(s.admin, "POST", "/api/v1/subscriptions", `{"number":"S-7","customer":"Ada","product":"CAD-PRO","period":"monthly","lead":"outside"}`); status != http.StatusCreated {
+		t.Fatalf("%d %s", status, body)
+	}
+	path := "/api/v1/subscriptions/S-7"
+	status, tag, _ := s.etag(path)
+	if status != http.StatusOK || len(tag) < 10 {
+		t.Fatalf("%d, ETag %s", status, tag)
+	}
+	if status, same, body := s.etag(path, "If-None-Match", tag); status != http.StatusNotModified || same != tag || body != "" {
+		t.Errorf("%d %s %q", status, same, body)
+	}
+	renew := func(reference string, header ...string) (int, string) {
+		status, body := s.do(s.admin, "POST", path+"/renew", `{"reference":"`+reference+`"}`, header...)
+		return status, string(body)
+	}
+	if status, body := renew("INV-1", "If-Match", tag, "Idempotency-Key", "k1"); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	// Another one who saw the same is too late, for every kind of change; who repeats his
+	// call gets its answer.
+	for _, change := range []struct{ path, body string }{
+		{"/renew", `{"reference":"INV-2"}`}, {"/change", `{"quantity":4,"reason":"r"}`}, {"/cancel", `{"reason":"r"}`}, {"/resume", `{"reason":"r"}`},
+	} {
+		if p := s.problem(s.admin, "POST", path+change.path, change.body, "If-Match", tag); p.Status != http.StatusPreconditionFailed || p.Code != refusal.ChangedMeanwhile {
+			t.Errorf("%s: %+v", change.path, p)
+		}
+	}
+	if status, body := renew("INV-1", "If-Match", tag, "Idempotency-Key", "k1"); status != http.StatusOK {
+		t.Errorf("again: %d %s", status, body)
+	}
+	_, tag, _ = s.etag(path)
+	if status, body := s.do(s.admin, "POST", path+"/change", `{"quantity":4,"reason":"r"}`, "If-Match", tag); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // TestConditionsAtOnce: of many who saw the same, one changes it, on both databases.
 func TestConditionsAtOnce(t *testing.T) {
 	for name, address := range map[string]string{"sqlite": "", "postgres": pgtest.URL(t)} {
