@@ -159,4 +159,6 @@ func jobFilters(ctx context.Context, v jobView) (all []filter) {
 func mayCancelJob(m member, j wire.Bulk) bool { return !j.Over() && m.Can(registry.BulkScope(j.Kind)) }
 
 // waitingFor says what a job waits for.
-func waitingFor(ctx context.Context, code refusal.Code) string { return coded(ctx, code, refusal.Lookup(code).Meaning, nil) }
+func waitingFor(ctx context.Context, code refusal.Code) string {
+	return coded(ctx, code, refusal.Lookup(code).Meaning, nil)
+}

@@ -569,6 +569,9 @@ func placeFacts(ctx context.Context, v licenseView) []look.Fact {
 		{Term: look.T(ctx, "console.fact.customer"), Value: look.Link{Text: v.Customer, Href: Prefix + "/orders?customer=" + url.QueryEscape(v.Customer)}},
 		{Term: look.T(ctx, "console.fact.order"), Value: look.Link{Text: v.Number, Href: orderPath(v.Order)}},
 	}
+	if v.Subscription != "" {
+		facts = append(facts, look.Fact{Term: look.T(ctx, "console.fact.subscription"), Value: look.Link{Text: v.Subscription, Href: subscriptionPath(v.Subscription)}})
+	}
 	link := func(key string, serial license.Serial) {
 		if serial != "" {
 			facts = append(facts, look.Fact{Term: look.T(ctx, key), Value: look.Link{Text: short(string(serial)), Href: containerPath(serial)}})
@@ -834,7 +837,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var29 string
 							templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.acceptable", "Step", v.Flag.Number))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 215, Col: 77}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 218, Col: 77}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 							if templ_7745c5c3_Err != nil {
@@ -876,7 +879,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var31 string
 							templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.unacceptable"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 222, Col: 56}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 225, Col: 56}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 							if templ_7745c5c3_Err != nil {
@@ -926,7 +929,7 @@ func containerPage(m member, v containerView) templ.Component {
 						var templ_7745c5c3_Var33 string
 						templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(lockedText(ctx, v.Blocked.Locked))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 231, Col: 43}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 234, Col: 43}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var33))
 						if templ_7745c5c3_Err != nil {
@@ -1005,7 +1008,7 @@ func containerPage(m member, v containerView) templ.Component {
 							var templ_7745c5c3_Var37 string
 							templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.container.holdsnothing"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 240, Col: 70}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 243, Col: 70}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 							if templ_7745c5c3_Err != nil {
@@ -1500,7 +1503,7 @@ func orderPage(m member, v orderView) templ.Component {
 							var templ_7745c5c3_Var54 string
 							templ_7745c5c3_Var54, templ_7745c5c3_Err = templ.JoinStringErrs(look.T(ctx, "console.order.nolicenses"))
 							if templ_7745c5c3_Err != nil {
-								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 365, Col: 64}
+								return templ.Error{Err: templ_7745c5c3_Err, FileName: `things.templ`, Line: 368, Col: 64}
 							}
 							_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var54))
 							if templ_7745c5c3_Err != nil {

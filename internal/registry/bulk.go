@@ -31,7 +31,7 @@ const (
 	bulkChunk, bulkChunkBytes = 100, 64 << 10
 	// bulkKept is how long a job that has ended is kept; so many of its results are
 	// forgotten at once.
-	bulkKept     = 90 * 24 * time.Hour
+	bulkKept      = 90 * 24 * time.Hour
 	bulkForgotten = 1000
 )
 
@@ -73,7 +73,9 @@ func kindOf[T, Out any](scope string, decides bool, names func(T) wire.BulkResul
 // bulkKinds is every kind.
 var bulkKinds = map[string]bulkKind{
 	wire.BulkOrders: kindOf(ScopeOrders, false,
-		func(o wire.OrderRequest) wire.BulkResult { return wire.BulkResult{Order: o.Number, Customer: o.Customer} },
+		func(o wire.OrderRequest) wire.BulkResult {
+			return wire.BulkResult{Order: o.Number, Customer: o.Customer}
+		},
 		func(ctx context.Context, r *Registry, a Actor, o wire.OrderRequest, _ string) (wire.Order, error) {
 			return r.CreateOrder(ctx, a, o, onceOf(ctx))
 		},
@@ -514,7 +516,7 @@ func (r *Registry) workBulk(ctx context.Context, j store.BulkJob, owner string, 
 	begin := r.cfg.Now()
 	var rows []bulkRow
 	first := int64(0)
-	for n := 0; n < most && j.Next < j.Total && r.cfg.Now().Sub(begin) < bulkSlice; n++ {
+	for n := 0; n < most && j.Next < j.Total && (n == 0 || r.cfg.Now().Sub(begin) < bulkSlice); n++ {
 		if j.Next >= first+int64(len(rows)) {
 			if rows, first, err = r.bulkItems(ctx, j.ID, j.Next); err != nil {
 				if errors.Is(err, store.ErrNotFound) {
@@ -612,7 +614,7 @@ func (i *bulkItem) run(ctx context.Context, k bulkKind, a Actor, row bulkRow, re
 	err = k.do(WithOnce(ctx, Once{item: i}), i.r, a, row.Item, reason)
 	ref, refused := refusal.As(err)
 	switch {
-	case i.dry && errors.Is(err, errDryRun):
+	case i.dry && i.said && (err == nil || errors.Is(err, errDryRun)):
 		return i.record(ctx)
 	case refused && !concernsAll(ref.Code):
 		i.refuse(ref)
@@ -660,6 +662,7 @@ func (i *bulkItem) answer(tx *store.Tx, answer any, fn func() error) error {
 		if named.Order == "" {
 			i.result.Order = ""
 		}
+		i.said = true
 		return errDryRun
 	}
 	i.said = true

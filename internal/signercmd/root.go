@@ -51,7 +51,7 @@ func Main() int {
 
 // Run runs the command that args ask for and returns the exit status.
 func Run(ctx context.Context, env Env, args []string) int {
-	return cli.Main(ctx, root(env), args, env.Streams)
+	return cli.Main(ctx, Root(env), args, env.Streams)
 }
 
 // The files of a signer's folder.
@@ -67,7 +67,8 @@ type config struct {
 	Token  string `json:"token,omitempty"`         // its label
 }
 
-func root(env Env) *cobra.Command {
+// Root is the command tree.
+func Root(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "licet-signer",
 		Short: "Keeps the keys that sign licenses, and signs for licet-central",
