@@ -305,3 +305,55 @@ func TestEveryCommandHasAnExampleThatItUnderstands(t *testing.T) {
 	}
 	walk(root)
 }
+
+// TestBulk: a table is a job of the server; the command waits for its end, names what
+// was refused, and what it left behind can be looked at and canceled.
+func TestBulk(t *testing.T) {
+	s := newSite(t)
+	s.serve("--vendor", "Acme")
+	s.ok(new(wire.CatalogResult), "apply", "-f", "-")
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	orders := write("orders.csv", "order,customer,product,quantity\n1,Ada,CAD-PRO,2\n2,Bob,CAD-PRO,1\n")
+	var tried, job wire.Bulk
+	s.ok(&tried, "bulk", "start", "orders", orders, "--dry-run")
+	s.ok(&job, "bulk", "start", "orders", orders)
+	if !tried.DryRun || tried.Done != 2 || job.State != wire.BulkFinished || job.Done != 2 || job.Kind != wire.BulkOrders {
+		t.Fatalf("%+v %+v", tried, job)
+	}
+	var results wire.List[wire.BulkResult]
+	s.ok(&results, "bulk", "results", job.ID)
+	if len(results.Items) != 2 || results.Items[0].Ticket == "" || results.Items[0].Row != 2 || results.Items[0].Added != 2 {
+		t.Fatalf("%+v", results)
+	}
+	var o wire.Order
+	s.ok(&o, "order", "show", "1")
+	leave := write("leave.csv", "license\n"+string(o.Licenses[0].ID)+"\nlic_none\n")
+	r := s.run("bulk", "start", "withdraw", leave, "--reason", "refunded")
+	if r.status != 1 || !strings.Contains(r.out, "2: 1 done, 1 refused") || !strings.Contains(r.stderr, "1 of 2 items were refused") {
+		t.Errorf("%d\n%s\n%s", r.status, r.out, r.stderr)
+	}
+	if r := s.run("bulk", "list"); r.status != 0 || !strings.Contains(r.out, "withdraw") || !strings.Contains(r.out, "2 of 2") {
+		t.Errorf("%d\n%s\n%s", r.status, r.out, r.stderr)
+	}
+	list := write("orders.json", `[{"customer":"Eve","items":[{"product":"CAD-PRO"}]}]`)
+	s.ok(&job, "bulk", "start", "orders", list, "--detach")
+	s.ok(&job, "bulk", "wait", job.ID)
+	s.ok(&job, "bulk", "show", job.ID)
+	if job.State != wire.BulkFinished || job.Done != 1 {
+		t.Errorf("%+v", job)
+	}
+	s.fails(refusal.Conflict, "bulk", "cancel", job.ID)
+	s.fails(refusal.InvalidInput, "bulk", "start", "withdraw", write("bad.csv", "licence\nx\n"), "--reason", "r")
+	s.fails(refusal.InvalidInput, "bulk", "start", "units", write("bad.csv", "license,units\nx,many\n"), "--reason", "r")
+	for _, args := range [][]string{{"nothing", orders}, {"withdraw", leave}, {"push", leave, "--dry-run"}, {"orders", list, "--resent"}, {"orders", orders, "--reason", "r"}} {
+		if r := s.run(append([]string{"bulk", "start"}, args...)...); r.status != 2 {
+			t.Errorf("%v: %d %s", args, r.status, r.stderr)
+		}
+	}
+}
