@@ -22,7 +22,7 @@ const (
 	bulkTurn  = 200
 	bulkSlice = 2 * time.Second
 	// bulkLease is how long after its last item a server has a job to itself.
-	bulkLease = 15 * time.Second
+	bulkLease = 5 * time.Second
 	// bulkHold is how long a job waits where no item would get further.
 	bulkHold = 10 * time.Second
 	// maxBulks is how many jobs may be open at once.
