@@ -30,6 +30,7 @@ type town struct {
 	order            wire.Order
 	hooks            hooks
 	rented           []string
+	jobs             [2]string
 }
 
 func newTown(t *testing.T) *town {
@@ -128,6 +129,9 @@ func (w *town) pages() map[string]string {
 		"webhooks": "/console/webhooks", "webhook": "/console/webhooks/" + w.hooks.shop, "webhook-failing": "/console/webhooks/" + w.hooks.erp,
 		"subscriptions": "/console/subscriptions", "subscriptions-none": "/console/subscriptions?state=ended", "subscription": "/console/subscriptions/" + w.rented[0], "subscription-lapsed": "/console/subscriptions/" + w.rented[1], "subscription-cancel": "/console/subscriptions/" + w.rented[0] + "/cancel",
 		"webhook-disabled": "/console/webhooks/" + w.hooks.old, "webhook-gone": "/console/webhooks/" + w.hooks.gone,
+		"webhook-new": "/console/webhooks/new", "webhook-rotate": "/console/webhooks/" + w.hooks.erp + "/rotate", "webhook-delete": "/console/webhooks/" + w.hooks.old + "/delete",
+		"subscription-change": "/console/subscriptions/" + w.rented[0] + "/change?quantity=9", "subscription-renew": "/console/subscriptions/" + w.rented[1] + "/renew",
+		"jobs": "/console/jobs", "job": "/console/jobs/" + w.jobs[0], "job-running": "/console/jobs/" + w.jobs[1], "job-cancel": "/console/jobs/" + w.jobs[1] + "/cancel",
 	}
 }
 
@@ -142,12 +146,13 @@ func (s *stage) session(name string) map[string]string {
 
 // alike are the pages that are made of what other ones show already. They are
 // looked at where somebody wants the screenshots.
-var alike = []string{"subscriptions-none", "subscription-lapsed", "subscription-cancel", "recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing", "webhooks", "webhook-failing", "webhook-disabled", "webhook-gone"}
+var alike = []string{"subscriptions-none", "subscription-lapsed", "subscription-cancel", "recoveries-refused", "recoveries-none", "recovery-decided", "licenses", "license-assign", "license-lost", "containers", "containers-flagged", "container", "container-block", "orders", "order-cancel", "search", "search-nothing", "webhooks", "webhook-failing", "webhook-disabled", "webhook-gone", "webhook-rotate", "webhook-delete", "subscription-renew", "job-running", "job-cancel"}
 
 // TestInBrowser looks at the console's pages.
 func TestInBrowser(t *testing.T) {
 	w := newTown(t)
 	w.hooks, w.rented = newHooks(w.stage), newRented(w.stage)
+	w.jobs[0], w.jobs[1] = newJobs(w.stage)
 	mine := w.session("maren.okafor")
 	german := map[string]string{"licet_language": "de"}
 	for k, v := range mine {
@@ -160,7 +165,7 @@ func TestInBrowser(t *testing.T) {
 			l.Pages = append(l.Pages, browser.Page{Name: name, URL: w.server.URL + path, Cookies: mine})
 		}
 		switch name {
-		case "recovery", "subscription", "subscriptions", "license-leaving", "container-flagged", "audit", "webhooks", "webhook":
+		case "recovery", "subscription", "subscriptions", "license-leaving", "container-flagged", "audit", "webhooks", "webhook", "webhook-new", "subscription-change", "jobs", "job":
 			if everything || name == "recovery" {
 				l.Pages = append(l.Pages, browser.Page{Name: name + "-de", URL: w.server.URL + path, Cookies: german})
 			}

@@ -160,6 +160,9 @@ func (c *console) webhookChange(w http.ResponseWriter, r *http.Request, m member
 }
 
 func (c *console) webhookRotate(w http.ResponseWriter, r *http.Request, m member) error {
+	if err := permitted(m, registry.ScopeWebhooks); err != nil {
+		return err
+	}
 	overlap, err := license.ParseDuration(r.PostForm.Get("overlap"))
 	if err != nil {
 		return refusal.New(refusal.InvalidInput, "%q is no span of time.", r.PostForm.Get("overlap"))
