@@ -349,7 +349,7 @@ func TestBulk(t *testing.T) {
 		t.Errorf("%+v", job)
 	}
 	s.fails(refusal.Conflict, "bulk", "cancel", job.ID)
-	s.fails(refusal.InvalidInput, "bulk", "start", "withdraw", write("bad.csv", "licence\nx\n"), "--reason", "r")
+	s.fails(refusal.InvalidInput, "bulk", "start", "withdraw", write("bad.csv", "licens\nx\n"), "--reason", "r")
 	s.fails(refusal.InvalidInput, "bulk", "start", "units", write("bad.csv", "license,units\nx,many\n"), "--reason", "r")
 	for _, args := range [][]string{{"nothing", orders}, {"withdraw", leave}, {"push", leave, "--dry-run"}, {"orders", list, "--resent"}, {"orders", orders, "--reason", "r"}} {
 		if r := s.run(append([]string{"bulk", "start"}, args...)...); r.status != 2 {
