@@ -26,7 +26,8 @@ func TestCatalogOfWebhooks(t *testing.T) {
 	}
 	one := int64(1)
 	all, err := json.Marshal(wire.WebhookData{Event: "e", Sequence: &one, Order: "o", License: "l", Product: "p", Generation: 1, State: "s", Container: "c", Recovery: 1, Licenses: &one, Part: "p", Seats: 1, Units: &wire.Units{},
-		Subscription: "s", SubscriptionState: "a", Quantity: 1, Ends: 1, Usable: 1, Since: 1})
+		Subscription: "s", SubscriptionState: "a", Quantity: 1, Ends: 1, Usable: 1, Since: 1,
+		Bulk: "b", Kind: "k", DryRun: new(true), Total: &one, Done: &one, Failed: &one})
 	if err != nil {
 		t.Fatal(err)
 	}
