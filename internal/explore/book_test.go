@@ -25,6 +25,9 @@ func licenseNumber(id license.ID) int { return int(id[1] - '1') }
 type book struct {
 	licenses []unit
 	logs     [2]record
+
+	epoch uint64    // 0 in runs in which no server comes back
+	since [2]uint64 // steps that the back-up had
 }
 
 // unit is a license as the database has it.
@@ -38,6 +41,8 @@ type unit struct {
 	merged license.ID // the part that has its seats since; empty for none
 
 	units, used int64 // of its counter, 0 and 0 for none
+
+	held bool // back, since the server came back from a back-up
 }
 
 // record is the vendor's side of one container's log.
@@ -53,6 +58,7 @@ type record struct {
 	blocked   bool
 	closed    bool // by the last step issued
 	lent      []container.Lent
+	epoch     uint64 // that the container is known to know
 }
 
 // order is an earmark.
@@ -101,6 +107,9 @@ type cause struct {
 
 func newBook(s scope) book {
 	b := book{}
+	if s.comeback {
+		b.epoch = 1
+	}
 	for range s.licenses {
 		b.licenses = append(b.licenses, newUnit())
 		b.licenses[len(b.licenses)-1].seats += s.more
@@ -136,6 +145,12 @@ func (b book) key() string {
 	var k bytes.Buffer
 	for _, l := range b.licenses {
 		fmt.Fprintf(&k, "%s|%s|%d|%d|%t|%s|%d|%d|%s|%s|%d|%d;", l.State, l.Holder, l.Generation, l.Step, l.Withdrawn, l.reserved, l.with, l.seats, l.origin, l.merged, l.units, l.used)
+		if l.held {
+			k.WriteString("held")
+		}
+	}
+	if b.epoch > 0 {
+		fmt.Fprintf(&k, "%d|%d|%d|%d;", b.epoch, b.since, b.logs[0].epoch, b.logs[1].epoch)
 	}
 	for c, r := range b.logs {
 		plan := r.planAt(serials[c], r.issued())
@@ -160,7 +175,7 @@ type update struct {
 }
 
 func (u update) key() string {
-	k := fmt.Sprintf("%s|%x|%d|%d|%x|%v|", u.Container, u.Answers, u.Acked, len(u.steps), u.Challenge, u.Units)
+	k := fmt.Sprintf("%s|%x|%d|%d|%x|%v|%d|", u.Container, u.Answers, u.Acked, len(u.steps), u.Challenge, u.Units, u.Epoch)
 	for _, s := range u.steps {
 		k += string(s.Step.Previous[:8]) + string(s.Signed)
 	}
@@ -177,6 +192,11 @@ type exchange struct {
 	again  bool // a repetition of a report that was answered with a step
 	found  container.Finding
 	fault  string // what registry would fail on
+
+	signed  map[string]container.Incoming // every step ever signed
+	brings  []container.Brought           // by the report
+	brought int                           // of them, those that were taken in
+	then    book                          // what that made of the book
 }
 
 func (x *exchange) record() *record        { return &x.b.logs[x.c] }
@@ -190,13 +210,14 @@ func (x *exchange) program(receipt bool) update {
 	if !known {
 		r.life = container.LifeStart(x.serial())
 	}
-	if x.report.Number > 0 && !known {
+	if x.report.Number > 0 && !known && x.b.epoch == 0 {
 		return x.answer(update{}) // container_unknown
 	}
 	x.reconcile()
+	known = r.known
 	switch x.found.Standing {
 	case container.Ahead:
-		return x.answer(update{})
+		return x.answer(x.ahead())
 	case container.Behind:
 		if receipt {
 			return x.answer(update{})
@@ -211,6 +232,9 @@ func (x *exchange) program(receipt bool) update {
 	if receipt {
 		return x.answer(update{})
 	}
+	if !x.settled() {
+		return x.fence()
+	}
 	before := r.issued()
 	ops, _ := x.plan(x.situation())
 	lock := x.lock(r.closed, r.blocked)
@@ -218,6 +242,7 @@ func (x *exchange) program(receipt bool) update {
 		x.issue(ops, lock)
 	}
 	u := update{}
+	u.Epoch = x.b.epoch
 	if r.flag.reason == "" || r.issued() > before {
 		for _, s := range r.steps[r.acked:] {
 			u.steps = append(u.steps, s.in)
@@ -251,6 +276,9 @@ func (x *exchange) counted() {
 func (x *exchange) answer(u update) update {
 	if !x.record().known {
 		*x.record() = record{}
+	}
+	if u.Epoch == 0 && x.b.epoch > 0 {
+		u.Epoch = x.heard()
 	}
 	u.Container, u.Answers, u.Acked, u.Time = x.serial(), x.report.Nonce, x.record().acked, 1
 	return u
@@ -289,6 +317,9 @@ func (x *exchange) reconcile() {
 		x.convict()
 	case x.found.Standing == container.InStep:
 		x.takeIn()
+		x.pastGap()
+	case x.found.Standing == container.Ahead:
+		x.close(l)
 	}
 	x.judged(x)
 }
@@ -337,6 +368,9 @@ func (x *exchange) confirmOp(n uint64, op container.Op) {
 	event, yes := x.confirm(x.b.licenses[i].Placement, x.serial(), n, op)
 	if !yes {
 		return
+	}
+	if s := x.record().steps[n-1].in.Step; event == license.DropConfirmed && s.Epoch < x.b.epoch {
+		x.b.licenses[i].held = x.holds(true)
 	}
 	x.move(i, event, n)
 	if event != license.PutConfirmed {
@@ -406,7 +440,7 @@ func (x *exchange) situation() container.Situation {
 	for i, l := range x.b.licenses {
 		c := container.Candidate{License: licenseID(i), Generation: l.Generation, Product: "P",
 			State: l.State, Holder: l.Holder, Kinds: license.Kinds, Deactivation: true, Reserved: l.reserved,
-			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged, Units: l.units, Used: l.used}
+			Seats: l.seats, Split: true, Origin: l.origin, MergedInto: l.merged, Units: l.units, Used: l.used, HeldBack: l.held}
 		if l.merged != "" {
 			c.Units = x.b.licenses[licenseNumber(l.merged)].units
 		}
@@ -437,6 +471,9 @@ func (r *record) why() string {
 
 func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 	r := x.record()
+	if !r.known {
+		r.epoch = x.b.epoch
+	}
 	r.known = true
 	n := r.issued() + 1
 	s := step{cause: x.cause, units: map[license.ID]int64{}}
@@ -485,9 +522,12 @@ func (x *exchange) issue(ops []container.Op, lock container.Lock) {
 		r.closed = lock == container.Close
 	}
 	plan := r.planAt(x.serial(), n-1)
-	s.in.Step = container.Step{Container: x.serial(), Number: n, Previous: plan, Time: 1, Ops: ops, Lock: lock}
+	s.in.Step = container.Step{Container: x.serial(), Number: n, Previous: plan, Time: 1, Ops: ops, Lock: lock, Epoch: x.b.epoch}
 	s.in.Step.Unsigned = encode(s.in.Step)
 	s.in.Signed = s.in.Step.Unsigned
+	if x.b.epoch > 0 {
+		x.signed[string(s.in.Signed)] = s.in
+	}
 	s.plan = container.NextPlan(plan, s.in.Step.Unsigned)
 	r.steps = append(r.steps, s)
 	x.issued(x)
@@ -623,7 +663,7 @@ func (b book) ordered(i int) bool {
 
 // encode stands for the canonical bytes of a step.
 func encode(s container.Step) []byte {
-	b := append([]byte(s.Container), byte(s.Number), byte(s.Lock))
+	b := append([]byte(s.Container), byte(s.Number), byte(s.Lock), byte(s.Epoch))
 	b = append(b, s.Previous[:]...)
 	for _, op := range s.Ops {
 		b = append(b, byte(op.Kind), byte(op.Phase), byte(licenseNumber(op.License)), byte(op.Generation))

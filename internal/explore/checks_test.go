@@ -32,6 +32,9 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 			if !ok || w.wiped[c] {
 				continue
 			}
+			if b.unheard(c) {
+				continue // nobody knows what it has
+			}
 			out.when(held.Generation > l.Generation, "Inv7: %s holds generation %d of %s, which has come to %d", s, held.Generation, licenseID(i), l.Generation)
 			settled := b.logs[c].flag.reason != "" || b.logs[c].blocked
 			out.when(held.Generation < l.Generation && !settled && !b.kills(c, i, held.Generation, x.Number),
@@ -50,7 +53,7 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 				out.when(e.usable(w, l.with-1) && b.notProvenGone(l.with-1) == 0, "Inv3: %s can use %s, and the license in its place can be used as well", s, licenseID(i))
 			}
 		}
-		out.when(holding > 1, "Inv4: both containers can use %s", licenseID(i))
+		out.when(holding > 1 || e.twice(w, i), "Inv4: both containers can use %s", licenseID(i))
 		out.when(copies > 1+b.notProvenGone(i), "Inv8: %d copies of %s can be used, and %d lost ones are not proven gone", copies, licenseID(i), b.notProvenGone(i))
 		for c := range serials {
 			for _, seat := range e.boxes.all[w.boxes[c]].lent {
@@ -58,8 +61,8 @@ func (e *explorer) check(w world) (out breaches, waits bool) {
 				out.when(lent && l.State.Available(), "Inv31: %s can be activated again, and a seat of it is out of %s", licenseID(i), serials[c])
 			}
 		}
-		if l.Holder == "" {
-			continue
+		if l.Holder == "" || w.lost != 0 {
+			continue // after a return, wayOut looks for it
 		}
 		if gone := containerNumber(l.Holder); w.wiped[gone] || e.restores > 0 {
 			waits = waits || w.wiped[gone]
@@ -191,6 +194,13 @@ func (b book) notProvenGone(i int) int {
 	return len(open)
 }
 
+// twice reports whether both containers have the same generation of a license.
+func (e *explorer) twice(w world, i int) bool {
+	a, hasA := e.boxes.all[w.boxes[0]].Held[licenseID(i)]
+	b, hasB := e.boxes.all[w.boxes[1]].Held[licenseID(i)]
+	return e.comeback && hasA && hasB && a.Generation == b.Generation
+}
+
 func containerNumber(s license.Serial) int { return slices.Index(serials[:], s) }
 
 // checkLog compares one container with its record.
@@ -199,6 +209,11 @@ func (e *explorer) checkLog(out *breaches, w world, c int) {
 	r, x, s := b.logs[c], e.boxes.all[w.boxes[c]], serials[c]
 	out.when(r.acked > r.issued(), "Inv13: %s: acknowledged %d, issued %d", s, r.acked, r.issued())
 	out.when(r.flag.reason != "" && !w.cheated[c], "Inv20: %s is honest and flagged: %s", s, r.flag.reason)
+	if b.epoch > 1 {
+		one := world{book: w.book, boxes: [2]int32{w.boxes[c]}}
+		out.when(r.flag.reason == "" && !e.memo(one, e.wayOut), "Inv17: after the return, five contacts of %s leave it, or a license, without a way out", s)
+		return
+	}
 	if !w.cheated[c] {
 		out.when(x.Number < r.acked || x.Number > r.issued(), "Inv13: %s is at step %d, acknowledged %d, issued %d", s, x.Number, r.acked, r.issued())
 		out.when(x.Acked > r.acked, "Inv13: %s believes %d acknowledged, the record says %d", s, x.Acked, r.acked)
@@ -265,7 +280,7 @@ func (e *explorer) contact(w world) world { return e.asks(w, pending) }
 func (e *explorer) asks(w world, what wish) world {
 	w.boxes[0] = e.ask(w.boxes[0])
 	b := e.boxes.all[w.boxes[0]]
-	h := e.handle(handleOf{w.book, e.boxes.id(b.letter()), b.Acked, what, false})
+	h := e.handle(handleOf{w.book, e.boxes.id(b.letter()), b.Acked, what, false, e.bringing(w.book, b) != nil})
 	w.book = h.book
 	w.boxes[0] = e.take(importOf{w.boxes[0], h.update, w.lives[0]}).box
 	return w
@@ -357,6 +372,9 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 		old := before.licenses[i]
 		units, used = units+l.units-old.units, used+l.used-old.used
 		out.when(l.used < old.used && l.merged == "", "Inv42: a report took units used of %s from %d to %d", licenseID(i), old.used, l.used)
+		if x.brought > 0 {
+			continue // it says where the license is
+		}
 		out.when(old.Generation != l.Generation, "Inv7: an exchange changed the generation of %s", licenseID(i))
 		out.when(old.Holder != "" && old.Holder != x.serial() && old != l, "Inv18: a report of %s changed %s, which was with %s", x.serial(), licenseID(i), old.Holder)
 		proven := x.report.Number >= old.Step && !slices.ContainsFunc(x.report.Held, func(h container.HeldLicense) bool {
@@ -372,7 +390,10 @@ func (e *explorer) checkHandled(before book, x *exchange) (out breaches) {
 		out.when(same.key() != before.key(), "Inv19: a report from step %d changed the record, acknowledged %d", x.report.Number, was.acked)
 	}
 	out.when(x.found.Convicts() && is.acked != was.acked, "R13: a report that convicts confirmed step %d", is.acked)
-	for _, s := range is.steps[len(was.steps):] {
+	if x.brought > 0 {
+		before = x.then
+	}
+	for _, s := range is.steps[len(was.steps)+x.brought:] {
 		x.checkStep(&out, before, s.in.Step)
 	}
 	return out

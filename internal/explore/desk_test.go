@@ -54,6 +54,7 @@ func (d *desk) withdraw(i int) {
 		return
 	}
 	d.move(i, license.Withdrawn)
+	l.held = false
 }
 
 // replace is the vendor's order to put another license in the place of one.
@@ -142,7 +143,7 @@ func (d *desk) restore(i int) {
 		}
 	}
 	d.move(i, event)
-	l.Generation = d.raised(old)
+	l.Generation = d.raised(old, d.b.epoch)
 	for _, s := range d.killed(serials, holder) {
 		d.order(s, order{kind: "kill", license: i, generation: old, seats: l.seats})
 	}
@@ -153,7 +154,11 @@ func containerSerial(c int) license.Serial { return serials[c] }
 // restores is how many restores there were.
 func (b book) restores() (n uint8) {
 	for _, l := range b.licenses {
-		n += uint8(l.Generation) - 1
+		if l.Generation > epochAfter {
+			n += uint8(l.Generation) - epochAfter
+		} else {
+			n += uint8(l.Generation) - 1
+		}
 	}
 	return n
 }
@@ -202,6 +207,8 @@ func (e *explorer) decide(of hand) move {
 			d.restore(of.i)
 		case "add":
 			d.add(of.i)
+		case "release":
+			d.release(of.i)
 		case "block", "unblock":
 			d.b.logs[of.i].blocked = of.kind == "block"
 		}
@@ -238,6 +245,9 @@ func (b book) asked(i int) bool {
 func (e *explorer) decisions(bookID int32) (out moves) {
 	b := e.books.all[bookID]
 	for i, l := range b.licenses {
+		if l.held && l.State.Available() {
+			out = append(out, e.decide(hand{"release", bookID, i}))
+		}
 		if i == 0 && !l.Withdrawn && l.State != license.Gone && e.withdraws {
 			out = append(out, e.decide(hand{"withdraw", bookID, i}))
 		}

@@ -27,6 +27,11 @@
 // In one run a license server on A's machine may lend a seat of the license at any
 // time while A holds it, and have it back at any time.
 //
+// In some runs the vendor makes a back-up once, at any time, and the server is lost and
+// comes back from it once, at any time after that. Files of the server that was lost
+// still lie around; containers bring what the book has lost; staff release what is held
+// back, at any time.
+//
 // The files of a state are not listed but derived, and never too few: reports of
 // every step a container has been through, with every number that it could have
 // believed acknowledged; updates with every number acknowledged and every number
@@ -50,6 +55,12 @@
 // container rolled back below its acknowledged number is flagged at its second
 // contact. With rollbacks, Inv4, Inv5, Inv8, Inv13, Inv17 and Inv20 hold the
 // container that was not rolled back to account.
+//
+// After a return, what a container holds that was not heard from since is not known, and
+// only what it holds together with others is checked: no generation is in both (Inv4),
+// nobody is accused (Inv20), and five contacts of any container, with every file lost,
+// put it in step with the record, which says what it holds; and what is held back it
+// can have after one release (Inv17).
 //
 // Inv31, as far as the vendor can tell: no license is free to be activated while a
 // seat of it is out of a container that it was returned from.
@@ -79,7 +90,8 @@
 // replacement at a time; two rollbacks; two restores. No assignment, no lost
 // container that turns up and gets its license back, no prerequisites: the tests of
 // packages container and registry have these. Whoever may approve a restore is not
-// asked here. No time, signatures,
+// asked here. One return, of one license, with one server at a time: two that go on beside
+// each other, and keys that are revoked, are tests of package registry. No time, signatures,
 // SQL or power cuts, and no two reports under one nonce. A copy that runs beside
 // its original is a container that is rolled back and forth. Runs with rollbacks
 // leave out what honest runs cover: a container in them asks as soon as it can and

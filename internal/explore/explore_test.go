@@ -39,13 +39,16 @@ var (
 	sharing      = scope{name: "units, one for each", licenses: 1, chain: [2]uint64{3, 1}, units: 2, shares: true}
 	sharingBack  = scope{name: "units, some returned", licenses: 1, chain: [2]uint64{3, 1}, units: 2, shares: true, whole: true, long: true}
 	sharingLost  = scope{name: "units, some returned, and one restore", licenses: 1, chain: [2]uint64{2, 1}, units: 2, shares: true, whole: true, restores: 1, long: true}
+	cameBack     = scope{name: "the server comes back from a back-up", licenses: 1, chain: [2]uint64{2, 1}, comeback: true, terse: true}
+	cameBackLost = scope{name: "the server comes back from a back-up, and one restore", licenses: 1, chain: [2]uint64{2, 1}, comeback: true, restores: 1, terse: true, long: true}
+	cameBackLong = scope{name: "the server comes back from a back-up, with a withdrawal", licenses: 1, chain: [2]uint64{2, 2}, comeback: true, withdraws: true, long: true, terse: true}
 	blocked      = scope{name: "a container is blocked and opened again", licenses: 1, chain: [2]uint64{3, 1}, withdraws: true, blocks: true}
 )
 
 // TestEveryState walks all states under the product's rules; package doc.
 func TestEveryState(t *testing.T) {
 	for _, s := range []scope{honest, long, wiped, together, repeats, cheating, swapping, accepted, lostOnce, lostTwice, lostAndBack, replaced, blocked, lending,
-		split, splitBack, splitLost, counting, countingLost, countingBack, adding, sharing, sharingBack, sharingLost} {
+		split, splitBack, splitLost, counting, countingLost, countingBack, adding, sharing, sharingBack, sharingLost, cameBack, cameBackLost, cameBackLong} {
 		if s.long && os.Getenv("LICET_TEST_LONG") != "1" {
 			continue // more states than all others together
 		}

@@ -25,7 +25,7 @@ type rules struct {
 
 	// What the book does around them.
 	lost     func(container.Placement) license.Event                          // what a restore does to a license
-	raised   func(license.Generation) license.Generation                      // the generation after one that was restored
+	raised   func(g license.Generation, epoch uint64) license.Generation      // the generation after one that was restored
 	killed   func(all []license.Serial, last license.Serial) []license.Serial // where the removal of a lost copy is ordered
 	reserves func(license.Serial) license.Serial                              // for whom a license is kept that comes in place of another
 	repeated func(container.Wishes) container.Wishes                          // what counts of the wishes of a report that was answered with a step before
@@ -41,6 +41,10 @@ type rules struct {
 	back     func(asked, units, used int64) int64                             // units that come back, of those asked back
 	given    func(l unit, base int64) int64                                   // units that a container got by a license of which base were used then
 	rest     func(units, n int64) int64                                       // what a license has when n units were split off
+	holds    func(may bool) bool                                              // whether a license is held back which somebody may have got in the gap
+	taken    func(knows bool) bool                                            // whether steps are taken in, by whether who brings them knows the epoch
+	fenced   func(knows bool) bool                                            // whether a container gets something new, by whether it knows the epoch
+	shows    func(container.Known, license.Serial, []container.Op, []container.Op) (container.Showing, license.Generation)
 }
 
 // production is the product's rule set.
@@ -64,7 +68,11 @@ func production() rules {
 		rest:      func(units, n int64) int64 { return units - n },
 		lock:      container.NextLock,
 		lost:      lost,
-		raised:    func(g license.Generation) license.Generation { return g + 1 },
+		raised:    raised,
+		shows:     container.Show,
+		holds:     func(may bool) bool { return may },
+		taken:     func(knows bool) bool { return knows },
+		fenced:    func(knows bool) bool { return knows },
 		killed:    func(all []license.Serial, _ license.Serial) []license.Serial { return all },
 		reserves:  func(s license.Serial) license.Serial { return s },
 		repeated:  func(container.Wishes) container.Wishes { return container.Wishes{Pending: true} },
@@ -74,6 +82,13 @@ func production() rules {
 		written:   func(_ container.Op, seats, _ int64) int64 { return seats },
 		merge:     merge,
 	}
+}
+
+func raised(g license.Generation, epoch uint64) license.Generation {
+	if epoch <= 1 {
+		return g + 1
+	}
+	return g.After(epoch)
 }
 
 // lost is the event that a restore is for a license.
@@ -283,7 +298,7 @@ var mutants = []mutant{
 		r.killed = func(_ []license.Serial, last license.Serial) []license.Serial { return []license.Serial{last} }
 	}},
 	{"R14", "a restore does not raise the generation", "Inv5", lostOnce, func(r *rules) {
-		r.raised = func(g license.Generation) license.Generation { return g }
+		r.raised = func(g license.Generation, _ uint64) license.Generation { return g }
 	}},
 	{"R14", "no removal of the lost copy is ordered", "Inv6", lostOnce, func(r *rules) {
 		r.killed = func([]license.Serial, license.Serial) []license.Serial { return nil }
@@ -418,6 +433,27 @@ var mutants = []mutant{
 	}},
 	{"R29", "of units only what is left counts: asked again, a container gets more", "Inv16", sharing, func(r *rules) {
 		r.given = func(l unit, _ int64) int64 { return l.units - l.used }
+	}},
+	{"R18", "what was with the vendor at the back-up is given out again", "Inv4", cameBack, func(r *rules) {
+		r.holds = func(bool) bool { return false }
+	}},
+	{"R18", "a release, or a restore, after the return does not jump over the generations of the gap", "Inv4", cameBackLost, func(r *rules) {
+		r.raised = func(g license.Generation, _ uint64) license.Generation { return g + 1 }
+	}},
+	{"R18", "a return that a container brings is not taken in", "Inv4", cameBack, func(r *rules) {
+		r.shows = func(k container.Known, s license.Serial, before, gap []container.Op) (container.Showing, license.Generation) {
+			shows, g := container.Show(k, s, before, gap)
+			if shows == container.Back {
+				return container.Nothing, 0
+			}
+			return shows, g
+		}
+	}},
+	{"R19", "steps are taken in of a container that does not know the epoch", "Inv", cameBack, func(r *rules) {
+		r.taken = func(bool) bool { return true }
+	}},
+	{"R19", "a container that does not know the epoch gets something new", "Inv20", cameBack, func(r *rules) {
+		r.fenced = func(bool) bool { return true }
 	}},
 	{"R30", "units that were added never reach the container", "Inv17", adding, func(r *rules) {
 		r.plan = func(s container.Situation) ([]container.Op, []container.Outcome) {

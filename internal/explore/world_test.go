@@ -31,6 +31,7 @@ type scope struct {
 	units     int64     // L1 has so many; a container that has some may use one at any time
 	shares    bool      // they may be in both containers
 	adds      uint8     // how often the vendor may add one
+	comeback  bool      // the server may be lost, and come back from a back-up
 	long      bool      // for the long run alone
 	terse     bool      // a container asks as soon as it can and never notes what is acknowledged
 }
@@ -101,6 +102,8 @@ type world struct {
 	cheated [2]bool
 	lives   [2]uint8 // how often each container was rolled back
 
+	saved, lost int32 // books: of the back-up, and of the server that was lost; 0 for none, else the number plus one
+
 	spent  int8 // units of L1 and its parts that were used, wherever
 	excess int8 // of them, those of a copy that was lost of which the book did not know then, or knows never
 }
@@ -144,6 +147,9 @@ func (b box) key() string {
 	k += string(b.Plan[:8]) + string(b.Life[:8])
 	if b.Locked {
 		k += "locked"
+	}
+	if b.Epoch > 0 {
+		k += fmt.Sprintf("epoch %d", b.Epoch)
 	}
 	for i := range 9 {
 		if c, ok := b.Counters[licenseID(i)]; ok {
@@ -223,12 +229,14 @@ type explorer struct {
 	shown    map[world]bool        // getsOn or convicts
 	decided  map[hand]move         // books after a decision of the vendor's people
 	helped   map[helpOf]bool       // restoreHelps
+
+	signed map[string]container.Incoming // every step, where a container may bring it
 }
 
 type (
 	movesOf struct {
-		book, box int32
-		life      uint8
+		book, lost, box int32
+		life            uint8
 	}
 	uploadsOf struct{ book, letter int32 }
 	writtenOf struct{ letters, box int32 }
@@ -237,7 +245,8 @@ type (
 func newExplorer(s scope, r rules) *explorer {
 	return &explorer{scope: s, rules: r, asked: map[int32]int32{}, imported: map[importOf]imported{}, handled: map[handleOf]handled{},
 		files: map[filesOf][]int32{}, moved: map[movesOf]moves{}, uploaded: map[uploadsOf]moves{}, wrote: map[writtenOf]int32{},
-		shown: map[world]bool{}, checked: map[world]breaches{}, decided: map[hand]move{}, helped: map[helpOf]bool{}}
+		shown: map[world]bool{}, checked: map[world]breaches{}, decided: map[hand]move{}, helped: map[helpOf]bool{},
+		signed: map[string]container.Incoming{}}
 }
 
 func (e *explorer) start() world {
@@ -262,7 +271,7 @@ func (e *explorer) written(letters, book, box int32) int32 {
 		steps := e.books.all[book].logs[b.c].steps
 		on := newBox(b.c)
 		between := min(b.Number, uint64(len(steps)))
-		if e.shares {
+		if e.shares || e.comeback {
 			between = 0 // what it had used by then is not known here; it asks between two steps by itself
 		}
 		for n := range between {
@@ -354,13 +363,17 @@ type handleOf struct {
 	acked        uint64 // what the container believed when it made the report
 	wish         wish
 	again        bool
+	brings       bool // the steps that the book lacks
 }
 
 func (e *explorer) handle(of handleOf) handled {
 	r, ok := e.handled[of]
 	if !ok {
 		before := e.books.all[of.book]
-		x := &exchange{rules: &e.rules, b: before.clone(), c: e.boxes.all[of.letter].c, report: e.report(of.letter, of.acked, of.wish), again: of.again}
+		x := &exchange{rules: &e.rules, b: before.clone(), c: e.boxes.all[of.letter].c, report: e.report(of.letter, of.acked, of.wish), again: of.again, signed: e.signed}
+		if of.brings {
+			x.brings = e.bringing(of.book, e.boxes.all[of.letter])
+		}
 		if e.causes {
 			x.cause = cause{of.letter, of.wish}
 		}
@@ -378,17 +391,25 @@ func (e *explorer) report(letter int32, acked uint64, w wish) container.Report {
 	return r
 }
 
-type filesOf struct{ book, box int32 }
+type filesOf struct{ book, lost, box int32 }
 
 // updatesFor lists the updates that may lie with a container: with any number
 // acknowledged so far and any steps issued so far, as an answer to its last report
 // or not. Those with a challenge answer a report from before that number.
-func (e *explorer) updatesFor(bookID, boxID int32) []int32 {
-	ids, ok := e.files[filesOf{bookID, boxID}]
+func (e *explorer) updatesFor(bookID, lost, boxID int32) []int32 {
+	ids, ok := e.files[filesOf{bookID, lost, boxID}]
 	if ok {
 		return ids
 	}
 	b, x := e.books.all[bookID], e.boxes.all[boxID]
+	if e.comeback {
+		ids = e.filesOfReturn(nil, b, x)
+		if lost != 0 {
+			ids = e.filesOfReturn(ids, e.books.all[lost-1], x)
+		}
+		e.files[filesOf{bookID, lost, boxID}] = ids
+		return ids
+	}
 	names := []container.Nonce{{}}
 	if x.Asked != names[0] {
 		names = append(names, x.Asked)
@@ -411,7 +432,7 @@ func (e *explorer) updatesFor(bookID, boxID int32) []int32 {
 			}
 		}
 	}
-	e.files[filesOf{bookID, boxID}] = ids
+	e.files[filesOf{bookID, lost, boxID}] = ids
 	return ids
 }
 
@@ -464,6 +485,10 @@ func (e *explorer) describe(a action) string {
 		return fmt.Sprintf("the vendor %ss %s", a.kind, licenseID(a.c))
 	case "cancel":
 		return fmt.Sprintf("the vendor takes back what was ordered for %s", licenseID(a.c))
+	case "a back-up is made", "the server is lost, and comes back from the back-up":
+		return a.kind
+	case "release":
+		return fmt.Sprintf("the vendor releases %s", licenseID(a.c))
 	case "block", "unblock":
 		return fmt.Sprintf("the vendor %ss %s", a.kind, serials[a.c])
 	case "roll":
@@ -478,7 +503,7 @@ func (e *explorer) edges(w world, yield func(action, world, []string)) {
 		if w.wiped[c] {
 			continue
 		}
-		for _, m := range e.moves(w.book, w.boxes[c], w.lives[c]) {
+		for _, m := range e.moves(w.book, w.lost, w.boxes[c], w.lives[c]) {
 			n := w
 			n.boxes[c] = m.to
 			if m.kind == usesUnit {
@@ -506,6 +531,7 @@ func (e *explorer) edges(w world, yield func(action, world, []string)) {
 		e.rollBacks(w, yield)
 	}
 	e.staff(w, yield)
+	e.returns(w, yield)
 }
 
 // move is an edge of one part of the world.
@@ -527,13 +553,13 @@ func (m moves) add(from int32, next move) moves {
 }
 
 // moves is what a container can do: ask, and import what may lie with it.
-func (e *explorer) moves(book, box int32, life uint8) moves {
-	key := movesOf{book, box, life}
+func (e *explorer) moves(book, lost, box int32, life uint8) moves {
+	key := movesOf{book, lost, box, life}
 	out, ok := e.moved[key]
 	if !ok {
 		c := e.boxes.all[box].c
 		out = out.add(box, move{action{kind: "ask", c: c}, e.ask(box), nil})
-		for _, u := range e.updatesFor(book, box) {
+		for _, u := range e.updatesFor(book, lost, box) {
 			r := e.take(importOf{box, u, life})
 			out = out.add(box, move{action{kind: "import", c: c, file: u}, r.box, r.broken})
 		}
@@ -609,12 +635,22 @@ func (e *explorer) uploads(book, letter int32) moves {
 		return out
 	}
 	b := e.boxes.all[letter]
-	for acked := range min(b.Number, e.books.all[book].logs[b.c].top) + 1 {
+	most := min(b.Number, e.books.all[book].logs[b.c].top)
+	if e.comeback {
+		most = b.Number // the server that was lost may have known more
+	}
+	brings := []bool{false}
+	if e.bringing(book, b) != nil {
+		brings = []bool{false, true}
+	}
+	for acked := range most + 1 {
 		for _, wish := range e.wishes(len(e.books.all[book].licenses)) {
 			for _, again := range e.again(book, letter, wish) {
-				h := e.handle(handleOf{book, letter, acked, wish, again})
-				if !e.full(h.book) {
-					out = out.add(book, move{action{"upload", b.c, letter, wish, again}, h.book, h.broken})
+				for _, brings := range brings {
+					h := e.handle(handleOf{book, letter, acked, wish, again, brings})
+					if !e.full(h.book) {
+						out = out.add(book, move{action{"upload", b.c, letter, wish, again}, h.book, h.broken})
+					}
 				}
 			}
 		}

@@ -65,7 +65,7 @@ func (x *exchange) fence() ([]byte, error) {
 // ahead answers a container that is ahead of the record. One that brings no steps
 // is told the epoch, after which it brings them.
 func (x *exchange) ahead() ([]byte, error) {
-	if x.in.report.Epoch > x.keys.epoch || len(x.in.report.Steps) > 0 {
+	if r := x.in.report; r.Epoch > x.keys.epoch || len(r.Steps) > 0 && r.Epoch == x.keys.epoch {
 		return x.refuse(x.isAhead(), nil)
 	}
 	var c container.Nonce
@@ -110,7 +110,7 @@ func (x *exchange) brought() (list []container.Brought) {
 // (docs/protocol.md R19).
 func (x *exchange) outdated(l container.Log) (bool, error) {
 	for _, b := range x.brought() {
-		if b.Step.Epoch < x.keys.epoch {
+		if b.Step.Epoch < x.keys.whole {
 			continue
 		}
 		if b.Step.Number <= l.Issued {
@@ -178,6 +178,11 @@ func (x *exchange) close(l container.Log) (container.Standing, error) {
 	steps, why := l.Lacking(x.in.serial, r, x.brought())
 	switch {
 	case !old || len(r.Steps) == 0 && r.Number > l.Issued:
+		why = ""
+	case r.Number > l.Issued && r.Epoch < x.keys.epoch:
+		// It brings them to a server of before, which has come back once more since. What
+		// it holds would not be sure, and might be taken for free by what others bring; so
+		// it is told the epoch, and brings them again.
 		why = ""
 	case x.in.cannot != "":
 		why, x.reason = x.in.cannot, x.in.cannot
