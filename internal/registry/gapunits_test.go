@@ -82,3 +82,61 @@ func TestUnitsOfTheGap(t *testing.T) {
 		})
 	})
 }
+
+// TestUnitsSplitInTheGap: units that were split off in the gap, or asked back, are not
+// brought, because nobody knows how many are used of the rest. The container stays
+// ahead and is not blamed; what it had is held back, and given out in the next
+// generation when staff say so.
+func TestUnitsSplitInTheGap(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before int64 // what the container got before the back-up
+		gap    func(a *box, tk license.Ticket, id license.ID)
+	}{
+		{"split", 0, func(a *box, tk license.Ticket, id license.ID) {
+			outcome(a.b.t, a.contact(some(tk, id, 400)), refusal.Done)
+		}},
+		{"asked back", 400, func(a *box, _ license.Ticket, _ license.ID) {
+			outcome(a.b.t, a.contact(back(a.only(), 100)), refusal.Done)
+			a.contact(pendingWish)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			withLoss(t, func(t *testing.T, b *book, lose func() *book) {
+				_, err := b.ApplyCatalog(t.Context(), b.admin, wire.CatalogRequest{YAML: unitPartsYAML})
+				must(t, err)
+				tk, ids := b.bought("CREDITS")
+				id := ids["CREDITS"]
+				a := b.box()
+				if c.before > 0 {
+					outcome(t, a.contact(some(tk, id, c.before)), refusal.Done)
+				}
+				lose()
+				c.gap(a, tk, id)
+				a.use(a.only(), 50)
+				a.receipt()
+
+				n := lose()
+				a.at(n)
+				a.contact(pendingWish)
+				outcome(t, a.contact(ticket(tk)), refusal.ContainerAhead)
+				if c.before > 0 {
+					x, err := n.Container(t.Context(), n.admin, a.state.Serial)
+					must(t, err)
+					if x.Flag != nil {
+						t.Fatalf("it is blamed: %s", x.Flag.Reason)
+					}
+				}
+				outcome(t, n.box().contact(ticket(tk)), refusal.LicenseHeldBack)
+				_, err = n.Release(t.Context(), n.admin, wire.Release{Licenses: []license.ID{id}, Reason: "asked"})
+				must(t, err)
+				e := n.box()
+				outcome(t, e.contact(ticket(tk)), refusal.Done)
+				if g := e.state.Held[id].Generation; g < license.Generation(n.gap().Epoch) {
+					t.Fatalf("it was given out in generation %d", g)
+				}
+				n.clean()
+			})
+		})
+	}
+}

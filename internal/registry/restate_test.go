@@ -195,6 +195,39 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
+// TestRevokedSinceTheGap: what a container brings under a key that was revoked
+// after the return counts as little as all else that the key has signed: it is not
+// taken in, nobody is blamed, and the license goes out again when staff say so.
+func TestRevokedSinceTheGap(t *testing.T) {
+	withLoss(t, func(t *testing.T, b *book, lose func() *book) {
+		tk, ids := b.bought("CAD")
+		lose()
+		a := b.activated(tk)
+		n := lose()
+		n.revoke(n.signs())
+		a.at(n)
+		a.contact(pendingWish)
+		outcome(t, a.contact(ticket(tk)), refusal.ContainerAhead)
+		if l := n.license(ids["CAD"]); l.HeldBack == "" || l.Container != "" {
+			t.Fatalf("a revoked key has placed it: %+v", l)
+		}
+		n.clean()
+		e := n.box()
+		outcome(t, e.contact(ticket(tk)), refusal.LicenseHeldBack)
+		n.tick()
+		_, err := n.Release(t.Context(), n.admin, wire.Release{Licenses: []license.ID{ids["CAD"]}, Reason: "asked"})
+		must(t, err)
+		outcome(t, e.contact(ticket(tk)), refusal.Done)
+		e.usable()
+		// Who has heard of the revocation uses the old copy no more.
+		a.trust = e.trust
+		if got := a.unusable(); len(got) != 1 {
+			t.Fatalf("unusable: %v", got)
+		}
+		n.clean()
+	})
+}
+
 // TestRevokeTellsNobodyTooEarly: who cannot be given his licenses anew does not hear
 // of the revocation, and goes on.
 func TestRevokeTellsNobodyTooEarly(t *testing.T) {

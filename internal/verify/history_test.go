@@ -68,6 +68,10 @@ products:
     model: perpetual_single
     terms: {units: 1000}
     restore: {license: {mode: automatic}}
+  - code: CREDITS
+    name: Units in several containers
+    model: prepaid
+    terms: {units: 1000}
   - code: YEAR
     name: One year
     model: subscription_single
@@ -339,6 +343,26 @@ func (b *book) counters(name map[string]string) {
 	name["counter"] = string(x.state.Serial)
 }
 
+// unitParts is what becomes of a license whose units are in several containers.
+func (b *book) unitParts(name map[string]string) {
+	b.t.Helper()
+	o := b.order("1016", wire.OrderItem{Product: "CREDITS"})
+	id := o.Licenses[0].ID
+	x, y := b.box(), b.box()
+	got := x.program(some(o.Ticket, id, 300))[0]
+	want(b.t, got.Code, refusal.Done)
+	part := license.ID(got.Details["part"].(string))
+	want(b.t, x.receipt(), refusal.Done)
+	x.use(part, 50)
+	want(b.t, y.program(some(o.Ticket, id, 200))[0].Code, refusal.Done)
+	want(b.t, y.receipt(), refusal.Done)
+	want(b.t, x.program(back(part, 100))[0].Code, refusal.Done)
+	want(b.t, x.receipt(), refusal.Done) // what is back is merged with what was left
+	want(b.t, *b.license(part).Units, wire.Units{Total: 200, Used: 50, Left: 150})
+	want(b.t, *b.license(id).Units, wire.Units{Total: 600, Left: 600})
+	name["unit-whole"], name["unit-part"], name["unit-order"] = string(id), string(part), o.Order
+}
+
 // rented makes subscriptions: one that renews by itself, was changed and will be; one
 // that a shop leads, whose renewal waits for its container and of which units are used;
 // one that is canceled, one that has lapsed, one that was resumed, one that was ended
@@ -477,6 +501,7 @@ func story(t testing.TB, db *store.DB) (*book, map[string]string) {
 	b.losses(name)
 	b.parts(name)
 	b.counters(name)
+	b.unitParts(name)
 	b.rented(name)
 
 	// Tokens and a product that changed.

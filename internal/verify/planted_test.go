@@ -78,6 +78,11 @@ var planted = []corruption{
 	{name: "a counter of a license that has none", sql: `update licenses set used = 1 where id = '{collected}'`, want: "licenses {collected} used"},
 	{name: "units added that nobody bought", sql: `update licenses set terms = replace(terms, '"units":1530', '"units":9530') where id = '{counted}'`, want: "licenses {counted} terms"},
 	{name: "units taken away", sql: `update licenses set terms = replace(terms, '"units":1000', '"units":900') where id = '{counted-again}'`, want: "licenses {counted-again} terms"},
+	{name: "units added to a part", sql: `update licenses set terms = replace(terms, '"units":200', '"units":900') where id = '{unit-part}'`, want: "licenses {unit-part} terms"},
+	{name: "units moved between parts, so that the sum is right", sql: `update licenses set terms = replace(replace(terms, '"units":200', '"units":201'), '"units":600', '"units":599') where id = '{unit-part}' or id = '{unit-whole}'`, want: "licenses {unit-whole} terms"},
+	{name: "a part's counter set back", sql: `update licenses set used = 0 where id = '{unit-part}'`, want: "licenses {unit-part} used"},
+	{name: "units in a part of another license", sql: `update licenses set origin = '{counted}' where id = '{unit-part}'`, want: "licenses {unit-part} origin"},
+	{name: "units split off that were not there, with event and row", do: splitUnits, want: "events evt_zz "},
 	{name: "a report of units that falls, with its event", do: fallen, want: "events evt_zz"},
 	{name: "an addition of units that does not add up, with its event", do: addition, want: "events evt_zz"},
 	{name: "an event about units deleted", sql: `delete from event_subjects where event_id = '{count-event}'; delete from events where id = '{count-event}'`, want: "licenses {counted} used"},
@@ -437,6 +442,14 @@ func splitMore(h *planting) {
 select 'lic_zz', order_id, ticket_id, product, item, features, terms, state, 1, activated, created, 7, id from licenses where id = '{whole}'`)
 	h.event("split", "", map[string]any{"what": "seats", "amount": 7, "had": 8, "left": 1, "of": h.name["whole"], "part": "lic_zz", "whole": h.name["whole"], "state": "not_collected", "generation": 1},
 		store.Subject{Kind: "license", ID: h.name["whole"]}, store.Subject{Kind: "license", ID: "lic_zz"}, store.Subject{Kind: "order", ID: h.name["parts-order"]})
+}
+
+// splitUnits splits off more units than a license has.
+func splitUnits(h *planting) {
+	h.exec(`insert into licenses (id, order_id, ticket_id, product, item, features, terms, state, generation, activated, created, seats, origin)
+select 'lic_zz', order_id, ticket_id, product, item, features, terms, state, 1, activated, created, 1, id from licenses where id = '{unit-whole}'`)
+	h.event("split", "", map[string]any{"what": "units", "amount": 600, "had": 1200, "left": 600, "of": h.name["unit-whole"], "part": "lic_zz", "whole": h.name["unit-whole"], "state": "returned", "generation": 1},
+		store.Subject{Kind: "license", ID: h.name["unit-whole"]}, store.Subject{Kind: "license", ID: "lic_zz"}, store.Subject{Kind: "order", ID: h.name["unit-order"]})
 }
 
 // unlocked takes the lock out of what the events say of a step.
