@@ -199,13 +199,17 @@ func (h *history) down(err error) bool {
 	return true
 }
 
-// tired reports whether a client gives up for good.
+// tired reports whether a client gives up for good. What was cut off once is asked
+// again at once; where a server is away for longer, its clients wait.
 func (h *history) tired(attempt int) bool {
-	if !h.patient {
-		return attempt > 100
+	pause, most := 10*time.Millisecond, 1000
+	if h.patient {
+		pause, most = 50*time.Millisecond, 2000
 	}
-	time.Sleep(50 * time.Millisecond)
-	return attempt > 2000
+	if h.patient || attempt > 2 {
+		time.Sleep(pause)
+	}
+	return attempt > most
 }
 
 // transient reports whether an error means no more than that no answer came.
