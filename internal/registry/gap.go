@@ -531,7 +531,42 @@ func (x *exchange) show(id license.ID, steps []container.Brought) error {
 	details["generation"], details["step"] = l.Generation, l.Step
 	details["held_back"], details["activated"], details["is_withdrawn"] = l.HeldBack, l.Activated, l.Withdrawn
 	details["units"], details["used"] = l.Terms.Units, l.Used
-	return x.log.note(evLicenseBrought, details, subjects...)
+	if err := x.log.note(evLicenseBrought, details, subjects...); err != nil || !l.Withdrawn || l.State != license.Returned {
+		return err
+	}
+	return x.letGo(l)
+}
+
+// letGo carries the withdrawal of a license out that has come back in the gap. Others
+// may have got it since: their copies are of a generation that counts no more.
+func (x *exchange) letGo(l store.License) error {
+	serials, err := x.tx.ContainersOf(l.ID)
+	if err != nil {
+		return err
+	}
+	old := l.Generation
+	l.Generation, l.HeldBack = old.After(x.keys.epoch), ""
+	details := map[string]any{"was": old, "generation": l.Generation, "product": l.Product, "containers": serials}
+	there, err := x.tx.OnBlockList(l.ID, old)
+	if err == nil && !there {
+		details["list"], err = list(x.log, store.Block{Kind: store.BlockedLicense, Subject: string(l.ID), Generation: old, Reason: "released"})
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range serials {
+		if err := x.kill(s, l.ID, old); err != nil {
+			return err
+		}
+	}
+	if err := x.tx.MarkLicense(l); err != nil {
+		return err
+	}
+	x.licenses[l.ID] = l
+	if err := x.log.note(evLicenseReleased, details, about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID)); err != nil {
+		return err
+	}
+	return x.move(l, license.Withdrawn, 0)
 }
 
 // done ends the orders for this container that its own log shows to be carried out:
@@ -676,7 +711,7 @@ func (x *exchange) place(l store.License, shows container.Showing, generation li
 	case container.Taken:
 		l.State, l.HeldBack = license.Returned, store.HeldTaken
 	}
-	if shows == container.Replaced || l.Withdrawn && shows != container.Here {
+	if shows == container.Replaced {
 		l.State, l.HeldBack, l.Withdrawn = license.Gone, "", true
 	}
 	l = x.broughtUnits(l, puts, details)

@@ -38,7 +38,7 @@ func (x *exchange) broughtSeats(parts []container.Body) error {
 			whole = b.Of
 		}
 		for lacks := b.Terms.Seats - l.Terms.Seats; lacks > 0; lacks = b.Terms.Seats - l.Terms.Seats {
-			from, err := x.giver(whole, b.License, lacks)
+			from, err := x.giver(whole, parts, lacks)
 			if err != nil {
 				return err
 			}
@@ -86,10 +86,12 @@ func (x *exchange) overdrawn(l store.License, whole license.ID, b container.Body
 		about(ofLicense, string(l.ID)), x.self(), about(ofOrder, l.OrderID))
 }
 
-// giver is the part from which seats come that a container has: one of which it is
-// not sure where it is, with the vendor rather than with a container, and with just
-// as many seats rather than more, or fewer.
-func (x *exchange) giver(whole, but license.ID, seats int64) (best store.License, err error) {
+// giver is the part from which seats come that a container has: none that it has
+// itself, but one of which it is not sure where it is, with the vendor rather than with
+// a container, and with just as many seats rather than more, or fewer. None is taken
+// from another container if staff have let go of a part in the gap: that may have been
+// the one.
+func (x *exchange) giver(whole license.ID, has []container.Body, seats int64) (best store.License, err error) {
 	family, err := x.tx.Parts(whole)
 	if err != nil {
 		return best, err
@@ -114,18 +116,24 @@ func (x *exchange) giver(whole, but license.ID, seats int64) (best store.License
 		}
 		return n
 	}
+	released := false
 	for _, id := range ids {
 		l := x.licenses[id]
+		released = released || uint64(l.Generation) > x.keys.epoch
 		sure, err := x.sure(l)
 		if err != nil {
 			return best, err
 		}
-		if l.ID == but || l.Holder == x.in.serial || sure || l.State == license.Gone || l.Terms.Seats == 0 {
+		here := l.Holder == x.in.serial || slices.ContainsFunc(has, func(b container.Body) bool { return b.License == id })
+		if here || sure || l.State == license.Gone || l.Terms.Seats == 0 {
 			continue
 		}
 		if best.ID == "" || rank(l) < rank(best) {
 			best = l
 		}
+	}
+	if best.Holder != "" && released {
+		return store.License{}, nil
 	}
 	return best, nil
 }

@@ -442,7 +442,7 @@ func (r *Registry) ticketOf(o store.Order) license.Ticket {
 func unclaimed(product string) string { return "brought back " + product } // no code has a blank
 
 // claimBrought makes licenses that containers have brought back belong to a position
-// of their order that lacks some, and tells how many.
+// of their order that lacks some, each with all its parts, and tells how many.
 func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position string, lacks int64, log scribe) (n int64, err error) {
 	if r.keys().epoch == firstEpoch || lacks <= 0 {
 		return 0, nil
@@ -451,9 +451,14 @@ func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position s
 	if err != nil {
 		return 0, err
 	}
+	claimed := map[license.ID]bool{} // by the license of which it is a part
 	for _, l := range ls {
-		if l.Item != unclaimed(product) || n == lacks {
+		if l.Item != unclaimed(product) || n == lacks && !claimed[l.Whole()] {
 			continue
+		}
+		if !claimed[l.Whole()] {
+			claimed[l.Whole()] = true
+			n++
 		}
 		l.Item = position
 		if err := tx.ClaimLicense(l); err != nil {
@@ -463,7 +468,6 @@ func (r *Registry) claimBrought(tx *store.Tx, o store.Order, product, position s
 			about(ofLicense, string(l.ID)), about(ofOrder, o.ID)); err != nil {
 			return n, err
 		}
-		n++
 	}
 	return n, nil
 }

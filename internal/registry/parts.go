@@ -197,8 +197,10 @@ func (x *exchange) merge(ids []license.ID) error {
 	return nil
 }
 
+// mergeParts merges the parts of a license that belong to the same position of the
+// order: of a license that was brought back, parts may wait for one.
 func (x *exchange) mergeParts(whole license.ID) error {
-	var into license.ID
+	into := map[string]license.ID{} // by position
 	for _, id := range slices.Sorted(maps.Keys(x.licenses)) {
 		l := x.licenses[id]
 		if l.Whole() != whole || !x.locked[id] {
@@ -209,11 +211,12 @@ func (x *exchange) mergeParts(whole license.ID) error {
 		} else if !ok {
 			continue
 		}
-		if into == "" {
-			into = id
+		first, found := into[l.Item]
+		if !found {
+			into[l.Item] = id
 			continue
 		}
-		if err := x.mergeTwo(l, x.licenses[into]); err != nil {
+		if err := x.mergeTwo(l, x.licenses[first]); err != nil {
 			return err
 		}
 	}

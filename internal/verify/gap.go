@@ -135,6 +135,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 			v.find("events", e.ID, "details", text, "", "it names no operation")
 		}
 		l.issued[issuedAs(kind, where, number, generation)] = true
+		l.brought[issuedAs(kind, where, number, generation)] = true
 	}
 	for _, text := range d.Done {
 		l.orders = slices.DeleteFunc(l.orders, func(o order) bool {
@@ -142,7 +143,7 @@ func (v *run) gapEvent(l *life, id string, e store.SubjectEvent, d licenseDetail
 		})
 		for i, o := range l.orders {
 			if o.kind == "kill" && o.container == where && text == fmt.Sprint("kill ", o.generation) {
-				l.orders[i].step = 1 // proven, as all that was brought
+				l.orders[i].step, l.orders[i].proven = 1, true // as all that was brought
 			}
 		}
 	}

@@ -230,7 +230,8 @@ func (v *run) kills(id string, l *life, ops []store.RawOp) (rest []store.RawOp) 
 	for _, r := range l.restores {
 		for _, o := range ops {
 			ordered := slices.ContainsFunc(l.orders, func(k order) bool {
-				return k.kind == "kill" && k.container == o.Container && k.generation == r.generation
+				// Of what was brought after the loss, the copy that was given goes.
+				return k.kind == "kill" && k.container == o.Container && (k.generation == r.generation || l.brought[issuedKey(o)] && k.generation >= o.Generation)
 			})
 			if o.Kind == 1 && o.Generation <= r.generation && !ordered {
 				v.find("events", r.event, "details", "", o.Container, "generation %d of license %s ended, container %s was given it in step %d, and no removal was ordered there", r.generation, id, o.Container, o.Number)

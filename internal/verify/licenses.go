@@ -139,6 +139,7 @@ type life struct {
 	activated        int64
 	withdrawn        int64
 	issued           map[string]bool // container, step and kind of what was issued
+	brought          map[string]bool // of these, what was brought after a return from a back-up
 
 	reserved, replacedBy string
 	seats                int64
@@ -174,7 +175,7 @@ type licenseDetails struct {
 
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
-	l := life{id: id, state: "not_collected", generation: 1, issued: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
+	l := life{id: id, state: "not_collected", generation: 1, issued: map[string]bool{}, brought: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
 	gaps := v.gaps // that the license has before it
 	if m != nil {
 		if m.replaces != "" && m.Kind == "replace" {
