@@ -101,6 +101,7 @@ const (
 	AuditBroken        Code = "audit_broken"
 	BackupDamaged      Code = "backup_damaged"
 	ServerOutdated     Code = "server_outdated"
+	JournalUnavailable Code = "journal_unavailable"
 	VerifyFailed       Code = "verify_failed"
 	NotInOrder         Code = "not_in_order"
 	AgentUnreachable   Code = "agent_unreachable"
@@ -208,6 +209,7 @@ var Codes = []Entry{
 	{NotInOrder, "Something about the server is not as it should be.", "Do what the report says.", 409},
 	{BackupDamaged, "The back-up cannot be used: it is cut short, altered, or belongs to another secret.key. Nothing was written.", "Use another copy of the back-up, and the secret.key of the server that it was made of.", 422},
 	{ServerOutdated, "The server's record is older than one that exists: it hands out nothing until that is settled.", "Its administrator is to run licet-central gap open, or to use the newer server.", 503},
+	{JournalUnavailable, "The server's second journal is not to be had, and without it nothing leaves. Nothing was changed; what is on the machine stays usable.", "Try again later. Its administrator finds the cause in the server's log and with licet-central doctor.", 503},
 	{AgentUnreachable, "The agent of this machine does not answer.", "Start it with licet serve, or stop what holds its lock.", 503},
 	{Internal, "Something failed inside the program.", "Try again; if it stays, send the report of licet doctor or the server's log to support.", 500},
 }

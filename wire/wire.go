@@ -564,6 +564,7 @@ type Gap struct {
 	HeldBack    int64            `json:"held_back"`               // licenses that are not given out
 	HeldBackFor map[string]int64 `json:"held_back_for,omitempty"` // the same by why
 	Silent      int64            `json:"silent"`                  // containers that have not been in contact since
+	Whole       bool             `json:"whole,omitempty"`         // it came back with its journal, and nothing was lost
 	Outdated    string           `json:"outdated,omitempty"`      // what shows that another record is newer; nothing is handed out then
 }
 
@@ -596,6 +597,16 @@ type Backup struct {
 	Newest      license.Time `json:"newest_event,omitzero"`
 	Rows        int64        `json:"rows"`
 	Encrypted   bool         `json:"encrypted"`
-	WithSecret  bool         `json:"with_secret"`      // the secret of secret.key is in it
-	Proven      bool         `json:"proven,omitempty"` // it was read to its end, and was made with the server's own secret
+	WithSecret  bool         `json:"with_secret"`       // the secret of secret.key is in it
+	Journal     bool         `json:"journal,omitempty"` // the second journal goes on from it
+	Proven      bool         `json:"proven,omitempty"`  // it was read to its end, and was made with the server's own secret
+}
+
+// Forward is what the second journal has brought to a record that came back from a
+// back-up.
+type Forward struct {
+	Frames  int64        `json:"frames"`
+	End     license.Time `json:"end,omitzero"`      // when the last one was written
+	Whole   bool         `json:"whole"`             // nothing that left the server is missing
+	Wanting []string     `json:"wanting,omitempty"` // why not, if not
 }

@@ -204,7 +204,7 @@ func (a *Agent) unanswered(ctx context.Context, b *box, err error) error {
 		return err
 	}
 	switch r.Code {
-	case refusal.CentralUnreachable, refusal.RateLimited, refusal.Internal, refusal.StorageFull, refusal.ServerOutdated:
+	case refusal.CentralUnreachable, refusal.RateLimited, refusal.Internal, refusal.StorageFull, refusal.ServerOutdated, refusal.JournalUnavailable:
 		return err
 	}
 	next := *b

@@ -70,11 +70,14 @@ func appendBatch(tx *store.Tx, now int64, signer note.Signer) (int, error) {
 	}
 	hashes := &hashReader{tx: tx, known: make(map[int64]tlog.Hash)}
 	before := size
+	var ids []string
 	var fresh []store.StoredHash
 	for _, e := range events {
 		// The leaf of the event's own transaction: should the row have been
 		// changed since, Verify tells.
-		stored, err := tlog.StoredHashesForRecordHash(size, e.Leaf, hashes)
+		var leaf tlog.Hash
+		copy(leaf[:], e.Leaf)
+		stored, err := tlog.StoredHashesForRecordHash(size, leaf, hashes)
 		if err != nil {
 			return 0, err
 		}
@@ -83,12 +86,13 @@ func appendBatch(tx *store.Tx, now int64, signer note.Signer) (int, error) {
 			fresh = append(fresh, store.StoredHash{Position: first + int64(i), Hash: h})
 			hashes.known[first+int64(i)] = h
 		}
+		ids = append(ids, e.ID)
 		size++
 	}
 	if err := tx.AppendAuditHashes(fresh); err != nil {
 		return 0, err
 	}
-	if err := tx.SetEventSequences(before, events); err != nil {
+	if err := tx.SetEventSequences(before, ids...); err != nil {
 		return 0, err
 	}
 	root, err := tlog.TreeHash(size, hashes)

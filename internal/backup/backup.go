@@ -74,7 +74,14 @@ type Header struct {
 	Events      int64        `json:"events"`
 	Newest      license.Time `json:"newest_event,omitzero"`
 	Tables      []Table      `json:"tables"`
-	Secret      []byte       `json:"secret,omitempty"` // the secret of secret.key, if it was asked for
+	Secret      []byte       `json:"secret,omitempty"`  // the secret of secret.key, if it was asked for
+	Journal     *Journal     `json:"journal,omitempty"` // what of the second journal is in it; nil if the record has none
+}
+
+// Journal is a point of the second journal.
+type Journal struct {
+	Chain  string `json:"chain"`
+	Number int64  `json:"number"` // of the last frame that is in the back-up
 }
 
 // Table is a table and its columns.

@@ -40,7 +40,7 @@ func backupCommand(env Env) *cobra.Command {
 	cmd.Flags().StringArray("recipient", nil, "encrypt the file to this public key (age1…), made by age-keygen; may be repeated")
 	cmd.Flags().Bool("with-secret", false, "put the secret of secret.key into the file; only if it is encrypted")
 	_ = cmd.MarkFlagRequired("out") // the flag is there
-	databaseFlag(cmd)
+	databaseOnly(cmd)
 	return cmd
 }
 
@@ -263,26 +263,30 @@ func readBackup(cmd *cobra.Command, env Env, path string) (req registry.RestoreB
 
 func restoreBackupCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "restore-backup FILE --data DIR [--database URL] [--key FILE] [--identity FILE] --reason R",
+		Use:   "restore-backup FILE --data DIR [--database URL] [--key FILE] [--identity FILE] [--journal FOLDER]… --reason R",
 		Short: "Bring a lost server back from a back-up",
 		Long: "Bring a lost server back from a back-up, into an empty database.\n\n" +
 			"The server that comes back does not know what happened after the back-up. It begins a new epoch, so that the old one, if it lives, and every copy of it stop; it takes in what containers bring at their next contact; and until then it holds back what somebody may have got in between. licet-central gap show says how much that is. " +
-			"The file is proven whole before anything is written. If the restore is broken off, run it again: it begins anew.",
-		Example: `  licet-central restore-backup licet-2026-03-01.backup --data ./central --key /media/safe/secret.key --reason "disk of 4 March"`,
-		Args:    cli.Args("FILE"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runRestore(cmd, env, args[0]) },
+			"The file is proven whole before anything is written. If the restore is broken off, run it again: it begins anew.\n\n" +
+			"With the second journal (--journal) it brings back all that came after the back-up as well. Name every place of it, the files themselves and no older copy of them. If the journal is whole, nothing is held back; if not, the command says why, and holds back as without it.",
+		Example: `  licet-central restore-backup licet-2026-03-01.backup --data ./central --key /media/safe/secret.key --reason "disk of 4 March"
+  licet-central restore-backup licet-2026-03-01.backup --data ./central --journal /mnt/second/licet --key /media/safe/secret.key --reason "disk of 4 March"`,
+		Args: cli.Args("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runRestore(cmd, env, args[0]) },
 	}
 	readFlags(cmd)
-	databaseFlag(cmd)
+	databaseOnly(cmd)
+	cmd.Flags().StringArray("journal", nil, "`FOLDER` of the second journal, which brings back what came after the back-up; once for each server that wrote one")
 	return reasonFlag(cmd)
 }
 
 // restored is what restore-backup tells.
 type restored struct {
-	Data     string      `json:"data"`
-	Database string      `json:"database"`
-	Backup   wire.Backup `json:"backup"`
-	Gap      wire.Gap    `json:"gap"`
+	Data     string        `json:"data"`
+	Database string        `json:"database"`
+	Backup   wire.Backup   `json:"backup"`
+	Journal  *wire.Forward `json:"journal,omitempty"`
+	Gap      wire.Gap      `json:"gap"`
 }
 
 func runRestore(cmd *cobra.Command, env Env, path string) error {
@@ -297,6 +301,7 @@ func runRestore(cmd *cobra.Command, env Env, path string) error {
 	if req.Reason, err = reasonOf(cmd); err != nil {
 		return err
 	}
+	req.Journals, _ = cmd.Flags().GetStringArray("journal")
 	var disk durable.Disk
 	var dir *os.Root
 	req.Prepare = func(secret []byte) error { // a wrong file leaves nothing behind
@@ -330,22 +335,38 @@ func runRestore(cmd *cobra.Command, env Env, path string) error {
 	}
 	kind, _, _ := strings.Cut(f.address(), ":")
 	b := out.Backup
-	r := restored{Data: f.path, Database: kind, Backup: out.Backup, Gap: out.Gap}
+	r := restored{Data: f.path, Database: kind, Backup: out.Backup, Journal: out.Journal, Gap: out.Gap}
 	r.Backup.Proven = true
 	return cli.Print(cmd, r, func(p *cli.Page) {
-		p.Line("%s is restored, as of %s.", b.Vendor, b.Time)
+		p.Line("%s is restored, as of %s.", b.Vendor, out.Gap.Since)
 		p.Field("rows", "%d, with %d events", b.Rows, b.Events)
 		p.Field("database", "%s", kind)
 		p.Field("epoch", "%d; a server with an older one hands out nothing any more once a container has shown it", out.Gap.Epoch)
-		p.Field("held back", "%d licenses: somebody may have got them since", out.Gap.HeldBack)
-		p.Field("to be heard from", "%d containers", out.Gap.Silent)
+		if j := out.Journal; j != nil {
+			p.Field("journal", "%d commits since the back-up, the last of %s", j.Frames, cli.When(j.End, env.Now()))
+			for _, why := range j.Wanting {
+				p.Field("not whole", "%s", why)
+			}
+		}
+		if out.Gap.Whole {
+			p.Field("held back", "nothing: the journal has all that left the server")
+		} else {
+			p.Field("held back", "%d licenses: somebody may have got them since", out.Gap.HeldBack)
+			p.Field("to be heard from", "%d containers", out.Gap.Silent)
+		}
 		p.Field("administrator", "%s (a new token; those of the back-up are good as well)", f.file(fileToken))
-		p.Next(
-			"make sure that the server which was lost does not run any more",
-			"licet-central serve --data "+f.path+either(f.database != "", " --database …", ""),
-			fmt.Sprintf("send the orders taken since %s again: licet-central order create --resent, or import --resent", b.Time),
-			"licet-central gap show  says what containers have brought, and what is still held back",
-		)
+		next := []string{"make sure that the server which was lost does not run any more"}
+		if b.Journal {
+			next = append(next, "licet-central journal begin FOLDER --data "+f.path+"  names the place where the second journal goes on")
+		}
+		next = append(next, "licet-central serve --data "+f.path+either(f.database != "", " --database …", ""))
+		if out.Gap.Whole {
+			next = append(next, "make a back-up at once: those of before cannot be brought further than to here")
+		} else {
+			next = append(next, fmt.Sprintf("send the orders taken since %s again: licet-central order create --resent, or import --resent", out.Gap.Since),
+				"licet-central gap show  says what containers have brought, and what is still held back")
+		}
+		p.Next(next...)
 	})
 }
 

@@ -226,6 +226,19 @@ func (e *examination) record(ctx context.Context, f folder) {
 	case gap.Open:
 		e.add("back-up", findingNote, "licet-central gap close", "Restored from a back-up of %s: nothing is held back, %d containers were not in contact since.", gap.Since, gap.Silent)
 	}
+	switch j := figures.Journal; {
+	case j.Fault != "":
+		e.add("second journal", findingBad, "Mount its volume, or make room on it: without it nothing leaves the server.", "%s cannot be written: %s.", j.Place, j.Fault)
+	case j.On && j.Place == "":
+		e.add("second journal", findingBad, "licet-central journal begin FOLDER --data "+f.path, "The record has one, and this data folder does not say where.")
+	case j.On:
+		switch free, _, err := freeSpace(j.Place); {
+		case err == nil && free < littleSpace:
+			e.add("second journal", findingBad, "Make room: without it nothing leaves the server. licet-central journal trim deletes what no back-up needs.", "%s free in %s.", humanize.IBytes(free), j.Place)
+		default:
+			e.add("second journal", findingGood, "", "It is in %s: %d commits.", j.Place, j.Frames)
+		}
+	}
 	if figures.Flagged > 0 {
 		e.add("containers", findingNote, "Look at them on the console, or with licet-central container show SERIAL.", "%d contradict the record and wait for a decision.", figures.Flagged)
 	}

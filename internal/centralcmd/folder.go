@@ -26,6 +26,7 @@ const (
 	fileToken    = "admin.token"
 	fileTrust    = "vendor.trust"
 	fileDatabase = "licet.db"
+	fileJournal  = "journal.path" // where the second journal is; absent if there is none
 )
 
 // secretSize is the size of the secret in bytes; its file has it in hexadecimal.
@@ -39,6 +40,7 @@ type folder struct {
 	env      Env
 	path     string
 	database string // address; "" is SQLite in the folder
+	journal  string // place of the second journal; "" for none
 }
 
 // folderOf reads --data and, where the command has it, --database.
@@ -51,11 +53,45 @@ func folderOf(cmd *cobra.Command, env Env) (folder, error) {
 	if cmd.Flags().Lookup("database") != nil {
 		f.database, _ = cmd.Flags().GetString("database")
 	}
-	return f, nil
+	if l := cmd.Flags().Lookup("journal"); l != nil && l.Value.Type() == "string" {
+		f.journal = l.Value.String()
+	}
+	if f.journal != "" {
+		return f, nil
+	}
+	text, err := os.ReadFile(f.file(fileJournal))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	f.journal = strings.TrimSpace(string(text))
+	return f, err
+}
+
+// keepJournal notes in the folder where the second journal is; "" that there is none.
+func (f folder) keepJournal(path string) error {
+	var disk durable.Disk
+	if path == "" {
+		dir, err := os.OpenRoot(f.path)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		if err := disk.Remove(dir, fileJournal); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return disk.WritePath(f.file(fileJournal), []byte(path+"\n"), durable.PrivateFile)
+}
+
+// databaseOnly is for commands that write nothing to a record that is in use.
+func databaseOnly(cmd *cobra.Command) {
+	cmd.Flags().String("database", "", "database, such as postgres://licet@db.example.com/licet; SQLite in the data folder if absent")
 }
 
 func databaseFlag(cmd *cobra.Command) {
-	cmd.Flags().String("database", "", "database, such as postgres://licet@db.example.com/licet; SQLite in the data folder if absent")
+	databaseOnly(cmd)
+	cmd.Flags().String("journal", "", "`FOLDER` of the second journal, if the record has one (default: the one that licet-central journal begin has noted in the data folder)")
 }
 
 // file is the path of a file in the folder.
@@ -148,7 +184,7 @@ func (f folder) initialize(ctx context.Context, req registry.InitRequest, log *s
 // cleanUp removes what a failed initialize left: nothing of it was in use.
 func (f folder) cleanUp(disk *durable.Disk, root *os.Root) error {
 	var errs []error
-	for _, name := range append([]string{fileDatabase + "-wal", fileDatabase + "-shm"}, ours...) {
+	for _, name := range append([]string{fileDatabase + "-wal", fileDatabase + "-shm", fileDatabase + "-lock"}, ours...) {
 		if err := disk.Remove(root, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -158,6 +194,29 @@ func (f folder) cleanUp(disk *durable.Disk, root *os.Root) error {
 
 // open opens the book of an initialized folder; done closes it.
 func (f folder) open(ctx context.Context, log *slog.Logger) (reg *registry.Registry, done func() error, err error) {
+	return f.opened(ctx, (*store.DB).Present, log)
+}
+
+// openAlone is open where no other process has the book open, and none opens it until
+// done.
+func (f folder) openAlone(ctx context.Context, log *slog.Logger) (reg *registry.Registry, done func() error, err error) {
+	return f.opened(ctx, (*store.DB).Alone, log)
+}
+
+// openedFor says how a database is opened beside other processes.
+type openedFor func(*store.DB, context.Context) error
+
+// take refuses where another process does not let this one in.
+func (how openedFor) take(ctx context.Context, db *store.DB) error {
+	err := how(db, ctx)
+	if errors.Is(err, store.ErrInUse) {
+		return refusal.New(refusal.Conflict, "Another process has the record open: a server that runs, or a command. Nothing was changed.").
+			Hinted("Stop every server on the database, and run the command again.")
+	}
+	return err
+}
+
+func (f folder) opened(ctx context.Context, how openedFor, log *slog.Logger) (reg *registry.Registry, done func() error, err error) {
 	secret, err := f.secret()
 	if err != nil {
 		return nil, nil, err
@@ -169,6 +228,9 @@ func (f folder) open(ctx context.Context, log *slog.Logger) (reg *registry.Regis
 	db, err := store.Open(ctx, f.address())
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := how.take(ctx, db); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
 	}
 	reg, err = registry.Open(ctx, f.config(db, secret, log))
 	if err != nil {
@@ -220,5 +282,5 @@ func (f folder) address() string {
 }
 
 func (f folder) config(db *store.DB, secret []byte, log *slog.Logger) registry.Config {
-	return registry.Config{DB: db, Secret: secret, Now: f.env.Now, Random: f.env.Random, Log: log}
+	return registry.Config{DB: db, Secret: secret, Now: f.env.Now, Random: f.env.Random, Log: log, Journal: f.journal}
 }

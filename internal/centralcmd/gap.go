@@ -2,6 +2,7 @@ package centralcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"licet/client"
 	"licet/internal/cli"
 	"licet/internal/registry"
+	"licet/internal/store"
 	"licet/license"
 	"licet/refusal"
 	"licet/wire"
@@ -161,6 +163,9 @@ func openGapCommand(env Env) *cobra.Command {
 				}
 				since = license.At(at)
 			}
+			if err := f.putBack(cmd.Context()); err != nil {
+				return err
+			}
 			reg, done, err := f.open(cmd.Context(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
@@ -181,6 +186,29 @@ func openGapCommand(env Env) *cobra.Command {
 	cmd.Flags().String("since", "", "moment of the back-up, such as 2026-03-01T02:00:00Z (default: the newest event in the database)")
 	databaseFlag(cmd)
 	return cmd
+}
+
+// putBack tells the journal of a record that it goes on from somewhere else.
+func (f folder) putBack(ctx context.Context) (err error) {
+	secret, err := f.secret()
+	if err != nil {
+		return err
+	}
+	if err := f.hasDatabase(); err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, f.address())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if has, err := hasJournal(ctx, db); err != nil || !has {
+		return err
+	}
+	if err := openedFor((*store.DB).Alone).take(ctx, db); err != nil {
+		return err
+	}
+	return registry.PutBack(ctx, f.config(db, secret, slog.New(slog.DiscardHandler)))
 }
 
 var heldTexts = map[string]string{
@@ -220,6 +248,8 @@ func gapPage(p *cli.Page, env Env, g wire.Gap) {
 	case g.Opened == 0:
 		p.Line("This server was never restored from a back-up.")
 		return
+	case g.Whole:
+		p.Line("This server was restored from a back-up and its journal, and nothing was lost.")
 	case !g.Open:
 		p.Line("The gap is closed, since %s.", cli.When(g.Closed, env.Now()))
 	default:

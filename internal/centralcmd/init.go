@@ -49,7 +49,7 @@ func initCommand(env Env) *cobra.Command {
 		},
 	}
 	vendorFlags(cmd)
-	databaseFlag(cmd)
+	databaseOnly(cmd)
 	return cmd
 }
 

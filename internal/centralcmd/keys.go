@@ -456,7 +456,7 @@ func rewrapCommand(env Env) *cobra.Command {
 		Use:   "rewrap --data DIR",
 		Short: "Encrypt the secrets in the database under a new secret",
 		Long: "Encrypt the secrets in the database under a new secret: keys, copies of tickets, keys of webhooks. For when " + fileSecret + " may have been read by others.\n\n" +
-			"Stop every server first, and give each the new " + fileSecret + " before it starts again. The first line of the file stays: it finds tickets and tokens, which are kept as hashes. Killed half-way, the command goes on where it was.",
+			"Stop every server first (while one runs, the command refuses), and give each the new " + fileSecret + " before it starts again. The first line of the file stays: it finds tickets and tokens, which are kept as hashes. Killed half-way, the command goes on where it was.",
 		Example: `  licet-central keys rewrap --data ./central`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := folderOf(cmd, env)
@@ -469,7 +469,7 @@ func rewrapCommand(env Env) *cobra.Command {
 			}
 			// What an earlier run has not finished comes first.
 			rewrap := func() (done int, err error) {
-				reg, closed, err := f.open(cmd.Context(), slog.New(slog.DiscardHandler))
+				reg, closed, err := f.openAlone(cmd.Context(), slog.New(slog.DiscardHandler))
 				if err != nil {
 					return 0, err
 				}

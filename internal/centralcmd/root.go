@@ -69,7 +69,7 @@ func Root(env Env) *cobra.Command {
 		applyCommand(env), productCommand(env),
 		orderCommand(env), subscriptionCommand(env), importCommand(env), bulkCommand(env), ticketCommand(env), licenseCommand(env), containerCommand(env),
 		pendingCommand(env), reportCommand(env), recoveryCommand(env), blockListCommand(env), settingsCommand(env),
-		webhookCommand(env), auditCommand(env), verifyCommand(env), backupCommand(env), checkBackupCommand(env), restoreBackupCommand(env), gapCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
+		webhookCommand(env), auditCommand(env), verifyCommand(env), backupCommand(env), journalCommand(env), checkBackupCommand(env), restoreBackupCommand(env), gapCommand(env), doctorCommand(env), tokenCommand(env), staffCommand(env),
 		cli.VersionCommand("licet-central"),
 	)
 	return root

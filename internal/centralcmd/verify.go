@@ -31,7 +31,7 @@ func verifyCommand(env Env) *cobra.Command {
   licet-central verify --database 'postgres://reader@db.example.com/licet' --every 1m`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd, env) },
 	}
-	databaseFlag(cmd)
+	databaseOnly(cmd)
 	cmd.Flags().Duration("every", 0, "verify again and again, this long from start to start, and print what changes; until interrupted")
 	return cmd
 }

@@ -168,6 +168,12 @@ var rules = []rule{
 		reason:    "the store keeps and finds; what may happen is decided above it",
 	},
 	{
+		name: "journal", of: own("internal/journal/..."),
+		never:     []string{"net/...", "database/..."},
+		unreached: own("internal/store/...", "internal/registry/..."),
+		reason:    "frames are kept and put in order here; what their statements mean, the database alone knows",
+	},
+	{
 		name: "webhook", of: own("internal/webhook/..."), noClock: true,
 		never:     []string{"net", "os/...", "database/...", "math/rand/...", "crypto/rand"},
 		unreached: own("internal/store/...", "internal/registry/..."),

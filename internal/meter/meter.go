@@ -92,6 +92,7 @@ var (
 	heldBack   = prometheus.NewDesc("licet_licenses_held_back", "Licenses that are not given out since the record came back from a back-up, by why.", []string{"why"}, nil)
 	silent     = prometheus.NewDesc("licet_containers_silent", "Containers that were not in contact since the record came back from a back-up.", nil, nil)
 	outdated   = prometheus.NewDesc("licet_record_outdated", "1 if another record is known to be newer: nothing is handed out then.", nil, nil)
+	journaled  = prometheus.NewDesc("licet_journal_failing", "1 if the second journal cannot be written: nothing leaves the server then. 0 also where there is none.", nil, nil)
 	up         = prometheus.NewDesc("licet_database_up", "1 if the record could be read, else 0.", nil, nil)
 )
 
@@ -113,7 +114,7 @@ type book struct {
 
 // Describe names the figures.
 func (b *book) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, hooks, deliveries, tail, epoch, heldBack, silent, outdated, up} {
+	for _, d := range []*prometheus.Desc{licenses, containers, orders, recoveries, earmarks, hooks, deliveries, tail, epoch, heldBack, silent, outdated, journaled, up} {
 		to <- d
 	}
 }
@@ -136,6 +137,11 @@ func (b *book) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value int64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
+	failing := int64(0)
+	if b.registry.JournalFault() != nil {
+		failing = 1
+	}
+	gauge(journaled, failing)
 	if !b.good {
 		gauge(up, 0)
 		return

@@ -87,12 +87,15 @@ func newBook(t testing.TB, address string) *book {
 	return openBook(t, db, secret)
 }
 
-// openBook opens what newBook or a real server has set up.
-func openBook(t testing.TB, db *store.DB, secret []byte) *book {
+// openBook opens what newBook or a real server has set up; with the place of its second
+// journal, if it has one.
+func openBook(t testing.TB, db *store.DB, secret []byte, journal ...string) *book {
 	t.Helper()
 	b := &book{t: t, db: db, secret: secret, admin: registry.Actor{Kind: "staff", Name: "test", Scopes: []string{registry.ScopeAdmin}}}
 	var err error
-	b.Registry, err = registry.Open(t.Context(), config(db, secret))
+	cfg := config(db, secret)
+	cfg.Journal = strings.Join(journal, "")
+	b.Registry, err = registry.Open(t.Context(), cfg)
 	must(t, err)
 	b.trust, err = seal.ParseTrust([]byte(b.WellKnown().Trust))
 	must(t, err)

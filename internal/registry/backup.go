@@ -76,6 +76,11 @@ func dump(tx *store.Tx, cfg Config, vault *seal.Vault, req BackupRequest, w io.W
 	}
 	for _, t := range tables {
 		h.Tables = append(h.Tables, backupTable(t))
+		if t.Name == "journal" {
+			if h.Journal, err = journalOf(tx); err != nil {
+				return out, err
+			}
+		}
 	}
 	if req.WithSecret {
 		h.Secret = cfg.Secret
@@ -103,6 +108,18 @@ func dump(tx *store.Tx, cfg Config, vault *seal.Vault, req BackupRequest, w io.W
 	return out, b.Close(mark(vault))
 }
 
+// journalOf is how far the journal is, nil if the record has none.
+func journalOf(tx *store.Tx) (*backup.Journal, error) {
+	row, err := tx.Journal()
+	if errors.Is(err, store.ErrNotFound) || err == nil && row.Ended {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &backup.Journal{Chain: row.Chain, Number: row.Number}, nil
+}
+
 func backupTable(t store.Table) backup.Table {
 	out := backup.Table{Name: t.Name}
 	for _, c := range t.Columns {
@@ -113,7 +130,7 @@ func backupTable(t store.Table) backup.Table {
 
 func backupView(h backup.Header) wire.Backup {
 	return wire.Backup{Vendor: h.Name, VendorID: h.Vendor, Environment: h.Environment, Epoch: h.Epoch, Time: h.Time, Schema: h.Schema, Database: h.Engine,
-		Events: h.Events, Newest: h.Newest, WithSecret: h.Secret != nil}
+		Events: h.Events, Newest: h.Newest, WithSecret: h.Secret != nil, Journal: h.Journal != nil}
 }
 
 // mark is what proves that a back-up was made where the secret is.
@@ -141,8 +158,9 @@ type RestoreBackup struct {
 	// Open opens the file from its beginning; it is read twice.
 	Open       func() (io.ReadCloser, error)
 	Identities []age.Identity
-	Database   string // address of an empty database
-	Reason     string // for the histories
+	Database   string   // address of an empty database
+	Reason     string   // for the histories
+	Journals   []string // places of the second journal, of every server that wrote to it; empty for none
 	Progress   func(table string, rows int64)
 
 	// Prepare is called once the file is proven, with the secret that opens it,
@@ -155,6 +173,7 @@ type RestoreBackup struct {
 // Restored is what a restored back-up gives.
 type Restored struct {
 	Backup     wire.Backup
+	Journal    *wire.Forward // what the journal brought; nil if none was named
 	Gap        wire.Gap
 	AdminToken string // a new one, of the first administrator's kind
 	Trust      []byte
@@ -180,6 +199,15 @@ func Restore(ctx context.Context, cfg Config, req RestoreBackup) (out Restored, 
 	if err := fill(ctx, h, cfg.Secret, req); err != nil {
 		return out, err
 	}
+	since, whole := h.Time, false
+	if len(req.Journals) > 0 {
+		f, err := forward(ctx, cfg, req.Database, h.Schema, req.Journals, req.Progress)
+		if err != nil {
+			return out, err
+		}
+		out.Journal, whole = forwardView(f), f.Whole
+		since = max(since, f.End)
+	}
 	if cfg.DB, err = store.Open(ctx, req.Database); err != nil {
 		return out, err
 	}
@@ -194,7 +222,7 @@ func Restore(ctx context.Context, cfg Config, req RestoreBackup) (out Restored, 
 			return err
 		}
 		r.ring.Store(k)
-		if out.Gap, err = r.openGap(tx, System, h.Time, req.Reason); err != nil {
+		if out.Gap, err = r.openGap(tx, System, since, whole, req.Reason); err != nil {
 			return err
 		}
 		now := cfg.Now()
@@ -210,6 +238,9 @@ func Restore(ctx context.Context, cfg Config, req RestoreBackup) (out Restored, 
 			if err := req.Keep(out); err != nil {
 				return err
 			}
+		}
+		if err := r.rechain(tx); err != nil {
+			return err
 		}
 		return tx.EndRestoring()
 	})

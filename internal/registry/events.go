@@ -43,6 +43,8 @@ const (
 	evHoldLifted           = "hold_lifted"
 	evGapOpened            = "gap_opened"
 	evGapClosed            = "gap_closed"
+	evJournalBegun         = "journal_begun"
+	evJournalEnded         = "journal_ended"
 	evServerOutdated       = "server_outdated"
 	evContainerFlagged     = "container_flagged"
 	evContainerAccepted    = "container_accepted"
@@ -150,6 +152,8 @@ var sentences = map[string]string{
 	evHoldLifted:           "{product} is no longer held back: {because}.",
 	evGapOpened:            "The server was restored from a back-up of {since}; licenses held back: {held_back}.",
 	evGapClosed:            "What was lost between the back-up and the restore was settled; containers that were not in contact since: {silent}.",
+	evJournalBegun:         "The record has a second journal from here on: nothing leaves before it is there too.",
+	evJournalEnded:         "The second journal was ended: nothing is written to it any more.",
 	evServerOutdated:       "The server's record is older than another: {why}. It hands out nothing until that is settled.",
 	evContainerFlagged:     "The container contradicts the record: {reason}. It gets nothing new until staff decide.",
 	evContainerAccepted:    "Staff accepted the container at step {at}.",

@@ -13,6 +13,7 @@ type Figures struct {
 	Webhooks WebhookCounts
 	Epoch    uint64
 	Gap      wire.Gap // since the last restore from a back-up
+	Journal  JournalStatus
 }
 
 // Figures counts what the record holds. It reads every license: a second for
@@ -27,7 +28,10 @@ func (r *Registry) Figures(ctx context.Context) (f Figures, err error) {
 		if f.Webhooks, err = webhookCounts(tx); err != nil {
 			return err
 		}
-		f.Gap, err = r.gapView(tx)
+		if f.Gap, err = r.gapView(tx); err != nil {
+			return err
+		}
+		f.Journal, err = r.journalStatus(tx)
 		return err
 	})
 	return f, err

@@ -110,7 +110,7 @@ func (x *exchange) brought() (list []container.Brought) {
 // (docs/protocol.md R19).
 func (x *exchange) outdated(l container.Log) (bool, error) {
 	for _, b := range x.brought() {
-		if b.Step.Epoch < x.keys.epoch {
+		if b.Step.Epoch < x.keys.whole {
 			continue
 		}
 		if b.Step.Number <= l.Issued {

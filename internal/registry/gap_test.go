@@ -50,18 +50,24 @@ func (b *book) backup() []byte {
 	return file.Bytes()
 }
 
-// restored is a server that comes back from a back-up, a while later.
-func (b *book) restored(file []byte, url string) *book {
+// restored is a server that comes back from a back-up, a while later; with the places
+// of its journal, if some are named.
+func (b *book) restored(file []byte, url string, journals ...string) *book {
 	b.t.Helper()
 	n := *b
 	n.now = b.now.Add(time.Hour)
 	n.cfg.Now = func() time.Time { return n.now }
-	out, err := registry.Restore(context.Background(), n.cfg, registry.RestoreBackup{Database: url, Reason: "the disk is gone",
+	out, err := registry.Restore(context.Background(), n.cfg, registry.RestoreBackup{Database: url, Reason: "the disk is gone", Journals: journals,
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil }})
 	must(b.t, err)
 	n.now = n.now.Add(time.Second)
 	n.db = opened(b.t, url)
 	n.cfg.DB = n.db
+	if n.cfg.Journal != "" { // another place than that of the one that was lost
+		n.cfg.Journal = b.t.TempDir()
+		_, err = registry.BeginJournal(context.Background(), n.cfg, registry.System)
+		must(b.t, err)
+	}
 	n.Registry, err = registry.Open(context.Background(), n.cfg)
 	must(b.t, err)
 	n.admin, err = n.Authenticate(context.Background(), out.AdminToken)

@@ -40,13 +40,25 @@ func (r *Registry) OpenGap(ctx context.Context, a Actor, since license.Time, rea
 		if err := tx.TouchVendor(); err != nil {
 			return err
 		}
-		out, err = r.openGap(tx, a, since, reason)
+		out, err = r.openGap(tx, a, since, false, reason)
 		return err
 	})
 	return out, err
 }
 
-func (r *Registry) openGap(tx *store.Tx, a Actor, since license.Time, reason string) (out wire.Gap, err error) {
+// wholeFrom is the epoch from which on a record lacks nothing that was signed: its own,
+// unless it came back with its journal.
+func wholeFrom(tx *store.Tx, epoch uint64) (uint64, error) {
+	g, err := tx.Gap()
+	if errors.Is(err, store.ErrNotFound) || err == nil && g.Whole == 0 {
+		return epoch, nil
+	}
+	return g.Whole, err
+}
+
+// openGap begins a new epoch. Whole says that the record came back with all that was
+// signed since the moment: then nothing is held back, and nothing is to be settled.
+func (r *Registry) openGap(tx *store.Tx, a Actor, since license.Time, whole bool, reason string) (out wire.Gap, err error) {
 	now := r.cfg.Now()
 	v, err := tx.Vendor()
 	if err != nil {
@@ -69,14 +81,21 @@ func (r *Registry) openGap(tx *store.Tx, a Actor, since license.Time, reason str
 	}
 	epoch := nextEpoch(v.Epoch, now)
 	list := max(number+1, epoch)
-	held, err := tx.HoldPool()
-	if err != nil {
+	gap := store.Gap{Epoch: epoch, Since: since, Opened: license.At(now)}
+	details := map[string]any{"epoch": epoch, "list": list, "since": since, "held_back": int64(0)}
+	if whole {
+		if gap.Whole, err = wholeFrom(tx, v.Epoch); err != nil {
+			return out, err
+		}
+		gap.Closed = gap.Opened
+		details["whole"] = gap.Whole
+	} else if details["held_back"], err = tx.HoldPool(); err != nil {
 		return out, err
 	}
 	if err := tx.BeginEpoch(epoch, list); err != nil {
 		return out, err
 	}
-	if err := tx.InsertGap(store.Gap{Epoch: epoch, Since: since, Opened: license.At(now)}); err != nil {
+	if err := tx.InsertGap(gap); err != nil {
 		return out, err
 	}
 	if err := tx.ForgetServers(); err != nil {
@@ -88,7 +107,7 @@ func (r *Registry) openGap(tx *store.Tx, a Actor, since license.Time, reason str
 		return out, err
 	}
 	r.blocks.touched.Store(true)
-	if err := log.note(evGapOpened, map[string]any{"epoch": epoch, "list": list, "since": since, "held_back": held}, about(ofVendor, v.ID)); err != nil {
+	if err := log.note(evGapOpened, details, about(ofVendor, v.ID)); err != nil {
 		return out, err
 	}
 	return r.gapView(tx)
@@ -119,7 +138,7 @@ func (r *Registry) gapView(tx *store.Tx) (out wire.Gap, err error) {
 	if err != nil {
 		return out, err
 	}
-	out.Since, out.Opened, out.Closed, out.Open = g.Since, g.Opened, g.Closed, g.Closed == 0
+	out.Since, out.Opened, out.Closed, out.Open, out.Whole = g.Since, g.Opened, g.Closed, g.Closed == 0, g.Whole != 0
 	why, err := tx.HeldBack()
 	if err != nil {
 		return out, err

@@ -147,6 +147,7 @@ var hookTypes = []hookType{
 var notTold = []string{
 	evVendorCreated, evStepIssued, evStepsConfirmed, evUpdateResent, evUpdatePushed, evWishesRefused, evReportOutOfDate,
 	evMailFailed, evSettingsChanged, evTokenCreated, evTokenRevoked, evRootExported, evRootRemoved,
+	evJournalBegun, evJournalEnded,
 	evKeyMade, evRewrapped, evTicketRewrapped, evRevocationAsked, evKeyRevoked, evTrustPublished, evIssuingStopped, evIssuingResumed,
 	evStaffAdded, evStaffDisabled, evStaffPassword, evStaffScopes, evSignedIn, evSignedOut, evSignInRefused,
 	evWebhookCreated, evWebhookChanged, evWebhookPaused, evWebhookResumed, evWebhookRotated, evWebhookDeleted,

@@ -51,6 +51,7 @@ type keyring struct {
 	vault  *seal.Vault
 	scope  seal.Scope
 	epoch  uint64
+	whole  uint64           // the epoch from which on the record lacks nothing that was signed
 	root   *seal.SigningKey // nil once removed
 	rootID string
 
@@ -146,7 +147,7 @@ func newKeys(ctx context.Context, cfg Config, req InitRequest, now time.Time) (*
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	k := &keyring{vault: vault, epoch: 1, scope: seal.Scope{Vendor: seal.VendorOf(root.Public()), Environment: req.Environment}}
+	k := &keyring{vault: vault, epoch: 1, whole: 1, scope: seal.Scope{Vendor: seal.VendorOf(root.Public()), Environment: req.Environment}}
 	if err := k.scope.Check(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -265,6 +266,9 @@ func (r *Registry) readKeys(tx *store.Tx, v store.Vendor) (*keyring, error) {
 		certified: map[seal.KeyID][]byte{}, revoked: map[seal.KeyID]bool{}}
 	if k.trust, err = seal.ParseTrust(v.Trust); err != nil {
 		return nil, fmt.Errorf("registry: the trust bundle in the database: %w", err)
+	}
+	if k.whole, err = wholeFrom(tx, v.Epoch); err != nil {
+		return nil, err
 	}
 	rows, err := tx.Keys()
 	if err != nil {

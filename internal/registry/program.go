@@ -482,7 +482,7 @@ func (x *exchange) confirmOp(s store.Step, op container.Op) error {
 	if !yes {
 		return x.lateReturn(l, n, op) // history only
 	}
-	if event == license.DropConfirmed && s.Epoch < x.keys.epoch {
+	if event == license.DropConfirmed && s.Epoch < x.keys.whole {
 		// It may have been proven before the server was restored as well, and the
 		// license given to somebody else since.
 		l.HeldBack = store.HeldReturned

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"licet/internal/durable"
 	"licet/internal/store"
 	"licet/internal/webhook"
 	"licet/license"
@@ -38,6 +39,9 @@ type Config struct {
 	Now    func() time.Time // the clock; time.Now in production
 	Random func([]byte)     // fills with random bytes; crypto/rand in production
 	Log    *slog.Logger
+
+	Journal     string        // place of the second journal; "" for none
+	JournalDisk *durable.Disk // where it is written; nil is the real disk
 }
 
 // Registry is an open book. It is safe for concurrent use.
@@ -73,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	if err := r.loadKeys(ctx); err != nil {
 		return nil, err
 	}
-	return r, nil
+	return r, r.useJournal(ctx)
 }
 
 // Close gives back what was put aside for this server alone. The database stays
@@ -84,7 +88,7 @@ func (r *Registry) Close(ctx context.Context) error { return r.giveBackSignature
 // licenses.
 func (r *Registry) Ready(ctx context.Context) error {
 	if err := r.cfg.DB.Ping(ctx); err != nil {
-		return err
+		return r.journalFault(err)
 	}
 	return r.standing(ctx)
 }
@@ -132,6 +136,7 @@ func (r *Registry) write(ctx context.Context, fn func(*store.Tx) error) error {
 		if r.blocks.touched.Swap(false) {
 			r.blocks.drop()
 		}
+		err = r.journalFault(err)
 		if _, refused := refusal.As(err); err != nil && !refused && ctx.Err() == nil {
 			if no := r.standing(ctx); refusal.Is(no, refusal.ServerOutdated) {
 				return no // the step was refused for that

@@ -136,7 +136,7 @@ func (r *Registry) AddStaff(ctx context.Context, a Actor, s wire.Staff) (out wir
 			Hinted("licet-central staff password %s sets a new password.", s.Name)
 	}
 	out.Password = made
-	return out, err
+	return out, r.journalFault(err)
 }
 
 // password hashes the password given, or one that it makes and returns.

@@ -58,7 +58,7 @@ func (r *Registry) toSign(ctx context.Context) (*keyring, error) {
 	if err == nil {
 		left.Add(countAhead)
 	}
-	return k, err
+	return k, r.journalFault(err)
 }
 
 func (r *Registry) giveBackSignatures(ctx context.Context) error {

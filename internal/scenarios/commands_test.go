@@ -772,6 +772,15 @@ func cut(ts *testscript.TestScript, _ *stage, args []string) error {
 }
 
 func vendorCommand(ts *testscript.TestScript, s *stage, args []string) error {
+	if len(args) == 1 && args[0] == "-stop" {
+		s.vendors[""].stop()
+		s.vendors[""].stop = nil
+		return nil
+	}
+	if len(args) == 1 && args[0] == "-start" {
+		v := s.vendors[""]
+		return s.open(v, strings.TrimPrefix(v.url, "http://"))
+	}
 	if len(args) == 2 && args[0] == "-stop" {
 		v, _ := s.atVendor(ts, []string{"@" + args[1]})
 		v.stop()

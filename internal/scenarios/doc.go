@@ -54,7 +54,9 @@
 //	hides FILE TEXT...             none of the texts can be read in what the file carries
 //	vendor NAME ARGS...            another vendor's server: $NAME is its address, $NAME_TRUST its
 //	                               trust file; central @NAME, sell @NAME and upload @NAME speak to
-//	                               it, and vendor -stop NAME ends it
+//	                               it, and vendor -stop NAME ends it; without a
+//	                               name, the one that the stage begins with, which
+//	                               vendor -start starts again
 //	vendor -copy NAME              a server of somebody who has copied all that the vendor's has:
 //	                               database, folder, keys
 //	loses [-beside] FILE           the vendor's server is lost and comes back from a back-up, at the

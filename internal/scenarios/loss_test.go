@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -39,6 +40,11 @@ func losesCommand(ts *testscript.TestScript, s *stage, args []string) error {
 		ts.Setenv("OLD", old.url)
 	}
 	s.vendors[""] = v
+	if at := slices.Index(args, "--journal"); at >= 0 { // it goes on where it was
+		if status, _, errs := s.central(v, "journal", "begin", args[at+1]); status != 0 {
+			return fmt.Errorf("journal begin ended with status %d: %s", status, errs)
+		}
+	}
 	if err := s.open(v, listen); err != nil {
 		return err
 	}

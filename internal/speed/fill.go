@@ -96,11 +96,7 @@ func fillOne(tx *store.Tx, i int, newID func(string) string) error {
 	if err := tx.AppendEvent(e); err != nil {
 		return err
 	}
-	written, err := tx.Unsequenced(1)
-	if err != nil {
-		return err
-	}
-	if err := tx.SetEventSequences(1<<40+int64(i), written); err != nil {
+	if err := tx.SetEventSequences(1<<40+int64(i), e.ID); err != nil {
 		return err
 	}
 	if i%oneActivated != 0 {

@@ -24,9 +24,9 @@ const (
 	selectAuditSize = `SELECT size FROM audit_state WHERE id = 1`
 	updateAuditSize = `UPDATE audit_state SET size = $1 WHERE id = 1`
 
-	selectUnsequenced   = `SELECT rowid, leaf FROM events WHERE sequence < 0 AND sequence = -1 ORDER BY rowid LIMIT $1`
-	updateEventSequence = `UPDATE events SET sequence = rowid - $1 + $2
-  WHERE sequence < 0 AND sequence = -1 AND rowid >= $1 AND rowid <= $3`
+	selectUnsequenced   = `SELECT id, leaf FROM events WHERE sequence < 0 AND sequence = -1 ORDER BY rowid LIMIT $1`
+	updateEventSequence = `UPDATE events SET sequence = v.column2
+  FROM (VALUES ($1, cast($2 AS BIGINT))) v WHERE events.id = v.column1`
 
 	insertAuditHash   = `INSERT INTO audit_hashes (position, hash) VALUES ($1, $2)`
 	selectAuditHash   = `SELECT position, hash FROM audit_hashes WHERE position = $1`
@@ -58,48 +58,39 @@ func (tx *Tx) SetAuditSize(size int64) error {
 	return err
 }
 
-// Unsequenced is an event that is not yet in the audit log.
-type Unsequenced struct {
-	Row  int64 // its place in the order in which events were written
-	Leaf tlog.Hash
-}
-
-// Unsequenced gives at most limit events that are not yet in the audit log, in the
-// order in which they were written: of two that were written under one lock, the
-// earlier one first.
-func (tx *Tx) Unsequenced(limit int) ([]Unsequenced, error) {
+// Unsequenced gives id and leaf, and nothing else, of at most limit events that
+// are not yet in the audit log, in the order in which they were written: of two
+// that were written under one lock, the earlier one first.
+func (tx *Tx) Unsequenced(limit int) ([]Event, error) {
 	if err := tx.writeEvents(); err != nil {
 		return nil, err
 	}
-	return collect(tx, func(scan func(...any) error) (e Unsequenced, err error) {
-		var leaf []byte
-		err = scan(&e.Row, &leaf)
-		copy(e.Leaf[:], leaf)
-		return e, err
+	return collect(tx, func(scan func(...any) error) (Event, error) {
+		e := Event{Sequence: -1}
+		return e, scan(&e.ID, &e.Leaf)
 	}, selectUnsequenced, limit)
 }
 
-var insertAuditHashes = newManyRows(insertAuditHash, 2)
+var (
+	updateEventSequences = newManyRows(updateEventSequence, 2)
+	insertAuditHashes    = newManyRows(insertAuditHash, 2)
+)
 
-// SetEventSequences gives events that Unsequenced gave their places in the audit
-// log, the first one first and the others behind it. Those written one after the
-// other, with nothing between them, take one statement.
-func (tx *Tx) SetEventSequences(first int64, events []Unsequenced) error {
-	for len(events) > 0 {
-		n := 1
-		for n < len(events) && events[n].Row == events[n-1].Row+1 {
-			n++
-		}
-		changed, err := tx.Exec(updateEventSequence, events[0].Row, first, events[n-1].Row)
-		if err != nil {
-			return err
-		}
-		if changed != int64(n) {
-			return ErrNotFound
-		}
-		first, events = first+int64(n), events[n:]
+// SetEventSequences gives events their places in the audit log, the first one
+// first and the others behind it.
+func (tx *Tx) SetEventSequences(first int64, ids ...string) error {
+	if err := tx.writeEvents(); err != nil {
+		return err
 	}
-	return nil
+	args := make([]any, 0, updateEventSequences.values*len(ids))
+	for i, id := range ids {
+		args = append(args, id, first+int64(i))
+	}
+	n, err := tx.many(&updateEventSequences, args)
+	if err == nil && n != int64(len(ids)) {
+		err = ErrNotFound
+	}
+	return err
 }
 
 // AppendAuditHashes stores hashes of the audit log.

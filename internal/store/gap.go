@@ -11,13 +11,17 @@ type Gap struct {
 	Since  license.Time // of the back-up
 	Opened license.Time // when the server came back
 	Closed license.Time // when staff ended it; 0 while it is open
+
+	// Whole is the epoch from which on the record lacks nothing that was signed, because
+	// it came back with its journal; 0 if something may be missing.
+	Whole uint64
 }
 
 const (
-	gapInsert     = `insert into gaps (epoch, since, opened) values ($1, $2, $3)`
-	gapLast       = `select epoch, since, opened, closed from gaps order by epoch desc limit 1`
+	gapInsert     = `insert into gaps (epoch, since, opened, closed, whole) values ($1, $2, $3, $4, $5)`
+	gapLast       = `select epoch, since, opened, closed, whole from gaps order by epoch desc limit 1`
 	gapClose      = `update gaps set closed = $2 where epoch = $1 and closed = 0`
-	gapsAll       = `select epoch, since, opened, closed from gaps order by epoch`
+	gapsAll       = `select epoch, since, opened, closed, whole from gaps order by epoch`
 	vendorEpoch   = `update vendor set epoch = $1, list = $2, outdated = '', version = version + 1`
 	vendorLock    = `update vendor set version = version + 1`
 	vendorStale   = `update vendor set outdated = $1 where outdated = ''`
@@ -41,7 +45,7 @@ const (
 )
 
 func scanGap(scan func(...any) error) (g Gap, err error) {
-	return g, scan(&g.Epoch, &g.Since, &g.Opened, &g.Closed)
+	return g, scan(&g.Epoch, &g.Since, &g.Opened, &g.Closed, &g.Whole)
 }
 
 // TouchVendor begins a transaction that decides about the record as a whole.
@@ -60,7 +64,7 @@ func (tx *Tx) MarkOutdated(why string) error {
 
 // InsertGap stores that a gap is open.
 func (tx *Tx) InsertGap(g Gap) error {
-	_, err := tx.Exec(gapInsert, g.Epoch, g.Since, g.Opened)
+	_, err := tx.Exec(gapInsert, g.Epoch, g.Since, g.Opened, g.Closed, g.Whole)
 	return err
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"licet/internal/journal"
 )
 
 const (
@@ -37,6 +39,9 @@ type postgresEngine struct {
 	pool   *pgxpool.Pool
 	mu     sync.RWMutex // read-locked by every transaction, so that close waits
 	closed bool
+
+	journal *journal.Journal // nil for none; set before anything is written
+	chain   string
 }
 
 func openPostgres(ctx context.Context, address string, schema int64) (_ *postgresEngine, err error) {
@@ -136,7 +141,11 @@ func (e *postgresEngine) attempt(ctx context.Context, begin string, commit bool,
 	if begin != "" {
 		l.waiting.Queue(begin)
 	}
-	tx := &Tx{ctx: ctx, statement: ctx, conn: &conn{link: l}, alone: begin == ""}
+	with := &conn{link: l}
+	if commit && e.journal != nil {
+		with.journal = &recorder{journal: e.journal, chain: e.chain}
+	}
+	tx := &Tx{ctx: ctx, statement: ctx, conn: with, alone: begin == ""}
 	committed := false
 	defer func() {
 		// Also after a panic, which goes on.
@@ -169,6 +178,8 @@ func isDown(err error) bool {
 	}
 	return false
 }
+
+func (e *postgresEngine) record(j *journal.Journal, chain string) { e.journal, e.chain = j, chain }
 
 func (e *postgresEngine) prepare(ctx context.Context, query string) error {
 	c, err := e.pool.Acquire(ctx)

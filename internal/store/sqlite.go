@@ -14,6 +14,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // migrates
+
+	"licet/internal/journal"
 )
 
 // The settings of connections. A file that grows its log to walPages before it is
@@ -30,6 +32,7 @@ const migrationOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&
 // sqliteEngine is one SQLite file: one connection that writes, and several that
 // read beside it.
 type sqliteEngine struct {
+	path     string
 	writer   *writer
 	readers  chan *conn // the idle ones
 	opened   int        // how many readers there are
@@ -54,7 +57,7 @@ func openSQLite(ctx context.Context, path string, schema int64) (_ *sqliteEngine
 	}
 	f.Close()
 
-	e := &sqliteEngine{closed: make(chan struct{})}
+	e := &sqliteEngine{path: path, closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -193,6 +196,10 @@ func (e *sqliteEngine) reader(ctx context.Context) (*conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+func (e *sqliteEngine) record(j *journal.Journal, chain string) {
+	e.writer.conn.journal = &recorder{journal: j, chain: chain}
 }
 
 func (e *sqliteEngine) prepare(ctx context.Context, query string) error {

@@ -34,12 +34,16 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"licet/internal/journal"
 )
 
 // DB is one database, for use by any number of goroutines.
 type DB struct {
-	name   string
-	engine engine
+	name    string
+	engine  engine
+	journal *journal.Journal // nil for none
+	present presence         // nil if nobody was told
 }
 
 // engine is what SQLite and PostgreSQL each do in their own way.
@@ -48,6 +52,10 @@ type engine interface {
 	readOne(ctx context.Context, fn func(*Tx) error) error
 	write(ctx context.Context, fn func(*Tx) error) error
 	prepare(ctx context.Context, query string) error
+	// record has everything that is written from then on kept in a journal.
+	record(j *journal.Journal, chain string)
+	// present says to other processes that this one has the database open.
+	present(ctx context.Context, alone bool) (presence, error)
 	close() error
 }
 
@@ -90,7 +98,16 @@ func (db *DB) Engine() string { return db.name }
 
 // Close waits for the transactions under way, then closes the database. A
 // later Read or Write gives ErrClosed.
-func (db *DB) Close() error { return db.engine.close() }
+func (db *DB) Close() error {
+	err := db.engine.close()
+	if db.journal != nil {
+		db.journal.Close()
+	}
+	if db.present != nil {
+		db.present.close()
+	}
+	return err
+}
 
 // Read runs fn on a snapshot: it sees everything that was committed before, and
 // nothing that is committed while it runs. It cannot write. On PostgreSQL fn may
@@ -123,6 +140,9 @@ func (db *DB) ReadOne(ctx context.Context, fn func(tx *Tx) error) error {
 // Other errors are fn's own, ErrClosed, that of ctx or that of the database; all
 // of them mean that nothing was changed.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	if db.present != nil && db.present.lost() {
+		return fmt.Errorf("%w: it took it for itself while this one was cut off from the database; start this one again", ErrInUse)
+	}
 	if trace.SpanFromContext(ctx).IsRecording() {
 		return traced(ctx, db.engine, fn)
 	}
@@ -144,8 +164,13 @@ func traced(ctx context.Context, e engine, fn func(tx *Tx) error) error {
 }
 
 // Ping reports whether the database answers and takes changes: after a disk that
-// failed during a commit it does not, until it is opened again.
+// failed during a commit it does not, until it is opened again. So does the journal.
 func (db *DB) Ping(ctx context.Context) error {
+	if db.journal != nil {
+		if err := db.journal.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrJournal, err)
+		}
+	}
 	return db.Write(ctx, func(tx *Tx) error {
 		var one int64
 		return tx.QueryRow("SELECT 1").Scan(&one)

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // link is a connection of one engine, used by one goroutine at a time.
@@ -36,10 +35,12 @@ type cursor interface {
 // InsertStep it is a fault.
 var ErrMissed = errors.New("store: a statement did not change the rows that it is about")
 
-// conn is a connection with the events that wait in it.
+// conn is a connection with the events that wait in it, and what it has written since
+// the last commit, if that goes to a journal.
 type conn struct {
 	link
-	events eventBuffer
+	events  eventBuffer
+	journal *recorder
 }
 
 // Tx is a transaction while its function runs. It belongs to that function's
@@ -91,6 +92,9 @@ func (tx *Tx) finish() error {
 	if err := tx.writeEvents(); err != nil {
 		return err
 	}
+	if err := tx.conn.journalled(tx.statement); err != nil {
+		return tx.fail(err)
+	}
 	if err := tx.conn.flush(tx.statement); err != nil {
 		return tx.fail(err)
 	}
@@ -103,7 +107,7 @@ func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 	if err := tx.ready(); err != nil {
 		return nil, err
 	}
-	if !strings.HasPrefix(query, "select") && !strings.HasPrefix(query, "SELECT") {
+	if !isSelect(query) {
 		if tx.alone {
 			return nil, tx.fail(errOnlyOne)
 		}

@@ -57,7 +57,7 @@ func openSQLiteReadOnly(ctx context.Context, path string) (_ *sqliteEngine, err 
 	} else if info.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is a folder")}
 	}
-	e := &sqliteEngine{closed: make(chan struct{})}
+	e := &sqliteEngine{path: path, closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			e.close()

@@ -214,9 +214,11 @@ func (w *writer) one(j *job, careful bool) (broken error) {
 	// batch, so statements run to their end whatever becomes of the caller.
 	tx := &Tx{ctx: j.ctx, statement: context.WithoutCancel(j.ctx), conn: w.conn}
 	waiting, written := w.conn.events.mark()
+	kept := w.conn.journal.mark()
 	j.run(tx)
 	if j.err != nil {
 		w.conn.events.back(waiting, written)
+		w.conn.journal.back(kept)
 		if careful {
 			if err := w.exec("ROLLBACK TO one"); err != nil {
 				return err
@@ -256,6 +258,7 @@ func (j *job) run(tx *Tx) {
 func (w *writer) again() (broken error) {
 	w.exec("ROLLBACK") // SQLite itself may have done so
 	w.conn.events.back(0, 0)
+	w.conn.journal.back(0)
 	if err := w.begin(); err != nil {
 		return err
 	}
@@ -279,6 +282,9 @@ func (w *writer) finish(broken error) {
 		// All their events at once.
 		broken = classify(w.conn.writeEvents(context.Background()))
 	}
+	if broken == nil && good {
+		broken = w.conn.journalled(context.Background())
+	}
 	var shared error
 	switch {
 	case broken != nil:
@@ -290,6 +296,7 @@ func (w *writer) finish(broken error) {
 		shared = w.commit()
 	}
 	w.conn.events.back(0, 0)
+	w.conn.journal.back(0)
 	for _, j := range w.ran {
 		if shared != nil {
 			j.err = shared
@@ -334,6 +341,6 @@ func (w *writer) commit() error {
 }
 
 func (w *writer) exec(statement string) error {
-	_, err := w.conn.exec(context.Background(), statement, nil)
+	_, err := w.conn.link.exec(context.Background(), statement, nil)
 	return err
 }

@@ -48,6 +48,14 @@ func (v *run) gapsAfter(event string) []gap {
 	return v.gaps[i:]
 }
 
+// holding are those that hold licenses back: not where the record came back whole.
+func holding(gaps []gap) []gap {
+	if !slices.ContainsFunc(gaps, func(g gap) bool { return g.whole > 0 }) {
+		return gaps
+	}
+	return slices.DeleteFunc(slices.Clone(gaps), func(g gap) bool { return g.whole > 0 })
+}
+
 // heldBack is why a license is held back that was with the vendor at the back-up.
 const heldBack = "back_up"
 

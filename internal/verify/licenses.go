@@ -176,7 +176,7 @@ type licenseDetails struct {
 // live folds the events about a license that already exists.
 func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops []store.RawOp) life {
 	l := life{id: id, state: "not_collected", generation: 1, issued: map[string]bool{}, brought: map[string]bool{}, puts: map[string]counts{}, units: m.units(item)}
-	gaps := v.gaps // that the license has before it
+	gaps := holding(v.gaps) // that the license has before it
 	if m != nil {
 		if m.replaces != "" && m.Kind == "replace" {
 			l.reserved = m.Container // until it gets there, or does not have to
@@ -187,7 +187,7 @@ func (v *run) live(id, item string, m *making, events []store.SubjectEvent, ops 
 		if m.part.HeldBack != "" {
 			l.held = m.part.HeldBack
 		}
-		gaps = v.gapsAfter(m.event)
+		gaps = holding(v.gapsAfter(m.event))
 	}
 	if m != nil && !slices.ContainsFunc(m.Items, func(it madeItem) bool { return it.Position == item }) {
 		for _, e := range events {

@@ -233,16 +233,20 @@ func (v *run) vendorEvents() error {
 // is behind.
 func (v *run) gapOf(e store.SubjectEvent, outdated *string) {
 	var g struct {
-		Epoch, List int64
-		Since, Why  string
-		Use         string
+		Epoch, List, Whole int64
+		Since, Why         string
+		Use                string
 	}
 	switch e.Name {
 	case "gap_opened":
 		if v.details(e, &g); g.Epoch <= max(v.lastEpoch(), 1) {
 			v.find("events", e.ID, "details", show(g.Epoch), "", "the epoch does not grow")
 		}
-		v.gaps = append(v.gaps, gap{event: e.ID, epoch: g.Epoch, list: g.List, since: microseconds(g.Since), opened: e.Time})
+		one := gap{event: e.ID, epoch: g.Epoch, list: g.List, since: microseconds(g.Since), opened: e.Time, whole: g.Whole}
+		if g.Whole > 0 {
+			one.closed = e.Time
+		}
+		v.gaps = append(v.gaps, one)
 		*outdated = ""
 	case "gap_closed":
 		if v.details(e, &g); g.Epoch == v.lastEpoch() && len(v.gaps) > 0 {
@@ -326,6 +330,7 @@ func (v *run) gapRows() error {
 		}
 		v.same("gaps", key, "since", moment(int64(r.Since)), moment(told[i].since), "event %s", told[i].event)
 		v.same("gaps", key, "opened", moment(int64(r.Opened)), moment(told[i].opened), "event %s", told[i].event)
+		v.same("gaps", key, "whole", show(int64(r.Whole)), show(told[i].whole), "event %s", told[i].event)
 		v.same("gaps", key, "closed", moment(int64(r.Closed)), moment(told[i].closed), "the event that closed it")
 		told = slices.Delete(told, i, i+1)
 	}

@@ -179,8 +179,8 @@ type run struct {
 
 // gap is a return from a back-up, as its event tells of it.
 type gap struct {
-	event                              string
-	epoch, list, since, opened, closed int64
+	event                                     string
+	epoch, list, since, opened, closed, whole int64
 }
 
 type issuer struct {
